@@ -1,0 +1,247 @@
+"""A checkpoint: weights, fitted representation, settings, prompts and provenance in one safetensors file.
+
+    tensors    predictor.*       the weights
+               representation.*  what was fitted
+               prompt.<n>        held-out passages to begin roll-outs from, int16, one row a passage
+               resume.*          optimiser and random state, with which training goes on; absent from `best.safetensors`
+    metadata   one JSON document under the key "quarterwave": see `Checkpoint`
+
+Tensors are read one by one, so nobody who only renders pays for the optimiser's. Nothing is ever unpickled. Files are
+written beside their place and moved there when complete.
+"""
+
+import contextlib
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from pipeline import __version__
+from pipeline.errors import CheckpointError
+from pipeline.predictors import Predictor, make_predictor
+from pipeline.representations import Representation, make_representation
+from pipeline.settings import Settings
+
+FORMAT = 1
+KEY = "quarterwave"
+KEYS = {"format", "settings", "split", "history", "passages", "progress", "provenance"}
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A held-out passage that roll-outs can begin from.
+
+    Attributes:
+        source: the recording's name in its corpus.
+        seconds: where in the recording it begins.
+        samples: (n_samples,) int16, whole blocks.
+    """
+
+    source: str
+    seconds: float
+    samples: Tensor
+
+
+@dataclass
+class Checkpoint:
+    """What a checkpoint file holds.
+
+    Attributes:
+        settings: that it was trained with.
+        predictor: the model, with its weights.
+        representation: fitted on the training split.
+        split: names of the recordings under "training" and "validation", and their "folder".
+        history: one row a validation: step, loss, baselines, skills, seconds.
+        passages: held-out prompts.
+        progress: where the run stands, for one that goes on; empty where it cannot.
+        provenance: versions and machine that wrote it.
+    """
+
+    settings: Settings
+    predictor: Predictor
+    representation: Representation
+    split: dict[str, Any]
+    history: list[dict[str, float]] = field(default_factory=list)
+    passages: list[Passage] = field(default_factory=list)
+    progress: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, str] = field(default_factory=dict)
+
+
+def save(checkpoint: Checkpoint, path: Path, *, resume: Mapping[str, Tensor] | None = None) -> None:
+    """Write a checkpoint. The inverse is `load`.
+
+    Args:
+        checkpoint: what to write.
+        path: where; an older file stays whole until the new one is complete.
+        resume: tensors with which training goes on, saved with `checkpoint.progress`.
+
+    Raises:
+        CheckpointError: the file cannot be written.
+    """
+    tensors = _prefixed("predictor.", checkpoint.predictor.state_dict())
+    tensors |= _prefixed("representation.", checkpoint.representation.state_dict())
+    tensors |= {f"prompt.{n}": p.samples for n, p in enumerate(checkpoint.passages)}
+    tensors |= _prefixed("resume.", resume or {})
+    document = {
+        "format": FORMAT,
+        "settings": checkpoint.settings.to_json(),
+        "split": checkpoint.split,
+        "history": checkpoint.history,
+        "passages": [{"source": p.source, "seconds": p.seconds} for p in checkpoint.passages],
+        "progress": checkpoint.progress if resume else {},
+        "provenance": checkpoint.provenance or _versions(),
+    }
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        save_file(contiguous, temporary, metadata={KEY: json.dumps(document)})
+        os.chmod(temporary, 0o666 & ~_umask())  # the writer of safetensors makes files for their owner alone
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be written: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint, all but what only training needs. The model is rebuilt from the file's own settings.
+
+    Raises:
+        CheckpointError: no such file, not a checkpoint, of a newer format, or its tensors do not fit its settings;
+            every missing, unexpected and mis-shaped name is listed.
+        SettingsError: its settings are not legal.
+    """
+    document = read_document(path)
+    settings = Settings.from_json(document["settings"])
+    representation = make_representation(settings.representation)
+    predictor = make_predictor(settings.predictor, representation.dim)
+    tensors = _read_tensors(path, ("predictor.", "representation.", "prompt."))
+    wanted = _prefixed("predictor.", predictor.state_dict())
+    wanted |= _prefixed("representation.", representation.state_dict())
+    found = {name: tensor for name, tensor in tensors.items() if not name.startswith("prompt.")}
+    _check_fit(path, wanted, found)
+    _fill(predictor, "predictor.", found)
+    _fill(representation, "representation.", found)
+    return Checkpoint(
+        settings=settings,
+        predictor=predictor,
+        representation=representation,
+        split=document["split"],
+        history=document["history"],
+        passages=[
+            Passage(p["source"], p["seconds"], tensors[f"prompt.{n}"]) for n, p in enumerate(document["passages"])
+        ],
+        progress=document["progress"],
+        provenance=document["provenance"],
+    )
+
+
+def load_resume(path: Path) -> dict[str, Tensor]:
+    """The tensors with which training goes on.
+
+    Raises:
+        CheckpointError: there are none, as in `best.safetensors`.
+    """
+    tensors = _read_tensors(path, ("resume.",))
+    if not tensors:
+        raise CheckpointError(f"{path}: holds no optimiser state; only last.safetensors does")
+    return {name.removeprefix("resume."): tensor for name, tensor in tensors.items()}
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """The metadata of a checkpoint, without its tensors.
+
+    Raises:
+        CheckpointError: no such file, not a checkpoint, or of a newer format.
+    """
+    with _opened(path) as file:
+        text = (file.metadata() or {}).get(KEY)
+    if text is None:
+        raise CheckpointError(f"{path}: a safetensors file, but not a checkpoint of quarterwave")
+    try:
+        document: dict[str, Any] = json.loads(text)
+        newer = document["format"] > FORMAT
+        missing = sorted(KEYS - document.keys())
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: its description is damaged: {error}") from error
+    if newer:
+        raise CheckpointError(
+            f"{path}: written in format {document['format']}; quarterwave {__version__} reads up to {FORMAT}: "
+            "update quarterwave"
+        )
+    if missing:
+        raise CheckpointError(f"{path}: its description lacks {', '.join(missing)}")
+    return document
+
+
+def tensor_sizes(path: Path) -> dict[str, int]:
+    """Bytes by first part of the tensors' names (`predictor`, `resume`, ...)."""
+    sizes: dict[str, int] = {}
+    with _opened(path) as file:
+        for name in file.keys():  # noqa: SIM118 - not a mapping
+            tensor = file.get_tensor(name)
+            room = name.split(".")[0]
+            sizes[room] = sizes.get(room, 0) + tensor.numel() * tensor.element_size()
+    return sizes
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Any:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file: {error}") from error
+
+
+def _read_tensors(path: Path, prefixes: tuple[str, ...]) -> dict[str, Tensor]:
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys() if name.startswith(prefixes)}  # noqa: SIM118
+
+
+def _check_fit(path: Path, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    faults = [f"missing {name}" for name in sorted(wanted.keys() - found.keys())]
+    faults += [f"unexpected {name}" for name in sorted(found.keys() - wanted.keys())]
+    faults += [
+        f"{name} is {tuple(found[name].shape)} and not {tuple(wanted[name].shape)}"
+        for name in sorted(wanted.keys() & found.keys())
+        if wanted[name].shape != found[name].shape
+    ]
+    if faults:
+        raise CheckpointError(f"{path}: tensors do not fit the settings: {'; '.join(faults)}")
+
+
+def _fill(module: nn.Module, prefix: str, tensors: Mapping[str, Tensor]) -> None:
+    state = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+    module.load_state_dict(state, strict=True)
+
+
+def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _versions() -> dict[str, str]:
+    packages = ("torch", "numpy", "soundfile", "soxr", "safetensors")
+    return {
+        "quarterwave": __version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+    } | {name: version(name) for name in packages}

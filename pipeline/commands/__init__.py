@@ -1,0 +1,15 @@
+"""The commands, one file each: HELP, DESCRIPTION, `add_arguments(parser)`, `run(args) -> exit status`.
+
+What is heavy to import is imported inside `run`, so that `quarterwave --help` answers at once.
+"""
+
+from types import ModuleType
+
+from pipeline.commands import corpus, generate, inspect, train
+
+COMMANDS: dict[str, ModuleType] = {
+    "corpus": corpus,
+    "inspect": inspect,
+    "train": train,
+    "generate": generate,
+}

@@ -1,0 +1,44 @@
+"""Settings as command-line flags, made from the dataclasses of `pipeline.settings`."""
+
+import argparse
+import dataclasses
+from typing import Any
+
+from pipeline.settings import DEFAULT_PRESET, PRESETS, SECTIONS, Settings, preset_named
+
+
+def add_settings_flags(parser: argparse.ArgumentParser) -> None:
+    """Add `--preset` and a flag for each setting of any preset, grouped by section."""
+    parser.add_argument(
+        "--preset", choices=list(PRESETS), help=f"a complete set of settings (default: {DEFAULT_PRESET})"
+    )
+    for section in SECTIONS:
+        group = parser.add_argument_group(f"{section} settings (shown: defaults of {DEFAULT_PRESET})")
+        fields = {
+            field.name: field for preset in PRESETS.values() for field in dataclasses.fields(getattr(preset, section))
+        }
+        for name, field in fields.items():
+            default = getattr(getattr(PRESETS[DEFAULT_PRESET], section), name, None)
+            group.add_argument(
+                f"--{name.replace('_', '-')}",
+                type=type(field.default),
+                choices=field.metadata["choices"],
+                default=argparse.SUPPRESS,
+                help=f"{field.metadata['help']} (default: {default})",
+                metavar=None if field.metadata["choices"] else type(field.default).__name__.upper(),
+            )
+
+
+def given_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """The settings that the user gave, by name."""
+    names = {f.name for p in PRESETS.values() for s in SECTIONS for f in dataclasses.fields(getattr(p, s))}
+    return {name: value for name, value in vars(args).items() if name in names}
+
+
+def settings_of(args: argparse.Namespace) -> Settings:
+    """The chosen preset with what the user changed in it.
+
+    Raises:
+        SettingsError: a value is not legal, or the preset has no such setting.
+    """
+    return preset_named(args.preset or DEFAULT_PRESET).with_values(given_settings(args))

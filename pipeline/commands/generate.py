@@ -1,0 +1,177 @@
+"""`quarterwave generate`: render clips from a checkpoint."""
+
+import argparse
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import CheckpointError, OutputError, SettingsError
+from pipeline.settings import CLIP_SECONDS, n_blocks_in
+
+if TYPE_CHECKING:
+    from pipeline.checkpoint import Checkpoint
+    from pipeline.clips import Clip, Rendering
+    from pipeline.prompts import Prompt
+
+HELP = "render clips from a checkpoint"
+DESCRIPTION = """\
+Render clips: read a prompt, predict the next block, feed it back, again and again.
+
+  quarterwave generate                                  4 clips of 10 s from held-out prompts
+  quarterwave generate --prompt mine.wav@12.5           begin from your own recording, 12.5 s into it
+  quarterwave generate --prompt-mix a.wav*0.7 b.wav@3*0.3
+  quarterwave generate --seconds 3600 --clips 1         an hour, in the same memory
+  quarterwave generate --seed 7                         the same clips again, to the bit
+
+Each clip is a WAV with cue marks and its provenance inside, an Audacity label file (.txt) and a picture (.png).
+"""
+ENCODINGS = {"16": "PCM_16", "24": "PCM_24", "float": "FLOAT"}
+CHECKPOINTS = Path("checkpoints")
+SHIPPED = CHECKPOINTS / "piano.safetensors"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `generate`."""
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="default: the newest best.safetensors under checkpoints/",
+    )
+    parser.add_argument("--out", type=Path, default=Path("clips"), metavar="DIR", help="default: clips")
+    parser.add_argument("--clips", type=int, default=4, metavar="N", help="how many (default: 4)")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=float(CLIP_SECONDS),
+        metavar="S",
+        help=f"predicted length, in steps of 0.25 (default: {CLIP_SECONDS})",
+    )
+    parser.add_argument("--seed", type=int, metavar="N", help="of every random choice (default: a new one, printed)")
+    prompt = parser.add_argument_group("prompt")
+    source = prompt.add_mutually_exclusive_group()
+    source.add_argument(
+        "--prompt",
+        metavar="FILE[@S]|held-out|noise|silence",
+        default="held-out",
+        help="what clips begin from: a recording of yours, S seconds into it; a passage that was held out from "
+        "training; uniform noise; or silence (default: held-out)",
+    )
+    source.add_argument(
+        "--prompt-mix",
+        nargs="+",
+        metavar="FILE[@S][*W]",
+        help="a linear combination of recordings with weights W",
+    )
+    prompt.add_argument(
+        "--prompt-seconds", type=float, default=5.0, metavar="S", help="length, in steps of 0.25 (default: 5)"
+    )
+    prompt.add_argument("--keep-prompt", action="store_true", help="let the clip begin with its prompt")
+    output = parser.add_argument_group("files")
+    output.add_argument(
+        "--level",
+        default="peak",
+        metavar="peak|clip|LUFS",
+        help="peak: turn down what would pass -1 dBFS; clip: leave the level, cut what passes full scale; a number: "
+        "bring each clip to that loudness in LUFS, but not past -1 dBFS (default: peak)",
+    )
+    output.add_argument("--encoding", choices=list(ENCODINGS), default="16", help="bits of a sample (default: 16)")
+    output.add_argument("--mark-blocks", action="store_true", help="put a mark at every block")
+    output.add_argument("--no-pictures", action="store_true", help="leave the pictures out")
+    output.add_argument("--force", action="store_true", help="overwrite clips of the same names")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Render, and say what was written, where, and what it cost."""
+    if args.clips < 1:
+        raise SettingsError(f"clips must be at least 1 and not {args.clips}")
+    seed = secrets.randbelow(2**31) if args.seed is None else args.seed
+    if seed < 0:
+        raise SettingsError(f"seed must be at least 0 and not {seed}")
+    n_blocks, n_prompt_blocks = n_blocks_in(args.seconds), n_blocks_in(args.prompt_seconds)
+    path = args.checkpoint or _newest_checkpoint()
+
+    import time
+
+    from pipeline import checkpoint
+    from pipeline.clips import check_free, render_clips
+    from pipeline.commands.console import console, duration, progress_bar
+    from waveforms import BLOCK_SIZE, SAMPLE_RATE
+
+    since = time.perf_counter()
+    rendering = _rendering(args, n_blocks, seed)
+    width = len(str(args.clips))
+    paths = [args.out / f"clip-{seed}-{n + 1:0{width}}.wav" for n in range(args.clips)]
+    if not args.force:
+        check_free(paths, rendering)
+    loaded = checkpoint.load(path)
+    prompts = _prompts(args, loaded, n_prompt_blocks, seed)
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{args.out}: cannot be made a folder: {error.strerror}") from error
+    console.print(f"checkpoint {path}, seed {seed}")
+    n_samples = (n_blocks + (n_prompt_blocks if args.keep_prompt else 0)) * BLOCK_SIZE
+    with progress_bar() as bar:
+        task = bar.add_task("rendering", total=args.clips * n_samples, note="")
+        for clip in render_clips(loaded, str(path), prompts, paths, rendering, lambda n: bar.advance(task, n)):
+            bar.console.print(_line(clip), markup=False)
+    took = time.perf_counter() - since
+    speed = args.clips * n_samples / SAMPLE_RATE / took
+    console.print(f"wrote {args.clips} clips to {args.out}/ in {duration(took)}, {speed:.1f} times real time")
+    return 0
+
+
+def _newest_checkpoint() -> Path:
+    found = sorted(CHECKPOINTS.glob("*/best.safetensors"), key=lambda path: path.stat().st_mtime)
+    if found:
+        return found[-1]
+    if SHIPPED.exists():
+        return SHIPPED
+    raise CheckpointError(f"{CHECKPOINTS}/: holds no checkpoint; train one first, or name one with --checkpoint FILE")
+
+
+def _rendering(args: argparse.Namespace, n_blocks: int, seed: int) -> "Rendering":
+    from pipeline.clips import Rendering
+    from waveforms.level import Level
+
+    try:
+        level = Level.parse(args.level)
+    except ValueError as error:
+        raise SettingsError(f"level must be peak, clip or a loudness in LUFS and not {args.level}") from error
+    return Rendering(
+        n_blocks=n_blocks,
+        seed=seed,
+        level=level,
+        encoding=ENCODINGS[args.encoding],
+        keep_prompt=args.keep_prompt,
+        mark_blocks=args.mark_blocks,
+        pictures=not args.no_pictures,
+    )
+
+
+def _prompts(args: argparse.Namespace, loaded: "Checkpoint", n_blocks: int, seed: int) -> "list[Prompt]":
+    """One prompt a clip; what is drawn is drawn apart for each, from the seed and the clip's number."""
+    import numpy as np
+
+    from pipeline.prompts import FilePart, from_files, held_out, noise, silence
+
+    def rng(clip: int) -> Any:
+        return np.random.default_rng([seed, clip])
+
+    if args.prompt_mix:
+        mixed = from_files([FilePart.parse(text) for text in args.prompt_mix], n_blocks)
+        return [mixed] * args.clips
+    if args.prompt == "held-out":
+        return [held_out(loaded.passages, n_blocks, rng(clip)) for clip in range(args.clips)]
+    if args.prompt == "noise":
+        return [noise(n_blocks, rng(clip)) for clip in range(args.clips)]
+    if args.prompt == "silence":
+        return [silence(n_blocks)] * args.clips
+    return [from_files([FilePart.parse(args.prompt)], n_blocks)] * args.clips
+
+
+def _line(clip: "Clip") -> str:
+    turned = f", turned by {clip.gain:+.1f} dB" if abs(clip.gain) >= 0.05 else ""
+    clipped = f", {clip.n_clipped} samples clipped" if clip.n_clipped else ""
+    return f"{clip.path}  {clip.loudness:.1f} LUFS{turned}{clipped}  from {clip.prompt}"

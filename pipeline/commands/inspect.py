@@ -1,0 +1,101 @@
+"""`quarterwave inspect`: what is in a folder of recordings, or in a checkpoint."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from waveforms.corpus import Corpus
+
+HELP = "show what is in a folder of recordings or in a checkpoint"
+DESCRIPTION = """\
+Show what training would read from a folder, and what it would leave out and why; or what a checkpoint holds.
+
+  quarterwave inspect recordings/
+  quarterwave inspect checkpoints/recordings-classic/best.safetensors
+  quarterwave inspect recordings/ --json | jq .
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `inspect`."""
+    parser.add_argument("path", type=Path, metavar="FOLDER|CHECKPOINT")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print a table, or JSON."""
+    return _checkpoint(args) if args.path.is_file() else _folder(args)
+
+
+def _folder(args: argparse.Namespace) -> int:
+    from pipeline.commands.console import open_corpus
+    from waveforms.corpus import Corpus
+
+    if args.json:
+        print(json.dumps(Corpus.open(args.path).summary(), indent=2))
+        return 0
+    _print_corpus(open_corpus(args.path))
+    return 0
+
+
+def _print_corpus(corpus: "Corpus") -> None:
+    from rich.table import Table
+
+    from pipeline.commands.console import console, duration
+
+    table = Table("recording", "length", "rate", "channels", "format", "loudness", "peak", box=None)
+    for r in corpus:
+        table.add_row(
+            r.name,
+            duration(r.seconds),
+            f"{r.info.sample_rate} Hz",
+            str(r.info.n_channels),
+            f"{r.info.container} {r.info.encoding}",
+            f"{r.loudness:.1f} LUFS",
+            f"{r.peak:.3f}",
+        )
+    console.print(table)
+    console.print(
+        f"{len(corpus)} recordings, {duration(corpus.seconds)}, {corpus.n_blocks} blocks; "
+        f"{len(corpus.problems)} files left out"
+    )
+
+
+def _checkpoint(args: argparse.Namespace) -> int:
+    from pipeline.checkpoint import read_document, tensor_sizes
+
+    document: dict[str, Any] = read_document(args.path) | {"bytes": tensor_sizes(args.path)}
+    if args.json:
+        print(json.dumps(document, indent=2))
+    else:
+        _print_checkpoint(args.path, document)
+    return 0
+
+
+def _print_checkpoint(path: Path, document: dict[str, Any]) -> None:
+    from pipeline.commands.console import console
+
+    settings, split = document["settings"], document["split"]
+    console.print(f"{path}: checkpoint of quarterwave, format {document['format']}")
+    console.print(f"preset {settings['preset']}")
+    for section in ("representation", "predictor", "training"):
+        values = ", ".join(f"{name} {value}" for name, value in settings[section].items())
+        console.print(f"  {section}: {values}")
+    console.print(
+        f"learned from {len(split['training'])} recordings of {split['folder']}; "
+        f"held out: {', '.join(split['validation'])}"
+    )
+    if document["history"]:
+        best = min(document["history"], key=lambda row: row["loss"])
+        console.print(
+            f"{document['history'][-1]['step']} steps; best at step {best['step']}: loss {best['loss']:.4f}, "
+            f"skill {best['skill_mean']:.2f} % against the mean, {best['skill_repeat']:.2f} % against repeating"
+        )
+    prompts = ", ".join(f"{p['source']} @ {p['seconds']:g} s" for p in document["passages"])
+    console.print(f"prompts: {prompts}", markup=False)
+    sizes = ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in document["bytes"].items())
+    console.print(f"holds: {sizes}")
+    versions = ", ".join(f"{name} {value}" for name, value in document["provenance"].items())
+    console.print(f"written by: {versions}")

@@ -1,0 +1,123 @@
+"""`quarterwave train`: learn from a folder of recordings."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.commands.flags import add_settings_flags, given_settings, settings_of
+from pipeline.errors import CheckpointError, OutputError, SettingsError
+
+if TYPE_CHECKING:
+    from pipeline.checkpoint import Checkpoint
+    from pipeline.train import Outcome
+    from waveforms.corpus import Corpus
+
+HELP = "learn from a folder of recordings"
+DESCRIPTION = """\
+Learn to predict each block of sound from those before it.
+
+  quarterwave train recordings/                          with the default settings
+  quarterwave train recordings/ --held-out 'take3*.wav'  choose what is held out
+  quarterwave train recordings/ --resume                 go on after Ctrl-C or a crash
+
+A tenth of the recordings is held out: validation and prompts come from them. Every validation prints the skill
+against two baselines that learn nothing: always the mean, and repeat the last block. 0 % is no better than they.
+Watch curves, clips and pictures with: tensorboard --logdir checkpoints
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `train`."""
+    parser.add_argument("folder", metavar="FOLDER", help="recordings: WAV, FLAC, OGG, MP3, AIFF, ...; searched whole")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="the run's folder (default: checkpoints/FOLDER-PRESET)")
+    parser.add_argument(
+        "--held-out",
+        action="append",
+        metavar="NAME",
+        help="hold out recordings of this name or pattern; may be given again",
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the run in DIR where it stopped")
+    parser.add_argument("--force", action="store_true", help="start afresh even if DIR holds a run")
+    add_settings_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, and say where the checkpoints are and what it cost."""
+    settings = settings_of(args)
+    out = args.out or Path("checkpoints") / f"{Path(args.folder).resolve().name}-{settings.preset}"
+    _check(args, out)
+
+    from pipeline import checkpoint
+    from pipeline.commands.console import console, duration, open_corpus, progress_bar
+    from pipeline.commands.watching import Watching
+    from pipeline.train import BEST, LAST, begin, train
+
+    corpus = open_corpus(args.folder)
+    out.mkdir(parents=True, exist_ok=True)
+    with progress_bar() as bar, Watching(bar, out) as watching:
+        if args.resume:
+            started = _resumed(checkpoint.load(out / LAST), args, out)
+        else:
+            for stale in (LAST, BEST):
+                (out / stale).unlink(missing_ok=True)
+            started = begin(corpus, settings, args.held_out, watching)
+        _introduce(started, corpus)
+        outcome = train(started, corpus, out, watching)
+    _conclude(outcome, args.folder, out)
+    console.print(f"took {duration(outcome.progress.seconds)}, {outcome.progress.step} steps")
+    return 130 if outcome.reason == "stopped" else 0
+
+
+def _check(args: argparse.Namespace, out: Path) -> None:
+    from pipeline.train import LAST
+
+    exists = (out / LAST).exists()
+    if args.resume and not exists:
+        raise CheckpointError(f"{out / LAST}: no such file, so there is no run to go on with; leave out --resume")
+    if exists and not (args.resume or args.force):
+        raise OutputError(f"{out}: holds a run already; --resume goes on with it, --force starts afresh")
+    if args.resume and (args.preset or args.held_out):
+        raise SettingsError("--resume goes on with the run's own preset and split: leave out --preset and --held-out")
+
+
+def _resumed(started: "Checkpoint", args: argparse.Namespace, out: Path) -> "Checkpoint":
+    """Let a resumed run change how long it may go on, and nothing else."""
+    given = given_settings(args)
+    if fixed := sorted(given.keys() - {"steps", "patience"}):
+        flags = ", ".join("--" + name.replace("_", "-") for name in fixed)
+        raise SettingsError(
+            f"--resume goes on with the settings in {out}, but for --steps and --patience: leave out {flags}"
+        )
+    started.settings = started.settings.with_values(given)
+    return started
+
+
+def _introduce(started: "Checkpoint", corpus: "Corpus") -> None:
+    from pipeline.commands.console import console, duration
+
+    n_weights = sum(p.numel() for p in started.predictor.parameters())
+    n_training, n_validation = len(started.split["training"]), len(started.split["validation"])
+    console.print(
+        f"{len(corpus)} recordings, {duration(corpus.seconds)}: {n_training} to learn from, {n_validation} held out; "
+        f"preset {started.settings.preset}, {n_weights / 1e6:.1f} million weights"
+    )
+
+
+def _conclude(outcome: "Outcome", folder: str, out: Path) -> None:
+    from pipeline.commands.console import console
+    from pipeline.train import BEST, LAST
+
+    if outcome.reason == "stopped":
+        console.print(f"stopped and saved: {out / LAST}")
+        console.print(f"go on with: quarterwave train {folder} --out {out} --resume")
+        return
+    if outcome.reason == "early":
+        patience = outcome.run.settings.training.patience
+        console.print(f"ended early: {patience} validations without a better loss")
+    best = min(outcome.run.history, key=lambda row: row["loss"])
+    console.print(
+        f"best at step {best['step']:.0f}: skill {best['skill_mean']:.2f} % against the mean, "
+        f"{best['skill_repeat']:.2f} % against repeating"
+    )
+    console.print(f"wrote {out / BEST} (to render from) and {out / LAST} (to go on from)")
+    console.print(f"next: quarterwave generate --checkpoint {out / BEST}")

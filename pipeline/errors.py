@@ -1,0 +1,19 @@
+"""The part of the family of `waveforms.errors` that belongs to learning and rendering."""
+
+from waveforms.errors import QuarterwaveError
+
+
+class SettingsError(QuarterwaveError):
+    """A setting, or a pair of settings, is not legal."""
+
+
+class CheckpointError(QuarterwaveError):
+    """A checkpoint cannot be read, or does not fit."""
+
+
+class OutputError(QuarterwaveError):
+    """A result cannot be written where it was asked for."""
+
+
+class TrainingError(QuarterwaveError):
+    """Training cannot go on."""

@@ -1,0 +1,128 @@
+"""Prompts: the blocks that a roll-out begins from, and where they come from.
+
+A checkpoint carries a few passages of its held-out recordings, so a clip can begin from music that training never
+saw even where the corpus is not at hand. A user may name a file instead, mix several, or ask for noise or silence.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.checkpoint import Passage
+from pipeline.errors import SettingsError
+from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms.audio import Waveform, probe, read
+from waveforms.corpus import Corpus
+from waveforms.level import to_int16
+
+N_PASSAGES = 8
+PASSAGE_BLOCKS = 80  # 20 s: room to draw many prompts of a few seconds, 1.8 MB each
+NOISE_PEAK = 0.1  # -20 dB re full scale: about as loud as music
+BLOCK_SECONDS = BLOCK_SIZE / SAMPLE_RATE
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a clip begins from: a waveform of whole blocks, and in words where it is from."""
+
+    waveform: Waveform  # (n_blocks * BLOCK_SIZE,)
+    source: str
+
+
+@dataclass(frozen=True)
+class FilePart:
+    """A file of the user's, from `seconds` on, at `weight` in a mix."""
+
+    path: Path
+    seconds: float = 0.0
+    weight: float = 1.0
+
+    @classmethod
+    def parse(cls, text: str) -> "FilePart":
+        """Read `FILE[@SECONDS][*WEIGHT]`.
+
+        Raises:
+            SettingsError: the text is not of that form.
+        """
+        match = re.fullmatch(r"(?P<path>.+?)(@(?P<seconds>\d+(\.\d*)?))?(\*(?P<weight>-?\d+(\.\d*)?))?", text)
+        if match is None:
+            raise SettingsError(f"a prompt must be FILE[@SECONDS][*WEIGHT] and not {text!r}")
+        return cls(Path(match["path"]), float(match["seconds"] or 0), float(match["weight"] or 1))
+
+    def __str__(self) -> str:
+        return f"{self.path.name} @ {self.seconds:g} s" + (f" * {self.weight:g}" if self.weight != 1 else "")
+
+
+def choose_passages(validation: Corpus) -> list[Passage]:
+    """Passages spread evenly over the held-out recordings, the longest that fit up to PASSAGE_BLOCKS."""
+    n_each = math.ceil(N_PASSAGES / len(validation))
+    step = max(1, len(validation) // N_PASSAGES)
+    passages = []
+    for recording in list(validation)[::step][:N_PASSAGES]:
+        n_blocks = min(PASSAGE_BLOCKS, recording.n_samples // BLOCK_SIZE)
+        n_places = min(n_each, recording.n_blocks // n_blocks)  # without overlap
+        for place in range(n_places):
+            first = place * (recording.n_blocks // n_places)
+            waveform = recording.read(first * BLOCK_SIZE, (first + n_blocks) * BLOCK_SIZE)
+            samples = torch.from_numpy(to_int16(waveform))
+            passages.append(Passage(recording.name, first * BLOCK_SECONDS, samples))
+    return passages[:N_PASSAGES]
+
+
+def held_out(passages: Sequence[Passage], n_blocks: int, rng: np.random.Generator) -> Prompt:
+    """A prompt drawn from a checkpoint's passages; one that is shorter than asked begins in silence.
+
+    Raises:
+        SettingsError: the checkpoint carries none.
+    """
+    if not passages:
+        raise SettingsError("this checkpoint carries no prompts: name one with --prompt FILE")
+    passage = passages[int(rng.integers(len(passages)))]
+    samples = passage.samples.numpy().astype(np.float32) / np.float32(32768)
+    first = int(rng.integers(max(len(samples) // BLOCK_SIZE - n_blocks, 0) + 1))
+    waveform = samples[first * BLOCK_SIZE :][: n_blocks * BLOCK_SIZE]
+    seconds = passage.seconds + first * BLOCK_SECONDS
+    return Prompt(_padded_before(waveform, n_blocks), f"{passage.source} @ {seconds:g} s (held out)")
+
+
+def from_files(parts: Sequence[FilePart], n_blocks: int) -> Prompt:
+    """A file's passage, or the linear combination of several.
+
+    Raises:
+        AudioError: a file cannot be used.
+        SettingsError: a file ends before the prompt begins.
+    """
+    total = np.zeros(n_blocks * BLOCK_SIZE, np.float32)
+    for part in parts:
+        start = round(part.seconds * SAMPLE_RATE)
+        n_samples = probe(part.path).n_samples
+        if start + BLOCK_SIZE > n_samples:
+            last = (n_samples - BLOCK_SIZE) / SAMPLE_RATE
+            raise SettingsError(
+                f"{part.path}: a prompt must begin between 0 and {last:.2f} s and not at {part.seconds:g} s"
+            )
+        waveform = read(part.path, start, start + n_blocks * BLOCK_SIZE)
+        waveform = waveform[: len(waveform) // BLOCK_SIZE * BLOCK_SIZE]
+        total += np.float32(part.weight) * _padded_before(waveform, n_blocks)
+    return Prompt(total, " + ".join(map(str, parts)))
+
+
+def noise(n_blocks: int, rng: np.random.Generator) -> Prompt:
+    """Uniform noise, the prompt that knows nothing."""
+    waveform = rng.uniform(-NOISE_PEAK, NOISE_PEAK, n_blocks * BLOCK_SIZE).astype(np.float32)
+    return Prompt(waveform, "noise")
+
+
+def silence(n_blocks: int) -> Prompt:
+    """Zeros."""
+    return Prompt(np.zeros(n_blocks * BLOCK_SIZE, np.float32), "silence")
+
+
+def _padded_before(waveform: Waveform, n_blocks: int) -> Waveform:
+    """Silence before what is too short: a prompt must run right up to where the clip begins."""
+    return np.pad(waveform, (n_blocks * BLOCK_SIZE - len(waveform), 0))

@@ -1,0 +1,181 @@
+"""Every setting there is: frozen dataclasses, checked when they are made, and the presets that name complete sets.
+
+The command line's flags, defaults and help come from here, and a checkpoint carries its settings as JSON, so this
+file imports nothing heavy. A field's metadata holds its `help`; its check stands in `__post_init__`.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pipeline.errors import SettingsError
+from waveforms import BLOCK_SIZE, SAMPLE_RATE
+
+CLIP_SECONDS = 10
+MAX_SEQ_LEN = SAMPLE_RATE * CLIP_SECONDS // BLOCK_SIZE  # 40 blocks in a 10-second clip
+
+
+def setting(default: Any, help: str, *, choices: tuple[str, ...] | None = None) -> Any:
+    """A dataclass field with the words and choices that the command line shows."""
+    return field(default=default, metadata={"help": help, "choices": choices})
+
+
+def _check(settings: Any, name: str, legal: bool, rule: str) -> None:
+    if not legal:
+        raise SettingsError(f"{name} must be {rule} and not {getattr(settings, name)}")
+
+
+def _check_choice(settings: Any, name: str) -> None:
+    fields = {f.name: f for f in dataclasses.fields(settings)}
+    choices = fields[name].metadata["choices"]
+    _check(settings, name, getattr(settings, name) in choices, "one of " + ", ".join(choices))
+
+
+@dataclass(frozen=True)
+class SpectrumSettings:
+    """The representation by whole-block FFT vectors."""
+
+    lap: int = setting(0, "samples by which neighbouring blocks cross-fade; 0 joins them hard, as the ancestor did")
+
+    def __post_init__(self) -> None:
+        _check(self, "lap", 0 <= self.lap <= BLOCK_SIZE, f"between 0 and {BLOCK_SIZE} samples")
+
+
+@dataclass(frozen=True)
+class LSTMSettings:
+    """The stacked LSTM that predicts the next element."""
+
+    layers: int = setting(2, "LSTM layers on top of each other")
+    width: int = setting(1024, "units in each LSTM layer")
+    dropout: float = setting(0.2, "share of units silenced between layers while training")
+    error: str = setting(
+        "absolute", "what the point prediction is trained to make small", choices=("absolute", "squared")
+    )
+
+    def __post_init__(self) -> None:
+        _check(self, "layers", self.layers >= 1, "at least 1")
+        _check(self, "width", self.width >= 1, "at least 1")
+        _check(self, "dropout", 0 <= self.dropout < 1, "at least 0 and below 1")
+        _check_choice(self, "error")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How the weights are found."""
+
+    steps: int = setting(600, "optimiser steps at most; early stopping may end sooner")
+    batch_size: int = setting(16, "sequences in a step")
+    sequence_blocks: int = setting(MAX_SEQ_LEN, "blocks predicted in a sequence")
+    optimiser: str = setting("adamw", "the optimiser", choices=("adamw", "rmsprop"))
+    learning_rate: float = setting(1e-3, "peak learning rate; rises linearly, then falls as a cosine to a tenth")
+    warmup_steps: int = setting(50, "steps of the linear rise")
+    weight_decay: float = setting(0.01, "decay of the weights towards zero (adamw)")
+    clip_norm: float = setting(1.0, "the gradient's norm is cut to this")
+    validate_every: int = setting(50, "steps between validations")
+    validation_sequences: int = setting(256, "held-out sequences looked at in a validation, spread evenly")
+    patience: int = setting(4, "validations without a better loss before training stops")
+    held_out_share: float = setting(0.1, "share of the recordings held out for validation and prompts")
+    precision: str = setting("float32", "arithmetic of the network", choices=("float32", "bfloat16"))
+    seed: int = setting(0, "of every random number in training")
+
+    def __post_init__(self) -> None:
+        for name in (
+            "steps",
+            "batch_size",
+            "sequence_blocks",
+            "validate_every",
+            "validation_sequences",
+            "patience",
+        ):
+            _check(self, name, getattr(self, name) >= 1, "at least 1")
+        for name in ("warmup_steps", "weight_decay", "seed"):
+            _check(self, name, getattr(self, name) >= 0, "at least 0")
+        for name in ("learning_rate", "clip_norm"):
+            _check(self, name, getattr(self, name) > 0, "above 0")
+        _check(self, "held_out_share", 0 < self.held_out_share < 1, "between 0 and 1")
+        _check_choice(self, "optimiser")
+        _check_choice(self, "precision")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A complete set: what is learned from, what learns, and how."""
+
+    preset: str
+    representation: SpectrumSettings
+    predictor: LSTMSettings
+    training: TrainingSettings
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain dictionaries. The inverse is `from_json`."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Settings":
+        """Read settings strictly.
+
+        Raises:
+            SettingsError: the preset is unknown, or a name is missing or unknown, or a value is not legal.
+        """
+        preset = preset_named(str(data.get("preset")))
+        sections = {"preset": preset.preset}
+        _check_names("settings", {f.name for f in dataclasses.fields(cls)}, set(data))
+        for section in SECTIONS:
+            default = getattr(preset, section)
+            _check_names(section, {f.name for f in dataclasses.fields(default)}, set(data[section]))
+            sections[section] = type(default)(**data[section])
+        return cls(**sections)  # type: ignore[arg-type]
+
+    def with_values(self, values: Mapping[str, Any]) -> "Settings":
+        """These settings with some fields changed, named as on the command line (`layers`, `lap`, ...).
+
+        Raises:
+            SettingsError: the preset has no such setting, or the value is not legal.
+        """
+        changed = self
+        for name, value in values.items():
+            section = next((s for s in SECTIONS if hasattr(getattr(self, s), name)), None)
+            if section is None:
+                raise SettingsError(f"preset {self.preset} has no setting {name}")
+            changed = replace(changed, **{section: replace(getattr(changed, section), **{name: value})})
+        return changed
+
+
+SECTIONS = ("representation", "predictor", "training")
+
+PRESETS = {
+    "classic": Settings("classic", SpectrumSettings(), LSTMSettings(), TrainingSettings()),
+}
+DEFAULT_PRESET = "classic"
+
+
+def preset_named(name: str) -> Settings:
+    """The preset of that name.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    if name not in PRESETS:
+        raise SettingsError(f"preset must be one of {', '.join(PRESETS)} and not {name}")
+    return PRESETS[name]
+
+
+def n_blocks_in(seconds: float) -> int:
+    """Blocks in a clip of that length.
+
+    Raises:
+        SettingsError: the length is not a whole number of blocks, at least one.
+    """
+    n_blocks = round(seconds * SAMPLE_RATE / BLOCK_SIZE)
+    block_seconds = BLOCK_SIZE / SAMPLE_RATE
+    if n_blocks < 1 or abs(n_blocks * block_seconds - seconds) > 1e-6:
+        raise SettingsError(f"a length must be a multiple of {block_seconds} s (one block), not {seconds} s")
+    return n_blocks
+
+
+def _check_names(where: str, legal: set[str], came: set[str]) -> None:
+    if missing := sorted(legal - came):
+        raise SettingsError(f"{where} lack {', '.join(missing)}")
+    if unknown := sorted(came - legal):
+        raise SettingsError(f"{where} hold unknown {', '.join(unknown)}")

@@ -1,0 +1,306 @@
+"""One training loop for every predictor.
+
+Reads from top to bottom: open or resume a run, then batch, loss, step, and every so often validate, show and save.
+Whatever a run's next step depends on is in `last.safetensors`, so a run that was stopped at any moment, or killed,
+goes on from its last save and ends, on a CPU, with the same weights to the bit.
+"""
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from pipeline import checkpoint
+from pipeline.checkpoint import Checkpoint
+from pipeline.errors import TrainingError
+from pipeline.predictors import Predictor, make_predictor
+from pipeline.prompts import choose_passages
+from pipeline.representations import Representation, make_representation
+from pipeline.settings import Settings, TrainingSettings
+from pipeline.windows import Batch, Position, Window, batches, prefetch, read_batch, sweep, windows
+from waveforms import BLOCK_SIZE
+from waveforms.corpus import Corpus
+from waveforms.errors import CorpusError
+
+LAST, BEST = "last.safetensors", "best.safetensors"
+FINAL_SHARE = 0.1  # of the peak learning rate, where the cosine ends
+
+
+@dataclass
+class Progress:
+    """Where a run stands; with the tensors, all that its future depends on."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    best_loss: float | None = None
+    n_worse: int = 0
+    seconds: float = 0.0
+
+    @property
+    def position(self) -> Position:
+        """In the data."""
+        return Position(self.epoch, self.batch)
+
+
+class Watcher(Protocol):
+    """Who is told how training goes: the command line's progress bar, TensorBoard."""
+
+    def fitting(self, done: int, total: int) -> None:
+        """So many of the training split's blocks went into the representation."""
+
+    def started(self, progress: Progress, n_steps: int) -> None:
+        """The loop begins, from a fresh or a resumed state."""
+
+    def stepped(self, progress: Progress, loss: float, n_blocks: int) -> None:
+        """A step is done; it saw so many blocks."""
+
+    def validated(self, row: dict[str, float], run: Checkpoint, is_best: bool) -> None:
+        """A validation is done; `row` is its line of the history."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a call of `train` ended: `finished`, `early` (no better for too long) or `stopped` (by the user)."""
+
+    reason: str
+    run: Checkpoint
+    progress: Progress
+
+
+def begin(corpus: Corpus, settings: Settings, held_out: list[str] | None, watcher: Watcher) -> Checkpoint:
+    """A fresh run: split, fitted representation, new weights, prompts.
+
+    Raises:
+        CorpusError: the corpus cannot be split as asked.
+    """
+    training, validation = corpus.split(held_out, fraction=settings.training.held_out_share)
+    torch.manual_seed(settings.training.seed)
+    representation = make_representation(settings.representation)
+    representation.fit(_counted_sweep(training, representation.margins, watcher))
+    return Checkpoint(
+        settings=settings,
+        predictor=make_predictor(settings.predictor, representation.dim),
+        representation=representation,
+        split={
+            "folder": str(corpus.folder.resolve()),
+            "training": [r.name for r in training],
+            "validation": [r.name for r in validation],
+        },
+        passages=choose_passages(validation),
+    )
+
+
+def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outcome:
+    """Train a run, fresh or loaded, until it is finished, no longer improves or is told to stop.
+
+    Writes `last.safetensors` and `best.safetensors` in `out` after each validation and when stopped.
+
+    Args:
+        run: from `begin` or from `checkpoint.load(out / LAST)`.
+        corpus: that it was begun with.
+        out: the run's folder.
+        watcher: is told how it goes.
+
+    Raises:
+        CorpusError: the corpus no longer holds a recording of the run's split.
+        CheckpointError: a checkpoint cannot be written.
+        TrainingError: the loss is no longer a number.
+    """
+    settings = run.settings.training
+    training, validation = _split_again(corpus, run.split)
+    held_out = _thinned(windows(validation, settings.sequence_blocks), settings.validation_sequences)
+
+    fabric = Fabric(accelerator="auto", devices=1, precision=_PRECISIONS[settings.precision])
+    representation = run.representation.to(fabric.device)
+    optimiser = _make_optimiser(run.predictor, settings)
+    model, optimiser = fabric.setup(run.predictor, optimiser)
+    model.mark_forward_method("loss")
+    progress = Progress(**run.progress)
+    if progress.step:
+        _restore(optimiser, checkpoint.load_resume(out / LAST))
+    else:
+        torch.manual_seed(settings.seed)
+
+    margins, length = representation.margins, settings.sequence_blocks
+    stream = batches(training, length, settings.batch_size, margins, seed=settings.seed, start=progress.position)
+    watcher.started(progress, settings.steps)
+    reason = "finished"
+    since = time.perf_counter() - progress.seconds
+    with _stop_signals() as stop_asked:
+        for batch, position in prefetch(stream):
+            if progress.step >= settings.steps:
+                break
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(progress.step, settings)
+            model.train()
+            sequence, n_targets = _elements(batch, representation, fabric)
+            loss = model.loss(sequence, n_targets)
+            fabric.backward(loss)
+            fabric.clip_gradients(model, optimiser, max_norm=settings.clip_norm)
+            optimiser.step()
+            optimiser.zero_grad()
+
+            progress.step, (progress.epoch, progress.batch) = progress.step + 1, position
+            progress.seconds = time.perf_counter() - since
+            if not math.isfinite(loss.item()):
+                raise TrainingError(
+                    f"the loss at step {progress.step} is {loss.item()}: training has diverged; "
+                    f"start again with a --learning-rate below {settings.learning_rate:g}"
+                )
+            watcher.stepped(progress, loss.item(), int(batch.n_targets.sum()))
+            if progress.step % settings.validate_every == 0 or progress.step == settings.steps:
+                row = {
+                    "step": progress.step,
+                    "training_loss": loss.item(),
+                    "learning_rate": learning_rate(progress.step - 1, settings),
+                } | validate(model, representation, validation, held_out, settings, fabric)
+                row["seconds"] = progress.seconds = time.perf_counter() - since
+                run.history.append(row)
+                is_best = progress.best_loss is None or row["loss"] < progress.best_loss
+                if is_best:
+                    progress.best_loss = row["loss"]
+                progress.n_worse = 0 if is_best else progress.n_worse + 1
+                _save(run, progress, optimiser, out, is_best=is_best)
+                watcher.validated(row, run, is_best)
+                if progress.n_worse >= settings.patience:
+                    reason = "early"
+                    break
+            if stop_asked():
+                _save(run, progress, optimiser, out, is_best=False)
+                reason = "stopped"
+                break
+    return Outcome(reason, run, progress)
+
+
+@torch.no_grad()
+def validate(
+    model: Predictor,
+    representation: Representation,
+    corpus: Corpus,
+    plan: list[Window],
+    settings: TrainingSettings,
+    fabric: Fabric,
+) -> dict[str, float]:
+    """The loss on held-out windows, that of each baseline, and the skill against each in per cent.
+
+    Skill is 100 * (1 - loss / baseline): 0 is no better than the baseline, 100 is perfect.
+    """
+    model.eval()
+    totals: dict[str, float] = {}
+    n_seen = 0
+    for at in range(0, len(plan), settings.batch_size):
+        chosen = plan[at : at + settings.batch_size]
+        batch = read_batch(corpus, chosen, settings.sequence_blocks, representation.margins)
+        sequence, n_targets = _elements(batch, representation, fabric)
+        losses = {"loss": model.loss(sequence, n_targets)} | model.baselines(sequence, n_targets)
+        n = int(batch.n_targets.sum())
+        totals = {name: totals.get(name, 0.0) + n * value.item() for name, value in losses.items()}
+        n_seen += n
+    row = {name: total / n_seen for name, total in totals.items()}
+    skills = {f"skill_{n}": 100 * (1 - row["loss"] / row[n]) for n in row if n != "loss"}
+    return row | skills
+
+
+def learning_rate(step: int, settings: TrainingSettings) -> float:
+    """A linear rise, then half a cosine to a tenth of the peak (Loshchilov & Hutter 2017)."""
+    if step < settings.warmup_steps:
+        return settings.learning_rate * (step + 1) / settings.warmup_steps
+    share = (step - settings.warmup_steps) / max(settings.steps - settings.warmup_steps, 1)
+    cosine = (1 + math.cos(math.pi * min(share, 1.0))) / 2
+    return settings.learning_rate * (FINAL_SHARE + (1 - FINAL_SHARE) * cosine)
+
+
+_PRECISIONS: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
+
+
+def _elements(batch: Batch, representation: Representation, fabric: Fabric) -> tuple[Tensor, Tensor]:
+    waveform, n_targets = fabric.to_device(batch)
+    with torch.no_grad():
+        return representation.transform(waveform), n_targets
+
+
+def _split_again(corpus: Corpus, split: dict[str, Any]) -> tuple[Corpus, Corpus]:
+    names = {recording.name for recording in corpus}
+    if gone := [name for name in split["training"] + split["validation"] if name not in names]:
+        raise CorpusError(f"{corpus.folder}: the run was begun with {', '.join(gone)}, which cannot be used now")
+    return corpus.subset(split["training"]), corpus.subset(split["validation"])
+
+
+def _thinned(plan: list[Window], n_most: int) -> list[Window]:
+    if len(plan) <= n_most:
+        return plan
+    return [plan[i * len(plan) // n_most] for i in range(n_most)]
+
+
+def _counted_sweep(corpus: Corpus, margins: tuple[int, int], watcher: Watcher) -> Iterator[Tensor]:
+    done = 0
+    for waveform in prefetch(sweep(corpus, margins)):
+        yield waveform
+        done += (len(waveform) - sum(margins)) // BLOCK_SIZE
+        watcher.fitting(done, corpus.n_blocks)
+
+
+def _make_optimiser(predictor: Predictor, settings: TrainingSettings) -> torch.optim.Optimizer:
+    if settings.optimiser == "adamw":
+        return torch.optim.AdamW(predictor.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    return torch.optim.RMSprop(predictor.parameters(), settings.learning_rate)
+
+
+def _save(run: Checkpoint, progress: Progress, optimiser: torch.optim.Optimizer, out: Path, *, is_best: bool) -> None:
+    run.progress = asdict(progress)
+    if is_best:
+        checkpoint.save(run, out / BEST)
+    checkpoint.save(run, out / LAST, resume=_resume_tensors(optimiser))
+
+
+def _resume_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    tensors = {"random.cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    for index, slots in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{name}": value for name, value in slots.items()}
+    return tensors
+
+
+def _restore(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put back what `_resume_tensors` took."""
+    torch.set_rng_state(tensors["random.cpu"])
+    if torch.cuda.is_available() and "random.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["random.cuda"])
+    state: dict[int, dict[str, Tensor]] = {}
+    for full_name, value in tensors.items():
+        room, *rest = full_name.split(".")
+        if room == "optimiser":
+            state.setdefault(int(rest[0]), {})[rest[1]] = value
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": state, "param_groups": groups})
+
+
+@contextmanager
+def _stop_signals() -> Iterator[Callable[[], bool]]:
+    """While training, Ctrl-C or a termination asks to stop after the current step; a second one is not held back."""
+    asked = False
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,30 @@
+"""Make torchaudio importable beside a CPU build of torch.
+
+torchaudio's Linux wheels are linked against CUDA, and importing one beside a CPU build of torch fails on the
+missing libraries. Its loader treats an absent compiled extension as a supported state, and all that we use of it
+(resampling, mel scale, Griffin-Lim) is plain torch. So, where and only where torch has no CUDA, the extension is
+moved out of the way. Beside a CUDA build nothing is touched.
+"""
+
+import importlib.util
+from pathlib import Path
+
+import torch
+
+EXTENSIONS = ("_torchaudio.abi3.so", "libtorchaudio.abi3.so")
+
+
+def main() -> None:
+    """Rename the compiled extensions to `*.unused` if this torch cannot load them."""
+    spec = importlib.util.find_spec("torchaudio")
+    if spec is None or spec.origin is None or torch.version.cuda is not None:
+        return
+    for name in EXTENSIONS:
+        extension = Path(spec.origin).parent / "lib" / name
+        if extension.exists():
+            extension.rename(extension.with_name(name + ".unused"))
+            print(f"torchaudio: {name} needs CUDA and torch {torch.__version__} has none; set aside")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""What can go wrong with sound, as one family of exceptions.
+
+    QuarterwaveError          anything a user can mend; the command line prints it and exits with 1
+    ├── AudioError            one file cannot be used; names the file and the reason
+    ├── CorpusError           a folder cannot be used
+    └── (pipeline.errors)     SettingsError, CheckpointError, OutputError, TrainingError
+
+The library raises; only `pipeline.cli` prints and exits. A message says what is legal, then what came.
+"""
+
+from pathlib import Path
+
+
+class QuarterwaveError(Exception):
+    """The root: a fault that the user can mend, told in one sentence."""
+
+
+class AudioError(QuarterwaveError):
+    """One audio file cannot be used.
+
+    Attributes:
+        path: the file.
+        reason: why, without the file's name, for tables.
+    """
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = Path(path)
+        self.reason = reason
+
+
+class CorpusError(QuarterwaveError):
+    """A folder of recordings cannot be used."""

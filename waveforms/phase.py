@@ -1,0 +1,107 @@
+"""Tiles -> waveform: the phase that the log magnitudes left out, recovered block after block.
+
+Fast Griffin-Lim (Perraudin, Balazs & Søndergaard 2013) looks for frames that have the wanted magnitudes and are the
+short-time FFT of some waveform. Here it works on a moving stretch: frames that are already decided stay as they are
+and lead the new ones, and the last few new ones are left open until their own future has come. So a clip of any
+length takes constant memory, and its phases run on across the edges of blocks.
+"""
+
+import torch
+from torch import Tensor
+
+from waveforms.spectra import HOP, N_BINS, N_FFT, TILE_MARGINS, from_frames, to_frames
+
+OVERLAP = -(-N_FFT // HOP) - 1  # 4 earlier frames reach into a frame
+LOOKAHEAD = 2 * OVERLAP  # frames left open: with fewer the joins are heard, more gain nothing
+
+
+class PhaseRecovery:
+    """Turns log-magnitude tiles into a waveform, a few blocks at a time.
+
+    Args:
+        n_iterations: Griffin-Lim iterations at each push.
+        momentum: of fast Griffin-Lim; 0 is the plain algorithm.
+        seed: of the random phases that the iterations start from.
+    """
+
+    def __init__(self, n_iterations: int = 32, *, momentum: float = 0.99, seed: int = 0) -> None:
+        self.n_iterations = n_iterations
+        self.momentum = momentum
+        self._seed = seed
+        self._generator: torch.Generator | None = None
+        self._decided: Tensor | None = None  # (..., OVERLAP, N_BINS): the last decided frames
+        self._open: Tensor | None = None  # (..., n, N_BINS): estimates that may still change
+        self._sum: Tensor | None = None  # (..., N_FFT - HOP): overlap-add of decided frames, and
+        self._weight: Tensor | None = None  # of their squared windows, past what was given out
+        self._n_to_skip = TILE_MARGINS[0]
+
+    def push(self, tiles: Tensor) -> Tensor:
+        """Take the next tiles, give the samples that are decided.
+
+        Shape:
+            (..., n_blocks, FRAMES_PER_BLOCK, N_BINS) -> (..., n_samples)
+        """
+        new = self._random_phase(tiles.flatten(-3, -2).exp())
+        self._open = new if self._open is None else torch.cat([self._open, new], dim=-2)
+        self._open = self._iterate(self._open)
+        return self._decide(max(self._open.shape[-2] - LOOKAHEAD, 0))
+
+    def finish(self) -> Tensor:
+        """Decide the frames that are still open and give the last samples, up to the edge of the last block."""
+        if self._open is None:
+            return torch.zeros(0)
+        rest = self._decide(self._open.shape[-2])
+        assert self._sum is not None
+        assert self._weight is not None
+        end = self._sum.shape[-1] - TILE_MARGINS[1]
+        return torch.cat([rest, self._sum[..., :end] / self._weight[..., :end]], dim=-1)
+
+    def _random_phase(self, magnitude: Tensor) -> Tensor:
+        if self._generator is None:
+            self._generator = torch.Generator(magnitude.device).manual_seed(self._seed)
+        angle = torch.rand(magnitude.shape, generator=self._generator, dtype=magnitude.dtype, device=magnitude.device)
+        return torch.polar(magnitude, 2 * torch.pi * angle)
+
+    def _iterate(self, frames: Tensor) -> Tensor:
+        magnitude = frames.abs()
+        past = frames[..., :0, :] if self._decided is None else self._decided
+        n_past = past.shape[-2]
+        previous = torch.zeros_like(frames)
+        for _ in range(self.n_iterations):
+            total, weight = from_frames(torch.cat([past, frames], dim=-2))
+            # The outermost samples lie under the feet of a single window; they carry no information.
+            consistent = to_frames(total / weight.clamp(min=1e-4))[..., n_past:, :]
+            ahead = consistent + self.momentum * (consistent - previous)
+            previous = consistent
+            frames = torch.polar(magnitude, ahead.angle())
+        return frames
+
+    def _decide(self, n_frames: int) -> Tensor:
+        """Fix the first `n_frames` open frames and give the samples that no later frame reaches."""
+        assert self._open is not None
+        decided, self._open = self._open[..., :n_frames, :], self._open[..., n_frames:, :]
+        if n_frames == 0:
+            return decided.real.new_zeros(*decided.shape[:-2], 0)
+        history = decided if self._decided is None else torch.cat([self._decided, decided], dim=-2)
+        self._decided = history[..., -OVERLAP:, :]
+        total, weight = from_frames(decided)
+        if self._sum is not None and self._weight is not None:
+            n_shared = N_FFT - HOP
+            total[..., :n_shared] += self._sum
+            weight[..., :n_shared] += self._weight
+        n_done = n_frames * HOP
+        self._sum, self._weight = total[..., n_done:], weight[..., n_done:]
+        start = min(self._n_to_skip, n_done)
+        self._n_to_skip -= start
+        return total[..., start:n_done] / weight[..., start:n_done]
+
+
+def from_tiles(tiles: Tensor, n_iterations: int = 32, *, seed: int = 0) -> Tensor:
+    """A waveform whose tiles are close to these: `PhaseRecovery` in one go.
+
+    Shape:
+        (..., n_blocks, FRAMES_PER_BLOCK, N_BINS) -> (..., n_blocks * BLOCK_SIZE)
+    """
+    assert tiles.shape[-1] == N_BINS
+    recovery = PhaseRecovery(n_iterations, seed=seed)
+    return torch.cat([recovery.push(tiles), recovery.finish()], dim=-1)

@@ -1,0 +1,95 @@
+"""Blocks <-> FFT vectors: the spectrum of a whole block, and the short-time tile of a block.
+
+*Spectrum.* The rfft of a block of N samples, real parts then imaginary parts: 2 * (N // 2 + 1) real numbers,
+11 026 for a block of 11025. A real waveform has a Hermitian spectrum, so the other half of the complex FFT holds
+nothing new, and whatever vector goes into the inverse, the waveform that comes out is real.
+
+*Tile.* A block as FRAMES_PER_BLOCK = 25 short-time FFT frames of log magnitude. HOP divides BLOCK_SIZE, so frames
+tile blocks exactly; each frame reaches past the block's edges, which is why resynthesis has no seams there.
+"""
+
+import torch
+from torch import Tensor
+
+from waveforms import BLOCK_SIZE
+
+N_FFT = 2048  # 46 ms, 21.5 Hz a bin
+HOP = 441  # 10 ms
+FRAMES_PER_BLOCK = BLOCK_SIZE // HOP  # 25
+N_BINS = N_FFT // 2 + 1  # 1025
+FULL_SCALE = 4 / N_FFT  # a sine of amplitude 1 comes out as 1 under a Hann window
+MAGNITUDE_FLOOR = 1e-5  # -100 dB re full scale; a floor of 1e-3 is clearly heard
+
+# A frame is centred on the middle of its hop, so a tile leans on as much past as future: 803 and 804 samples.
+TILE_MARGINS = ((N_FFT - HOP) // 2, N_FFT - HOP - (N_FFT - HOP) // 2)
+
+
+def to_spectra(blocks: Tensor) -> Tensor:
+    """The rfft of each block as real numbers, unit energy kept (`norm="ortho"`). The inverse is `from_spectra`.
+
+    Shape:
+        (..., n_samples) -> (..., 2 * (n_samples // 2 + 1)), real parts first
+    """
+    spectrum = torch.fft.rfft(blocks, norm="ortho")
+    return torch.cat([spectrum.real, spectrum.imag], dim=-1)
+
+
+def from_spectra(spectra: Tensor, n_samples: int) -> Tensor:
+    """The blocks whose spectra these are.
+
+    The parity of `n_samples` is lost in the rfft (11025 is odd: `irfft` alone would give 11024), so it is asked for.
+
+    Shape:
+        (..., 2 * (n_samples // 2 + 1)) -> (..., n_samples)
+    """
+    real, imaginary = spectra.chunk(2, dim=-1)
+    blocks: Tensor = torch.fft.irfft(torch.complex(real, imaginary), n=n_samples, norm="ortho")
+    return blocks
+
+
+def to_frames(extended: Tensor) -> Tensor:
+    """Short-time FFT frames of a waveform that brings TILE_MARGINS around it, Hann window, full scale at 1.
+
+    Shape:
+        (..., n_frames * HOP + N_FFT - HOP) -> (..., n_frames, N_BINS), complex
+    """
+    frames: Tensor = torch.fft.rfft(extended.unfold(-1, N_FFT, HOP) * _hann(extended)) * FULL_SCALE
+    return frames
+
+
+def from_frames(frames: Tensor) -> tuple[Tensor, Tensor]:
+    """Overlap-add the frames, windowed once more: the least-squares inverse of `to_frames` (Griffin & Lim 1984).
+
+    Returns:
+        The sum of the windowed frames and the sum of the squared windows; their quotient is the waveform. They are
+        given apart so that neighbouring stretches can be added before they are divided.
+
+    Shape:
+        (..., n_frames, N_BINS) -> twice (..., n_frames * HOP + N_FFT - HOP)
+    """
+    hann = _hann(frames.real)
+    faded = torch.fft.irfft(frames, n=N_FFT) / FULL_SCALE * hann
+    return _overlap_add(faded), _overlap_add(hann.square().expand(faded.shape[-2:]))
+
+
+def to_tiles(extended: Tensor) -> Tensor:
+    """Log magnitudes in nepers, frames grouped by block. `waveforms.phase` holds the way back.
+
+    Shape:
+        (..., n_blocks * BLOCK_SIZE + sum(TILE_MARGINS)) -> (..., n_blocks, FRAMES_PER_BLOCK, N_BINS)
+    """
+    magnitude = to_frames(extended).abs().clamp(min=MAGNITUDE_FLOOR)  # (..., n_frames, N_BINS)
+    n_blocks = magnitude.shape[-2] // FRAMES_PER_BLOCK
+    return magnitude.log().reshape(*magnitude.shape[:-2], n_blocks, FRAMES_PER_BLOCK, N_BINS)
+
+
+def _hann(like: Tensor) -> Tensor:
+    return torch.hann_window(N_FFT, dtype=like.dtype, device=like.device)
+
+
+def _overlap_add(frames: Tensor) -> Tensor:
+    n_frames = frames.shape[-2]
+    n_samples = (n_frames - 1) * HOP + N_FFT
+    columns = frames.reshape(-1, n_frames, N_FFT).transpose(1, 2)
+    fold = torch.nn.functional.fold(columns, (1, n_samples), (1, N_FFT), stride=(1, HOP))
+    return fold.reshape(*frames.shape[:-2], n_samples)
