@@ -113,6 +113,8 @@ def render_clips(
         OutputError: there is no room for the clips.
         AudioError: a clip would be larger than a WAV can be.
     """
+    n_samples = rendering.n_blocks * BLOCK_SIZE + (len(prompts[0].waveform) if rendering.keep_prompt else 0)
+    ClipWriter(paths[0], encoding=rendering.encoding, n_samples=n_samples)  # too long is said now, not at the end
     device = "cuda" if torch.cuda.is_available() else "cpu"
     predictor, representation = checkpoint.predictor.eval().to(device), checkpoint.representation.to(device)
     for first in range(0, len(prompts), MOST_AT_ONCE):

@@ -49,6 +49,8 @@ class FilePart:
         Raises:
             SettingsError: the text is not of that form.
         """
+        if Path(text).exists():  # a name may hold any character
+            return cls(Path(text))
         match = re.fullmatch(r"(?P<path>.+?)(@(?P<seconds>\d+(\.\d*)?))?(\*(?P<weight>-?\d+(\.\d*)?))?", text)
         if match is None:
             raise SettingsError(f"a prompt must be FILE[@SECONDS][*WEIGHT] and not {text!r}")

@@ -68,7 +68,7 @@ class TrainingSettings:
     batch_size: int = setting(16, "sequences in a step")
     sequence_blocks: int = setting(MAX_SEQ_LEN, "blocks predicted in a sequence")
     optimiser: str = setting("adamw", "the optimiser", choices=("adamw", "rmsprop"))
-    learning_rate: float = setting(1e-3, "peak learning rate; rises linearly, then falls as a cosine to a tenth")
+    learning_rate: float = setting(3e-4, "peak learning rate; rises linearly, then falls as a cosine to a tenth")
     warmup_steps: int = setting(50, "steps of the linear rise")
     weight_decay: float = setting(0.01, "decay of the weights towards zero (adamw)")
     clip_norm: float = setting(1.0, "the gradient's norm is cut to this")

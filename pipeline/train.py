@@ -145,18 +145,18 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
             model.train()
             sequence, n_targets = _elements(batch, representation, fabric)
             loss = model.loss(sequence, n_targets)
+            if not math.isfinite(loss.item()):
+                raise TrainingError(
+                    f"the loss at step {progress.step + 1} is {loss.item()}: training has diverged; "
+                    f"start again with a --learning-rate below {settings.learning_rate:g}"
+                )
             fabric.backward(loss)
-            fabric.clip_gradients(model, optimiser, max_norm=settings.clip_norm)
+            fabric.clip_gradients(model, optimiser, max_norm=settings.clip_norm, error_if_nonfinite=False)
             optimiser.step()
             optimiser.zero_grad()
 
             progress.step, (progress.epoch, progress.batch) = progress.step + 1, position
             progress.seconds = time.perf_counter() - since
-            if not math.isfinite(loss.item()):
-                raise TrainingError(
-                    f"the loss at step {progress.step} is {loss.item()}: training has diverged; "
-                    f"start again with a --learning-rate below {settings.learning_rate:g}"
-                )
             watcher.stepped(progress, loss.item(), int(batch.n_targets.sum()))
             if progress.step % settings.validate_every == 0 or progress.step == settings.steps:
                 row = {

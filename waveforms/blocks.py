@@ -22,12 +22,7 @@ import math
 import torch
 from torch import Tensor
 
-from waveforms import BLOCK_SIZE
-
-
-def n_blocks_of(n_samples: int) -> int:
-    """How many blocks hold `n_samples`: the last block is completed with zeros, so no sample is lost."""
-    return -(-n_samples // BLOCK_SIZE)
+from waveforms import BLOCK_SIZE, n_blocks_of
 
 
 def margins(lap: int) -> tuple[int, int]:

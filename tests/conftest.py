@@ -1,0 +1,41 @@
+"""What every test shares: a cache of its own, and small recordings."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import settings
+
+# The same examples every time, and no deadline: a test's verdict must not depend on the machine's mood.
+settings.register_profile("steady", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("steady")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep every test away from the user's cache, and from other tests'."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("QUARTERWAVE_CACHE", str(folder))
+    return folder
+
+
+def noise(n_samples: int, n_channels: int = 1, *, seed: int = 0, gain: float = 0.1) -> np.ndarray:
+    """Make white noise below full scale, (n_samples, n_channels)."""
+    waveform = np.random.default_rng(seed).uniform(-1.0, 1.0, (n_samples, n_channels))
+    return (gain * waveform).astype(np.float32)
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Callable[..., Path]:
+    """Give a function that writes a recording into tmp_path: record(name, waveform, sample_rate=..., ...)."""
+
+    def write(name: str, waveform: np.ndarray | None = None, sample_rate: int = 44_100, **kind: Any) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, noise(30_000) if waveform is None else waveform, sample_rate, **kind)
+        return path
+
+    return write

@@ -1,0 +1,165 @@
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from pipeline import checkpoint
+from pipeline.checkpoint import Checkpoint, Passage
+from pipeline.errors import CheckpointError, SettingsError
+from pipeline.predictors import make_predictor
+from pipeline.representations import make_representation
+from pipeline.settings import Settings
+
+
+@pytest.fixture
+def model(tiny: Settings) -> Checkpoint:
+    representation = make_representation(tiny.representation)
+    representation.mean_ += 0.25
+    return Checkpoint(
+        settings=tiny,
+        predictor=make_predictor(tiny.predictor, representation.dim),
+        representation=representation,
+        split={"folder": "somewhere", "training": ["a.wav"], "validation": ["ü.wav"]},
+        history=[{"step": 4, "loss": 0.5}],
+        passages=[Passage("ü.wav", 1.25, torch.arange(11025, dtype=torch.int16))],
+        progress={"step": 4},
+    )
+
+
+@pytest.fixture
+def saved(model: Checkpoint, tmp_path: Path) -> Path:
+    path = tmp_path / "runs" / "model.safetensors"
+    checkpoint.save(model, path, resume={"optimiser.0.step": torch.tensor(4.0)})
+    return path
+
+
+def rewrite(path: Path, tensors: dict | None = None, **changes: object) -> None:
+    """Change a saved checkpoint behind its back."""
+    with safe_open(path, framework="pt") as file:
+        document = json.loads(file.metadata()[checkpoint.KEY])
+    document |= changes
+    save_file(tensors or load_file(path), path, metadata={checkpoint.KEY: json.dumps(document)})
+
+
+def test_what_is_saved_is_loaded(model: Checkpoint, saved: Path) -> None:
+    again = checkpoint.load(saved)
+    assert again.settings == model.settings
+    assert again.split == model.split
+    assert again.history == model.history
+    assert again.progress == model.progress
+    for module in ("predictor", "representation"):
+        before, after = getattr(model, module).state_dict(), getattr(again, module).state_dict()
+        assert before.keys() == after.keys()
+        assert all(torch.equal(before[name], after[name]) for name in before)
+    assert again.passages[0].source == "ü.wav"
+    assert torch.equal(again.passages[0].samples, model.passages[0].samples)
+    assert checkpoint.load_resume(saved) == {"optimiser.0.step": torch.tensor(4.0)}
+    assert again.provenance["torch"] == torch.__version__
+
+
+def test_what_only_training_needs_can_be_left_out(model: Checkpoint, tmp_path: Path) -> None:
+    checkpoint.save(model, tmp_path / "best.safetensors")
+    assert checkpoint.load(tmp_path / "best.safetensors").progress == {}
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.load_resume(tmp_path / "best.safetensors")
+    assert str(caught.value) == (
+        f"{tmp_path / 'best.safetensors'}: holds no optimiser state; only last.safetensors does"
+    )
+
+
+def test_nothing_in_the_file_is_pickled(saved: Path) -> None:
+    content = saved.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    last = max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
+    assert len(content) == 8 + length + last  # the header accounts for every byte
+
+
+def test_every_misfit_is_listed(saved: Path) -> None:
+    tensors = load_file(saved)
+    del tensors["predictor.lstm.weight_ih_l0"]
+    tensors["predictor.lstm.weight_ih_l7"] = torch.zeros(1)
+    tensors["representation.mean_"] = torch.zeros(3)
+    rewrite(saved, tensors)
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.load(saved)
+    assert str(caught.value) == (
+        f"{saved}: tensors do not fit the settings: missing predictor.lstm.weight_ih_l0; "
+        "unexpected predictor.lstm.weight_ih_l7; representation.mean_ is (3,) and not (11026,)"
+    )
+
+
+def test_the_model_is_rebuilt_from_the_file_and_not_from_defaults(saved: Path, tiny: Settings) -> None:
+    assert checkpoint.load(saved).settings.predictor.width == tiny.predictor.width == 16
+    wider = tiny.with_values({"width": 17}).to_json()
+    rewrite(saved, settings=wider)
+    with pytest.raises(CheckpointError, match=r"predictor\.dense\.weight is \(16, 11026\) and not \(17, 11026\)"):
+        checkpoint.load(saved)
+
+
+def test_a_newer_format_is_refused(saved: Path) -> None:
+    rewrite(saved, format=2)
+    with pytest.raises(CheckpointError, match=r"written in format 2; quarterwave .* reads up to 1: update quarterwave"):
+        checkpoint.load(saved)
+
+
+def test_settings_that_are_not_legal_are_refused(saved: Path, tiny: Settings) -> None:
+    rewrite(saved, settings=tiny.to_json() | {"preset": "baroque"})
+    with pytest.raises(SettingsError, match="preset must be one of classic and not baroque"):
+        checkpoint.load(saved)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no such file"),
+        (b"", "not a readable safetensors file"),
+        (b"RIFF....WAVE", "not a readable safetensors file"),
+        (b"\x80\x04" + b"x" * 100, "not a readable safetensors file"),
+    ],
+)
+def test_what_is_not_a_checkpoint_is_refused(tmp_path: Path, content: bytes | None, message: str) -> None:
+    path = tmp_path / "weights.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.load(path)
+    assert str(caught.value).startswith(f"{path}: {message}")
+
+
+def test_somebody_elses_safetensors_file_is_refused(tmp_path: Path) -> None:
+    save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(CheckpointError, match="a safetensors file, but not a checkpoint of quarterwave"):
+        checkpoint.load(tmp_path / "other.safetensors")
+
+
+def test_a_truncated_file_is_refused(saved: Path) -> None:
+    saved.write_bytes(saved.read_bytes()[:-1000])
+    with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+        checkpoint.load(saved)
+
+
+def test_a_failed_save_leaves_the_old_file_whole(
+    model: Checkpoint, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = saved.read_bytes()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(CheckpointError, match=r"cannot be written: .*No space left on device"):
+        checkpoint.save(model, saved)
+    assert saved.read_bytes() == before
+    assert [file.name for file in saved.parent.iterdir()] == [saved.name]
+
+
+def test_others_may_read_what_the_umask_lets_them(saved: Path) -> None:
+    mask = os.umask(0)
+    os.umask(mask)
+    assert stat.S_IMODE(saved.stat().st_mode) == 0o666 & ~mask

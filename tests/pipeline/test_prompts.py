@@ -1,0 +1,119 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from pipeline.checkpoint import Passage
+from pipeline.errors import SettingsError
+from pipeline.prompts import (
+    N_PASSAGES,
+    NOISE_PEAK,
+    PASSAGE_BLOCKS,
+    FilePart,
+    choose_passages,
+    from_files,
+    held_out,
+    noise,
+    silence,
+)
+from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms.corpus import Corpus
+from waveforms.errors import AudioError
+
+
+@pytest.fixture
+def ramp(tmp_path: Path) -> Path:
+    """A file whose samples tell where they are from."""
+    path = tmp_path / "a*b@1.wav"
+    soundfile.write(path, np.arange(10 * BLOCK_SIZE) / 2**18, SAMPLE_RATE, subtype="FLOAT")
+    return path
+
+
+def test_passages_come_from_every_held_out_recording(corpus: Corpus) -> None:
+    passages = choose_passages(corpus)
+    assert len(passages) <= N_PASSAGES
+    assert {p.source for p in passages} == {r.name for r in corpus}
+    for passage in passages:
+        recording = corpus[passage.source]
+        assert len(passage.samples) % BLOCK_SIZE == 0
+        assert 0 < len(passage.samples) <= PASSAGE_BLOCKS * BLOCK_SIZE
+        start = round(passage.seconds * SAMPLE_RATE)
+        truth = recording.read(start, start + len(passage.samples))
+        np.testing.assert_allclose(passage.samples.numpy() / 32768, truth, atol=1 / 65536)
+
+
+def test_a_held_out_prompt_is_a_passage_at_its_place() -> None:
+    samples = torch.arange(8 * BLOCK_SIZE).remainder(30_000).to(torch.int16)
+    passage = Passage("aria.wav", 10.0, samples)
+    rng = np.random.default_rng(0)
+    starts = set()
+    for _ in range(60):
+        prompt = held_out([passage], 3, rng)
+        assert prompt.waveform.shape == (3 * BLOCK_SIZE,)
+        seconds = float(prompt.source.split("@")[1].split("s")[0])
+        start = round((seconds - 10) * SAMPLE_RATE)
+        starts.add(start // BLOCK_SIZE)
+        assert np.array_equal(prompt.waveform, samples[start : start + 3 * BLOCK_SIZE].numpy() / np.float32(32768))
+    assert starts == {0, 1, 2, 3, 4, 5}
+
+
+def test_a_passage_that_is_too_short_begins_in_silence() -> None:
+    prompt = held_out([Passage("a.wav", 0.0, torch.ones(BLOCK_SIZE, dtype=torch.int16))], 3, np.random.default_rng(0))
+    assert not prompt.waveform[: 2 * BLOCK_SIZE].any()
+    assert prompt.waveform[2 * BLOCK_SIZE :].all()
+
+
+def test_without_passages_a_file_is_asked_for() -> None:
+    with pytest.raises(SettingsError, match=r"^this checkpoint carries no prompts: name one with --prompt FILE$"):
+        held_out([], 3, np.random.default_rng(0))
+
+
+def test_a_file_from_some_second_on(ramp: Path) -> None:
+    prompt = from_files([FilePart(ramp, 0.5)], 4)
+    np.testing.assert_allclose(prompt.waveform * 2**18, np.arange(22050, 22050 + 4 * BLOCK_SIZE), atol=0.1)
+    assert prompt.source == "a*b@1.wav @ 0.5 s"
+
+
+def test_a_mix_is_the_weighted_sum(ramp: Path) -> None:
+    one, other = from_files([FilePart(ramp, 0)], 2).waveform, from_files([FilePart(ramp, 1)], 2).waveform
+    mix = from_files([FilePart(ramp, 0, 0.75), FilePart(ramp, 1, -0.5)], 2)
+    np.testing.assert_allclose(mix.waveform, 0.75 * one - 0.5 * other, atol=1e-6)
+    assert mix.source == "a*b@1.wav @ 0 s * 0.75 + a*b@1.wav @ 1 s * -0.5"
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("a.wav", FilePart(Path("a.wav"))),
+        ("a.wav@3", FilePart(Path("a.wav"), 3)),
+        ("a.wav@3.25*0.5", FilePart(Path("a.wav"), 3.25, 0.5)),
+        ("dir/a b.flac*-2", FilePart(Path("dir/a b.flac"), 0, -2)),
+        ("a@home.wav", FilePart(Path("a@home.wav"))),
+    ],
+)
+def test_parts_are_read(text: str, part: FilePart) -> None:
+    assert FilePart.parse(text) == part
+
+
+def test_a_name_that_looks_like_a_place_is_a_name_if_there_is_such_a_file(ramp: Path) -> None:
+    odd = ramp.rename(ramp.with_name("take@2"))
+    assert FilePart.parse(str(odd)) == FilePart(odd)
+
+
+def test_a_prompt_beyond_the_end_is_refused(ramp: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        from_files([FilePart(ramp, 2.4)], 2)
+    assert str(caught.value) == f"{ramp}: a prompt must begin between 0 and 2.25 s and not at 2.4 s"
+    with pytest.raises(AudioError, match="missing: no such file"):
+        from_files([FilePart(ramp.with_name("no.wav"))], 2)
+
+
+def test_noise_is_uniform_and_silence_silent() -> None:
+    waveform = noise(8, np.random.default_rng(0)).waveform
+    assert np.abs(waveform).max() <= NOISE_PEAK
+    assert waveform.std() == pytest.approx(NOISE_PEAK / 3**0.5, rel=0.01)
+    assert abs(np.corrcoef(waveform[:-1], waveform[1:])[0, 1]) < 0.01
+    assert not silence(3).waveform.any()
+    assert len(silence(3).waveform) == 3 * BLOCK_SIZE

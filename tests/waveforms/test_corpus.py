@@ -1,0 +1,357 @@
+"""A folder as a corpus: what is used, what is left out and why, random access, the split."""
+
+import json
+import os
+import pickle
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import noise
+from waveforms import BLOCK_SIZE, audio
+from waveforms.corpus import Corpus
+from waveforms.errors import AudioError, CorpusError
+from waveforms.folder import find_files
+
+Record = Callable[..., Path]
+FORMATS = [
+    ("a.wav", 44_100, {"subtype": "PCM_16"}),
+    ("a.wav", 44_100, {"subtype": "PCM_24"}),
+    ("a.wav", 44_100, {"subtype": "DOUBLE"}),
+    ("a.wav", 44_100, {"format": "WAVEX", "subtype": "PCM_32"}),
+    ("a.rf64", 44_100, {"format": "RF64"}),
+    ("a.w64", 44_100, {}),
+    ("a.aiff", 44_100, {}),
+    ("a.flac", 44_100, {}),
+    ("a.wav", 48_000, {}),
+    ("a.flac", 96_000, {}),
+    ("a.wav", 44_100, {"subtype": "IMA_ADPCM"}),
+    ("a.ogg", 44_100, {}),
+    ("a.ogg", 48_000, {}),
+    ("a.mp3", 44_100, {}),
+    ("a.mp3", 22_050, {}),
+]
+
+
+def names(corpus: Corpus) -> list[str]:
+    return [recording.name for recording in corpus]
+
+
+def several(record: Record, n_recordings: int, prefix: str = "", seed: int = 0) -> None:
+    for i in range(n_recordings):
+        record(f"{prefix}{i:02}.wav", noise(22_050 + i, seed=seed + i))
+
+
+@pytest.mark.parametrize(("name", "sample_rate", "kind"), FORMATS)
+def test_any_window_is_the_slice_of_the_whole(
+    record: Record, tmp_path: Path, name: str, sample_rate: int, kind: dict
+) -> None:
+    path = record(name, noise(60_123, 2), sample_rate, **kind)
+    (recording,) = Corpus.open(tmp_path)
+    whole = audio.read(path)
+    n_samples = len(whole)
+    assert recording.n_samples == n_samples
+    assert recording.n_blocks == -(-n_samples // BLOCK_SIZE)
+    padded = np.concatenate((np.zeros(100, np.float32), whole, np.zeros(30_000, np.float32)))
+    tolerance = 0.0 if audio.probe(path).random_access else 2**-16  # exact, or half a step of the cache
+    for start, stop in [
+        (0, n_samples),
+        (-100, 5),
+        (7, 8),
+        (0, 0),
+        (12_345, 23_456),
+        (n_samples - 1, n_samples + 30_000),
+    ]:
+        window = recording.read(start, stop)
+        assert window.dtype == np.float32
+        np.testing.assert_allclose(window, padded[100 + start : 100 + stop], atol=tolerance, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def three_formats(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("three")
+    for name, sample_rate in [("a.wav", 44_100), ("b.flac", 44_100), ("c.mp3", 48_000)]:
+        soundfile.write(folder / name, noise(40_000), sample_rate)
+    return folder
+
+
+@settings(deadline=None, max_examples=30)
+@given(i=st.integers(0, 2), start=st.integers(-50_000, 90_000), length=st.integers(0, 50_000))
+def test_windows_may_lie_anywhere(three_formats: Path, i: int, start: int, length: int) -> None:
+    recording = Corpus.open(three_formats)[i]
+    whole = recording.read(0, recording.n_samples)
+    expected = np.zeros(length, np.float32)
+    inside = np.arange(max(start, 0), max(0, min(start + length, len(whole))))
+    expected[inside - start] = whole[inside]
+    np.testing.assert_array_equal(recording.read(start, start + length), expected)
+
+
+def test_blocks_hold_every_sample(record: Record, tmp_path: Path) -> None:
+    several(record, 3)
+    corpus = Corpus.open(tmp_path)
+    assert corpus.n_blocks == sum(recording.n_blocks for recording in corpus) == 2 + 3 + 3
+    assert corpus.n_samples == 3 * 22_050 + 3
+    assert corpus.seconds == pytest.approx(1.5, abs=0.001)
+    found = np.concatenate([corpus.read_blocks(block)[0] for block in range(corpus.n_blocks)])
+    padded = [np.pad(audio.read(r.path), (0, r.n_blocks * BLOCK_SIZE - r.n_samples)) for r in corpus]
+    np.testing.assert_array_equal(found, np.concatenate(padded))
+
+
+def test_blocks_are_found_by_number(record: Record, tmp_path: Path) -> None:
+    several(record, 3)
+    corpus = Corpus.open(tmp_path)
+    found = [(recording.name, block) for recording, block in map(corpus.locate, range(corpus.n_blocks))]
+    assert found == [(r.name, block) for r in corpus for block in range(r.n_blocks)]
+    assert corpus.read_blocks(1, 3).shape == (3, BLOCK_SIZE)
+    assert not corpus.read_blocks(1, 3)[1:].any()  # the next recording does not follow this one
+    for block in (-1, 8):
+        with pytest.raises(IndexError, match=rf"^block must lie in \[0, 8\) and not be {block}$"):
+            corpus.locate(block)
+
+
+def test_a_mixed_folder(record: Record, tmp_path: Path) -> None:
+    record("good.wav", noise(88_200, gain=0.5))
+    record("more/good.mp3", noise(96_000, 2, seed=1, gain=0.05), 48_000)
+    record("more/copy.wav", noise(88_200, gain=0.5))
+    record(".hidden.wav")
+    record(".hidden/a.wav")
+    record("silent.wav", np.zeros(30_000))
+    record("short.wav", noise(1000))
+    record("nan.wav", np.full(30_000, np.nan), subtype="FLOAT")
+    truncated = record("truncated.wav", noise(30_000))
+    truncated.write_bytes(truncated.read_bytes()[:40_000])
+    (tmp_path / "notes.txt").write_text("notes")
+    (tmp_path / "empty.wav").touch()
+    (tmp_path / "gone.wav").symlink_to(tmp_path / "nowhere")
+    calls: list[tuple[int, int]] = []
+    corpus = Corpus.open(tmp_path, progress=lambda n_done, n_files: calls.append((n_done, n_files)))
+    assert names(corpus) == ["good.wav", "more/copy.wav", "more/good.mp3"]
+    assert corpus["more/good.mp3"].info.n_channels == 2
+    assert [(problem.path.name, problem.reason.split(":")[0]) for problem in corpus.problems] == [
+        ("empty.wav", "empty"),
+        ("gone.wav", "missing"),
+        ("nan.wav", "not finite"),
+        ("notes.txt", "not audio"),
+        ("short.wav", "too short"),
+        ("silent.wav", "silent"),
+        ("truncated.wav", "truncated"),
+    ]
+    assert calls == [(i + 1, 10) for i in range(10)]
+    summary = json.loads(json.dumps(corpus.summary(), allow_nan=False))
+    assert (summary["n_used"], summary["n_left_out"]) == (3, 7)
+    assert summary["left_out_by_kind"]["truncated"] == 1
+    assert summary["sample_rates"] == {"44100": 2, "48000": 1}
+    assert summary["channels"] == {"1": 2, "2": 1}
+    assert summary["hours"] == pytest.approx(6 / 3600)
+    assert summary["loudness_lufs"][1] - summary["loudness_lufs"][0] > 15
+    assert summary["copies"] == [["good.wav", "more/copy.wav"]]
+    assert summary["recordings"][0]["name"] == "good.wav"
+    assert summary["problems"][0]["reason"] == "empty: the file holds 0 bytes"
+
+
+def test_nothing_usable_is_one_clear_error(record: Record, tmp_path: Path) -> None:
+    with pytest.raises(CorpusError) as caught:
+        Corpus.open(tmp_path)
+    assert str(caught.value) == f"{tmp_path}: the folder holds no file"
+    record("b.wav", np.zeros(30_000))
+    record("c.wav", np.zeros(30_000))
+    (tmp_path / "a.wav").touch()
+    with pytest.raises(CorpusError) as caught:
+        Corpus.open(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}: no usable recording among 3 files (2 silent, 1 empty); "
+        f"{tmp_path / 'a.wav'}: empty: the file holds 0 bytes"
+    )
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError) as caught:
+        Corpus.open(tmp_path / "music")
+    assert (
+        str(caught.value) == f"{tmp_path / 'music'}: a folder of recordings is needed, and there is none of this name"
+    )
+    (tmp_path / "a.wav").touch()
+    with pytest.raises(CorpusError) as caught:
+        Corpus.open(tmp_path / "a.wav")
+    assert str(caught.value) == f"{tmp_path / 'a.wav'}: a folder of recordings is needed, and this is a file"
+
+
+def test_links(record: Record, tmp_path: Path) -> None:
+    several(record, 2, "music/")
+    (tmp_path / "music" / "circle").symlink_to(tmp_path / "music")
+    (tmp_path / "music" / "deep").mkdir()
+    (tmp_path / "music" / "deep" / "up").symlink_to(tmp_path)
+    for i in range(3):
+        (tmp_path / "music" / f"link{i}.wav").symlink_to("00.wav")
+    os.link(tmp_path / "music" / "00.wav", tmp_path / "music" / "hard.wav")
+    corpus = Corpus.open(tmp_path / "music")
+    assert names(corpus) == ["00.wav", "01.wav", "hard.wav", "link0.wav", "link1.wav", "link2.wav"]
+    assert corpus.copies == [["00.wav", "hard.wav", "link0.wav", "link1.wav", "link2.wav"]]
+
+
+def test_a_folder_that_cannot_be_listed_is_named(
+    record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several(record, 2)
+    (tmp_path / "closed").mkdir()
+    scandir = os.scandir
+
+    def refuse(place: str | Path) -> object:
+        if Path(place).name == "closed":
+            raise PermissionError(13, "Permission denied", str(place))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    files, problems = find_files(tmp_path)
+    assert [name for name, _ in files] == ["00.wav", "01.wav"]
+    assert [str(problem) for problem in problems] == [f"{tmp_path / 'closed'}: unreadable: permission denied"]
+
+
+def test_odd_names(record: Record, tmp_path: Path) -> None:
+    several(record, 2)
+    odd = os.fsdecode(b"\xff\xfe.wav")
+    record("00.wav", noise(30_000, seed=9)).rename(tmp_path / odd)
+    record("[a] ♪\n.wav", noise(30_000, seed=8))
+    corpus = Corpus.open(tmp_path)
+    assert sorted(names(corpus)) == sorted(["01.wav", odd, "[a] ♪\n.wav"])
+    assert sum(map(len, corpus.split())) == 3
+    json.dumps(corpus.summary())
+    assert names(corpus.split(["[a] ♪\n.wav"])[1]) == ["[a] ♪\n.wav"]
+
+
+def test_a_recording_travels(record: Record, tmp_path: Path) -> None:
+    record("a.ogg", noise(200_000))
+    recording = pickle.loads(pickle.dumps(Corpus.open(tmp_path)))[0]
+    whole = recording.read(0, 200_000)
+    starts = range(0, 190_000, 1000)
+    with ThreadPoolExecutor(8) as pool:
+        windows = list(pool.map(lambda start: recording.read(start, start + 5000), starts))
+    for start, window in zip(starts, windows, strict=True):
+        np.testing.assert_array_equal(window, np.pad(whole, (0, 5000))[start : start + 5000])
+
+
+def test_the_split_is_by_recording_and_always_the_same(record: Record, tmp_path: Path) -> None:
+    several(record, 12)
+    corpus = Corpus.open(tmp_path)
+    training, validation = corpus.split()
+    assert sorted(names(training) + names(validation)) == names(corpus)
+    assert len(validation) == 2  # a tenth of 12, rounded up
+    assert [names(side) for side in Corpus.open(tmp_path).split()] == [names(training), names(validation)]
+    assert len(corpus.split(fraction=0.5)[1]) == 6
+    assert len(corpus.split(fraction=0.999)[0]) == 1
+    assert set(names(validation)) < set(names(corpus.split(fraction=0.5)[1]))
+
+
+def test_added_files_hardly_move_the_split(record: Record, tmp_path: Path) -> None:
+    several(record, 20)
+    before = set(names(Corpus.open(tmp_path).split(fraction=0.25)[1]))
+    several(record, 4, "new", seed=100)
+    corpus = Corpus.open(tmp_path)
+    after = set(names(corpus.split(fraction=0.25)[1]))
+    old_held_out = {name for name in after if not name.startswith("new")}
+    # The rank of a name does not depend on the others, so one set contains the other.
+    assert old_held_out <= before or before <= old_held_out
+
+
+def test_copies_stay_together(record: Record, tmp_path: Path) -> None:
+    several(record, 4)
+    for i in range(4):
+        for j in range(3):
+            (tmp_path / f"copy{j} of {i}.wav").symlink_to(f"{i:02}.wav")
+    training, validation = Corpus.open(tmp_path).split()
+    sides = [{r.findings.digest for r in side} for side in (training, validation)]
+    assert sides[0].isdisjoint(sides[1])
+    assert (len(training), len(validation)) == (12, 4)
+    training, validation = Corpus.open(tmp_path).split(["02.wav"])
+    assert names(validation) == ["02.wav", "copy0 of 2.wav", "copy1 of 2.wav", "copy2 of 2.wav"]
+
+
+def test_a_corpus_of_copies_alone_can_be_split(record: Record, tmp_path: Path) -> None:
+    record("a.wav")
+    for i in range(9):
+        (tmp_path / f"link{i}.wav").symlink_to("a.wav")
+    training, validation = Corpus.open(tmp_path).split()
+    assert (len(training), len(validation)) == (9, 1)
+    training, validation = Corpus.open(tmp_path).split(["a.wav"])
+    assert (len(training), names(validation)) == (9, ["a.wav"])
+
+
+def test_held_out_by_name(record: Record, tmp_path: Path) -> None:
+    for i, name in enumerate(["bach/prelude.wav", "bach/fugue.wav", "liszt/prelude.wav", "satie.wav"]):
+        record(name, noise(30_000, seed=i))
+    corpus = Corpus.open(tmp_path)
+    for wanted, expected in [
+        (["bach/fugue.wav"], ["bach/fugue.wav"]),
+        (["prelude.wav"], ["bach/prelude.wav", "liszt/prelude.wav"]),
+        (["bach/*"], ["bach/fugue.wav", "bach/prelude.wav"]),
+        (["s*.wav", "fugue.wav"], ["bach/fugue.wav", "satie.wav"]),
+        ([str(tmp_path / "satie.wav")], ["satie.wav"]),
+    ]:
+        training, validation = corpus.split(wanted)
+        assert names(validation) == expected
+        assert len(training) == 4 - len(expected)
+
+
+def test_held_out_by_a_wrong_name(record: Record, tmp_path: Path) -> None:
+    for i, name in enumerate(["bach/prelude.wav", "bach/fugue.wav", "satie.wav"]):
+        record(name, noise(30_000, seed=i))
+    corpus = Corpus.open(tmp_path)
+    for wanted, advice in [
+        ("preldue.wav", "did you mean 'bach/prelude.wav'?"),
+        ("xyz", "there are 3, the first of them 'bach/fugue.wav', 'bach/prelude.wav', 'satie.wav'"),
+    ]:
+        with pytest.raises(CorpusError) as caught:
+            corpus.split(["satie.wav", wanted])
+        assert str(caught.value) == f"{tmp_path}: no recording is named '{wanted}'; {advice}"
+
+
+def test_splits_that_cannot_be(record: Record, tmp_path: Path) -> None:
+    record("a.wav")
+    with pytest.raises(CorpusError) as caught:
+        Corpus.open(tmp_path).split()
+    assert str(caught.value) == (
+        f"{tmp_path}: a split needs two recordings or more, and there is 1 (a.wav); "
+        "add a recording, or cut this one into two files"
+    )
+    record("b.wav", noise(30_000, seed=1))
+    with pytest.raises(CorpusError) as caught:
+        Corpus.open(tmp_path).split(["*"])
+    assert str(caught.value) == f"{tmp_path}: all 2 recordings are held out, and none is left to train on"
+    with pytest.raises(ValueError, match=r"^fraction must lie between 0 and 1 and not be 1\.5$"):
+        Corpus.open(tmp_path).split(fraction=1.5)
+
+
+def test_subset(record: Record, tmp_path: Path) -> None:
+    several(record, 4)
+    corpus = Corpus.open(tmp_path)
+    subset = corpus.subset(["03.wav", "01.wav"])
+    assert names(subset) == ["01.wav", "03.wav"]
+    assert subset.n_blocks == subset[0].n_blocks + subset[1].n_blocks
+    with pytest.raises(KeyError, match=r"^'04\.wav'$"):
+        corpus.subset(["04.wav"])
+
+
+def test_an_interruption_is_passed_on(record: Record, tmp_path: Path) -> None:
+    several(record, 4)
+
+    def interrupt(n_done: int, n_files: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Corpus.open(tmp_path, progress=interrupt)
+    assert len(Corpus.open(tmp_path)) == 4
+
+
+def test_a_file_that_vanishes_is_named(record: Record, tmp_path: Path) -> None:
+    several(record, 2)
+    corpus = Corpus.open(tmp_path)
+    (tmp_path / "00.wav").unlink()
+    with pytest.raises(AudioError) as caught:
+        corpus[0].read(0, 10)
+    assert str(caught.value) == f"{tmp_path / '00.wav'}: missing: no such file"

@@ -1,0 +1,251 @@
+"""A folder of recordings as one indexable collection of blocks, split by recording.
+
+    folder -> usable files, in stable order -> Recording, Recording, ...   and problems, each with its reason
+
+Every sample of a used file is in some block: the last block of a recording is completed with zeros.
+"""
+
+import os
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from waveforms import BLOCK_SIZE, SAMPLE_RATE, splits
+from waveforms.audio import Waveform
+from waveforms.errors import AudioError, CorpusError
+from waveforms.folder import find_files
+from waveforms.recording import Recording
+from waveforms.survey import survey
+
+__all__ = ["Corpus", "Recording"]
+
+Progress = Callable[[int, int], object]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Recordings, in the order of their names, and the files that could not be used.
+
+    len(corpus) counts recordings; corpus[i] and corpus["name.wav"] give one; iteration gives all.
+
+    Attributes:
+        folder: where they are.
+        recordings: the usable ones.
+        problems: one for each file left out, with its reason, "kind: sentence".
+    """
+
+    folder: Path
+    recordings: tuple[Recording, ...]
+    problems: tuple[AudioError, ...] = ()
+
+    @classmethod
+    def open(cls, folder: str | Path, *, progress: Progress | None = None, n_workers: int | None = None) -> Self:
+        """Survey a folder and the folders in it.
+
+        Every file is read once to its end, several at a time; what was found is remembered, so the
+        next time costs a look at each file's size and date.
+
+        Args:
+            folder: any; hidden files are passed over, links are followed.
+            progress: called with (files done, files in all) after each.
+            n_workers: files read at a time; as many as there are processors, if not given.
+
+        Raises:
+            CorpusError: there is no such folder, no file in it is usable, or the cache cannot be written.
+        """
+        files, problems = find_files(folder)
+        recordings = []
+        for name, found in _surveyed(files, progress, n_workers or os.cpu_count() or 1):
+            if isinstance(found, AudioError):
+                problems.append(found)
+            else:
+                recordings.append(Recording(name, found))
+        corpus = cls(Path(folder), tuple(recordings), tuple(sorted(problems, key=lambda problem: problem.path)))
+        if not recordings:
+            raise CorpusError(_nothing_usable(corpus))
+        return corpus
+
+    def __len__(self) -> int:
+        return len(self.recordings)
+
+    def __iter__(self) -> Iterator[Recording]:
+        return iter(self.recordings)
+
+    def __getitem__(self, key: int | str) -> Recording:
+        if isinstance(key, str):
+            return self._by_name[key]
+        return self.recordings[key]
+
+    @property
+    def n_blocks(self) -> int:
+        """How many blocks all recordings have together."""
+        return self._ends[-1] if self._ends else 0
+
+    @property
+    def n_samples(self) -> int:
+        """How many samples all recordings have together."""
+        return sum(recording.n_samples for recording in self.recordings)
+
+    @property
+    def seconds(self) -> float:
+        """Length of all recordings together, in seconds."""
+        return self.n_samples / SAMPLE_RATE
+
+    def locate(self, block: int) -> tuple[Recording, int]:
+        """Find a block of the collection: its recording, and its number there.
+
+        Raises:
+            IndexError: unless 0 <= block < n_blocks.
+        """
+        if not 0 <= block < self.n_blocks:
+            raise IndexError(f"block must lie in [0, {self.n_blocks}) and not be {block}")
+        i = bisect_right(self._ends, block)
+        return self.recordings[i], block - (self._ends[i - 1] if i else 0)
+
+    def read_blocks(self, block: int, n_blocks: int = 1) -> Waveform:
+        """Read blocks of one recording, the first of them by its number in the collection.
+
+        Beyond the recording's end there are zeros; no window runs from one recording into the next.
+
+        Returns:
+            float32 (n_blocks, BLOCK_SIZE).
+        """
+        recording, first = self.locate(block)
+        samples = recording.read(first * BLOCK_SIZE, (first + n_blocks) * BLOCK_SIZE)
+        return samples.reshape(n_blocks, BLOCK_SIZE)
+
+    def subset(self, names: Sequence[str]) -> Self:
+        """Make a corpus of these recordings alone, in the same order; problems stay with the whole.
+
+        Raises:
+            KeyError: one of names is not there.
+        """
+        wanted = {self._by_name[name].name for name in names}
+        return type(self)(self.folder, tuple(r for r in self.recordings if r.name in wanted))
+
+    def split(self, held_out: Sequence[str] | None = None, *, fraction: float = 0.1) -> tuple[Self, Self]:
+        """Split by recording into (training, validation); no recording is on both sides.
+
+        Args:
+            held_out: the validation side: file names, paths or patterns (see `splits.match`). If
+                not given, a draw that depends on the names alone (see `splits.choose`).
+            fraction: of the recordings, how many the draw holds out, rounded up.
+
+        Raises:
+            CorpusError: nothing would be left on one side, or held_out names what is not there.
+            ValueError: unless 0 < fraction < 1.
+        """
+        if not 0.0 < fraction < 1.0:
+            raise ValueError(f"fraction must lie between 0 and 1 and not be {fraction}")
+        if len(self) < 2:
+            held = f"{len(self)} ({', '.join(r.name for r in self)})" if len(self) else "none"
+            raise CorpusError(
+                f"{self.folder}: a split needs two recordings or more, and there is {held}; "
+                "add a recording, or cut this one into two files"
+            )
+        names = splits.match(self.recordings, held_out, folder=self.folder) if held_out else None
+        names = names or splits.choose(self.recordings, fraction)
+        training = [recording.name for recording in self if recording.name not in names]
+        if not training:
+            raise CorpusError(f"{self.folder}: all {len(self)} recordings are held out, and none is left to train on")
+        return self.subset(training), self.subset(sorted(names))
+
+    @property
+    def copies(self) -> list[list[str]]:
+        """Groups of recordings that hold the same sound to the bit, [[name, ...], ...]."""
+        groups: dict[str, list[str]] = {}
+        for recording in self.recordings:
+            groups.setdefault(recording.findings.digest, []).append(recording.name)
+        return [names for names in groups.values() if len(names) > 1]
+
+    def summary(self) -> dict[str, Any]:
+        """Describe the corpus in numbers, text and lists only, ready for JSON; null is a loudness of -inf."""
+        loudness = [recording.loudness for recording in self.recordings if np.isfinite(recording.loudness)]
+        return {
+            "folder": str(self.folder),
+            "n_used": len(self.recordings),
+            "n_left_out": len(self.problems),
+            "left_out_by_kind": dict(Counter(_kind(problem) for problem in self.problems).most_common()),
+            "hours": self.seconds / 3600,
+            "n_blocks": self.n_blocks,
+            "sample_rates": _counts(recording.info.sample_rate for recording in self.recordings),
+            "channels": _counts(recording.info.n_channels for recording in self.recordings),
+            "formats": _counts(f"{r.info.container} {r.info.encoding}" for r in self.recordings),
+            "loudness_lufs": [min(loudness), max(loudness)] if loudness else None,
+            "n_clipped": sum(recording.findings.n_clipped for recording in self.recordings),
+            "copies": self.copies,
+            "recordings": [_row(recording) for recording in self.recordings],
+            "problems": [
+                {"path": str(problem.path), "kind": _kind(problem), "reason": problem.reason}
+                for problem in self.problems
+            ],
+        }
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        return list(accumulate(recording.n_blocks for recording in self.recordings))
+
+    @cached_property
+    def _by_name(self) -> dict[str, Recording]:
+        return {recording.name: recording for recording in self.recordings}
+
+
+def _surveyed(
+    files: Sequence[tuple[str, Path]], progress: Progress | None, n_workers: int
+) -> Iterator[tuple[str, Any]]:
+    """Yield (name, Findings or AudioError) in the order of files."""
+
+    def look(path: Path) -> object:
+        try:
+            return survey(path)
+        except AudioError as error:
+            return error
+
+    pool = ThreadPoolExecutor(n_workers)
+    try:
+        found = pool.map(look, [path for _, path in files])
+        for n_done, ((name, _), finding) in enumerate(zip(files, found, strict=True), start=1):
+            if progress:
+                progress(n_done, len(files))
+            yield name, finding
+    finally:  # an interruption waits for the files in hand, not for the whole folder
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _nothing_usable(corpus: Corpus) -> str:
+    if not corpus.problems:
+        return f"{corpus.folder}: the folder holds no file"
+    first = corpus.problems[0]
+    counts = Counter(_kind(problem) for problem in corpus.problems).most_common()
+    kinds = ", ".join(f"{n} {kind}" for kind, n in counts)
+    return f"{corpus.folder}: no usable recording among {len(corpus.problems)} files ({kinds}); {first}"
+
+
+def _kind(problem: AudioError) -> str:
+    return problem.reason.partition(":")[0]
+
+
+def _counts(values: Iterator[Any]) -> dict[str, int]:
+    return {str(value): n for value, n in Counter(values).most_common()}
+
+
+def _row(recording: Recording) -> dict[str, Any]:
+    return {
+        "name": recording.name,
+        "seconds": recording.seconds,
+        "n_blocks": recording.n_blocks,
+        "sample_rate": recording.info.sample_rate,
+        "n_channels": recording.info.n_channels,
+        "format": f"{recording.info.container} {recording.info.encoding}",
+        "peak": recording.peak,
+        "loudness_lufs": recording.loudness if np.isfinite(recording.loudness) else None,
+        "n_clipped": recording.findings.n_clipped,
+    }
