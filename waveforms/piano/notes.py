@@ -1,0 +1,57 @@
+"""What a pianist's hands and feet do, in seconds."""
+
+from dataclasses import dataclass
+
+LOWEST_PITCH, HIGHEST_PITCH = 21, 108  # A0 and C8, the 88 keys
+LOWEST_UNDAMPED_PITCH = 90  # from F#6 up a grand piano has no dampers
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Note:
+    """One key pressed and let go.
+
+    Attributes:
+        onset: when the hammer strikes, in seconds.
+        duration: how long the key stays down, in seconds, above 0.
+        pitch: MIDI note number, 69 is A4.
+        velocity: MIDI velocity, 1 to 127.
+    """
+
+    onset: float
+    duration: float
+    pitch: int
+    velocity: int
+
+    @property
+    def release(self) -> float:
+        """When the key comes up, in seconds."""
+        return self.onset + self.duration
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class PedalSpan:
+    """The sustaining pedal held down from `start` to `end`, in seconds."""
+
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Performance:
+    """A piece as it is played.
+
+    Attributes:
+        name: what the piece's file is called, without suffix.
+        notes: sorted by onset, never empty.
+        pedal: sorted, disjoint spans.
+    """
+
+    name: str
+    notes: tuple[Note, ...]
+    pedal: tuple[PedalSpan, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """Until the last key is up and the pedal with it."""
+        last_pedal = self.pedal[-1].end if self.pedal else 0.0
+        return max(last_pedal, max(note.release for note in self.notes))

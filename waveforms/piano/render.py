@@ -1,0 +1,158 @@
+"""Performance -> waveform: strike, damp, let ring, and put the piano in a room."""
+
+from bisect import bisect_left, bisect_right
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import signal
+
+from waveforms import SAMPLE_RATE
+from waveforms.piano.hammer import touch_gains
+from waveforms.piano.notes import (
+    HIGHEST_PITCH,
+    LOWEST_PITCH,
+    LOWEST_UNDAMPED_PITCH,
+    Note,
+    PedalSpan,
+    Performance,
+)
+from waveforms.piano.room import N_STRINGS, room_response, strings_response
+from waveforms.piano.steinway import N_LONGEST, Steinway
+
+Waveform = NDArray[np.float32]
+
+N_SECTION = 120 * SAMPLE_RATE  # samples rendered at a time: what an hour needs beyond its samples is bounded
+# Seconds in which a damper takes 60 dB off A0 and the highest damped string; the logarithm goes straight.
+DAMPING = (0.8, 0.25)
+RESTRIKE = 0.06  # seconds in which a hammer takes 60 dB off what its string still sounds from before
+AFTER_DAMPER = 1.5  # times the damping time that a released note is still computed, 90 dB
+PEDAL_RAMP = 0.08  # seconds, half the width of the pedal's way on the strings' answer
+ENDING = 1.6  # seconds after the last release: dampers and room
+N_FADE = SAMPLE_RATE // 2  # samples at the end
+LEVEL = -22.0  # dBFS, the RMS of the louder part of every piece
+PEAK = 0.84  # -1.5 dBFS; a piece whose level would peak higher stays softer
+N_GATE = 2 * SAMPLE_RATE // 5  # samples, windows of 0.4 s in which level is judged
+GATE = -15.0  # dB against the loudest window; softer windows, rests above all, do not count
+
+
+def render(performance: Performance, steinway: Steinway) -> Waveform:
+    """Play a performance on the sampled piano.
+
+    A note that begins at t seconds sounds from sample round(t * SAMPLE_RATE).
+
+    Returns:
+        (n_samples,) mono at SAMPLE_RATE, peak at most PEAK; ENDING seconds longer than the performance.
+    """
+    notes = sorted(performance.notes)
+    onsets = [note.onset for note in notes]
+    ends = _sounding_until(notes, performance.pedal)
+    n_samples = round((performance.seconds + ENDING) * SAMPLE_RATE)
+    waveform = np.zeros(n_samples, np.float32)
+    for start in range(0, n_samples, N_SECTION):
+        first, beyond = (bisect_left(onsets, at / SAMPLE_RATE) for at in (start, start + N_SECTION))
+        if first < beyond:
+            dry = np.zeros(min(N_SECTION + N_LONGEST, n_samples - start), np.float32)
+            for note, end in zip(notes[first:beyond], ends[first:beyond], strict=True):
+                _strike(dry, start, note, end, steinway)
+            wet = _resonate(dry, start, performance.pedal)[: n_samples - start]
+            waveform[start : start + len(wet)] += wet
+    return _master(waveform)
+
+
+def _strike(dry: Waveform, start: int, note: Note, end: tuple[float, float], steinway: Steinway) -> None:
+    """Add one note to a section that begins at sample `start`."""
+    key = steinway.note(note.pitch)
+    first = round(note.onset * SAMPLE_RATE)
+    until, damping = end
+    n_free = min(round(until * SAMPLE_RATE) - first, key.shape[1])
+    at = first - start
+    n_all = min(n_free + round(AFTER_DAMPER * damping * SAMPLE_RATE), key.shape[1], len(dry) - at)
+    n_free = min(n_free, n_all)
+    gains = touch_gains(note.velocity)
+    sound = np.zeros(n_all, np.float32)
+    for gain, touch in zip(gains, key, strict=True):
+        if gain > 0:
+            sound += gain * touch[:n_all]
+    decay = np.arange(n_all - n_free, dtype=np.float32) * np.float32(-np.log(1000) / (damping * SAMPLE_RATE))
+    sound[n_free:] *= np.exp(decay)
+    dry[at : at + n_all] += sound
+
+
+def _sounding_until(notes: list[Note], pedal: tuple[PedalSpan, ...]) -> list[tuple[float, float]]:
+    """For every note, sorted by onset: when it begins to be damped and in how long it falls by 60 dB.
+
+    A note is damped when its key is up and the pedal too, or when its key is struck again; the topmost
+    strings have no dampers.
+    """
+    starts = [span.start for span in pedal]
+    struck_again: dict[int, float] = {}
+    ends: list[tuple[float, float]] = []
+    for note in reversed(notes):
+        until, damping = note.release, damping_time(note.pitch)
+        span = bisect_right(starts, until) - 1
+        if span >= 0 and until < pedal[span].end:
+            until = pedal[span].end
+        if note.pitch >= LOWEST_UNDAMPED_PITCH:
+            until = note.onset + N_LONGEST / SAMPLE_RATE
+        again = struck_again.get(note.pitch, np.inf)
+        if again <= until:
+            until, damping = again, RESTRIKE
+        struck_again[note.pitch] = note.onset
+        ends.append((until, damping))
+    return ends[::-1]
+
+
+def damping_time(pitch: int) -> float:
+    """Seconds in which the damper takes 60 dB off a string; the heavy bass strings resist it longest."""
+    height = (pitch - LOWEST_PITCH) / (HIGHEST_PITCH - LOWEST_PITCH)
+    return float(DAMPING[0] ** (1 - height) * DAMPING[1] ** height)
+
+
+def _resonate(dry: Waveform, start: int, pedal: tuple[PedalSpan, ...]) -> Waveform:
+    """A section with its room, and with the answer of all strings wherever the pedal frees them.
+
+    Shape:
+        (n,) -> (n + longest response - 1,)
+    """
+    sound = dry
+    lifted = _pedal_envelope(len(dry) + N_STRINGS - 1, start, pedal)
+    if lifted.any():
+        answer = signal.oaconvolve(dry * lifted[: len(dry)], strings_response()) * lifted
+        answer[: len(dry)] += dry
+        sound = answer
+    wet: Waveform = signal.oaconvolve(sound, room_response())
+    return wet
+
+
+def _pedal_envelope(n_samples: int, start: int, pedal: tuple[PedalSpan, ...]) -> Waveform:
+    """How far the dampers are lifted, 0 to 1, over a section that begins at sample `start`: (n_samples,)."""
+    times: list[float] = []
+    values: list[float] = []
+    for span in pedal:
+        middle = (span.start + span.end) / 2
+        rise = min(span.start + PEDAL_RAMP, middle)
+        fall = max(span.end - PEDAL_RAMP, middle)
+        times += [span.start, rise, fall, span.end]
+        values += [0.0, 1.0, 1.0, 0.0]
+    if not times:
+        return np.zeros(n_samples, np.float32)
+    at = (np.arange(n_samples) + start) / SAMPLE_RATE
+    return np.interp(at, times, values, left=0.0, right=0.0).astype(np.float32)
+
+
+def _master(waveform: Waveform) -> Waveform:
+    """One level for all pieces, never a clipped peak, and a soft end; in place.
+
+    Turned down and not limited: a limiter would bend the hammer's attack.
+    """
+    n_fade = min(N_FADE, len(waveform) // 4)
+    waveform[-n_fade:] *= np.cos(np.linspace(0, np.pi / 2, n_fade, dtype=np.float32)) ** 2
+    n_windows = max(1, len(waveform) // N_GATE)
+    windows = waveform[: n_windows * N_GATE].reshape(n_windows, -1)
+    power = np.einsum("ij,ij->i", windows, windows) / windows.shape[1]  # no copy of an hour
+    if power.max() == 0:
+        return waveform
+    level = np.sqrt(np.mean(power[power >= power.max() * 10 ** (GATE / 10)]))
+    gain = min(10 ** (LEVEL / 20) / level, PEAK / max(waveform.max(), -waveform.min()))
+    waveform *= np.float32(gain)
+    return waveform

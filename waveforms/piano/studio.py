@@ -1,0 +1,161 @@
+"""Folders of recordings: the demo corpus, and a user's own MIDI files."""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from waveforms import SAMPLE_RATE
+from waveforms.audio import ClipWriter
+from waveforms.errors import AudioError, CorpusError
+from waveforms.piano.midi import find_midi_files, read_midi
+from waveforms.piano.performer import perform
+from waveforms.piano.pieces import Piece, first_pieces
+from waveforms.piano.provenance import corpus_page, midi_page
+from waveforms.piano.render import Waveform, render
+from waveforms.piano.steinway import Steinway
+
+PROVENANCE = "PROVENANCE.md"
+N_WRITTEN = 60 * SAMPLE_RATE  # samples at a time
+SOFTWARE = "quarterwave, sampled piano"
+
+# Wraps a sequence, with a few words on what is done to each item, to show how far the work is; the signature
+# is that of `rich.progress.track`, which can be given as it is.
+Progress = Callable[[Sequence[Any], str], Iterable[Any]]
+
+
+def make_corpus(
+    out: Path,
+    *,
+    seed: int = 0,
+    n_pieces: int | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Play the demo corpus into a folder, as 16-bit mono WAV files, and PROVENANCE.md beside them.
+
+    Args:
+        out: the folder; made if it is not there.
+        seed: of the performances; the same seed gives the same samples.
+        n_pieces: how many; None for the base repertoire. More than that adds chorales, then all pieces again
+            in other keys.
+        force: overwrite files that are there.
+        progress: as `rich.progress.track`; None shows nothing.
+
+    Returns:
+        The recordings, in order.
+
+    Raises:
+        CorpusError: `n_pieces` is below 1, or `out` cannot be written or holds files that would be
+            overwritten.
+        QuarterwaveError: the recorded piano or the scores are not installed.
+    """
+    if n_pieces is not None and n_pieces < 1:
+        raise CorpusError(f"the number of pieces must be 1 or more and not {n_pieces}")
+    pieces = first_pieces(n_pieces)
+    width = max(2, len(str(len(pieces))))
+    paths = [out / f"{index:0{width}d}_{piece.name}.wav" for index, piece in enumerate(pieces, start=1)]
+    _make_room([*paths, out / PROVENANCE], out, force)
+    steinway = Steinway()
+    rows = []
+    for piece, path in _shown(progress, list(zip(pieces, paths, strict=True)), "playing"):
+        performance = perform(piece.score, piece.work.style, name=piece.name, seed=seed)
+        seconds = _write(path, render(performance, steinway), title=piece.work.title, artist=piece.work.composer)
+        rows.append(_row(piece, path, seconds))
+    _write_page(out / PROVENANCE, corpus_page(rows, seed=seed))
+    return paths
+
+
+def render_midi(
+    folder: Path, out: Path, *, force: bool = False, progress: Progress | None = None
+) -> tuple[list[Path], list[AudioError]]:
+    """Play every MIDI file below a folder into WAV files of the same names, and PROVENANCE.md beside them.
+
+    Args:
+        folder: searched to any depth; subfolders are kept in `out`.
+        out: where the recordings go.
+        force: overwrite files that are there.
+        progress: as `rich.progress.track`; None shows nothing.
+
+    Returns:
+        The recordings, and one AudioError for every file or folder that could not be read.
+
+    Raises:
+        CorpusError: there is no MIDI file or none that can be played, or `out` cannot be written or holds
+            files that would be overwritten.
+        QuarterwaveError: the recorded piano is not installed.
+    """
+    sources, problems = find_midi_files(folder)
+    targets = _targets(sources, folder, out)
+    _make_room([*targets, out / PROVENANCE], out, force)
+    steinway = Steinway()
+    written: list[Path] = []
+    rows = []
+    for source, target in _shown(progress, list(zip(sources, targets, strict=True)), "playing"):
+        try:
+            performance = read_midi(source)
+        except AudioError as error:
+            problems.append(error)
+            continue
+        seconds = _write(target, render(performance, steinway), title=performance.name)
+        written.append(target)
+        rows.append((target.relative_to(out).as_posix(), seconds, source.relative_to(folder).as_posix()))
+    if not written:
+        raise CorpusError(f"{folder}: none of its {len(sources)} MIDI files can be played; {problems[0]}")
+    _write_page(out / PROVENANCE, midi_page(rows))
+    return written, problems
+
+
+def _row(piece: Piece, path: Path, seconds: str) -> tuple[str, ...]:
+    work = piece.work
+    return (path.name, seconds, work.composer, work.title, work.source, piece.treatment, work.licence)
+
+
+def _shown(progress: Progress | None, items: Sequence[Any], words: str) -> Iterable[Any]:
+    return items if progress is None else progress(items, words)
+
+
+def _targets(sources: list[Path], folder: Path, out: Path) -> list[Path]:
+    """A WAV for every source; where `a.mid` and `a.midi` would meet, the later keeps its suffix."""
+    targets: list[Path] = []
+    for source in sources:
+        relative = source.relative_to(folder)
+        target = out / relative.with_suffix(".wav")
+        targets.append(target if target not in targets else out / relative.with_name(f"{relative.name}.wav"))
+    return targets
+
+
+def _make_room(targets: list[Path], out: Path, force: bool) -> None:
+    """Make the folders, and refuse to overwrite, before any work is done."""
+    there = [path for path in targets if path.exists()]
+    if there and not force:
+        names = f"{there[0].name}" + (f" and {len(there) - 1} more files" if len(there) > 1 else "")
+        raise CorpusError(f"{out}: already holds {names} that would be overwritten; --force overwrites")
+    try:
+        for parent in {path.parent for path in targets}:
+            parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CorpusError(f"{out}: must be a folder that can be written ({error.strerror})") from error
+
+
+def _write(path: Path, waveform: Waveform, **metadata: str) -> str:
+    """Write a recording; return its length in seconds, in words."""
+    try:
+        with ClipWriter(path, metadata={**metadata, "software": SOFTWARE}) as clip:
+            for start in range(0, len(waveform), N_WRITTEN):
+                clip.write(waveform[start : start + N_WRITTEN])
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be written ({error.strerror})") from error
+    return f"{len(waveform) / SAMPLE_RATE:.1f}"
+
+
+def _write_page(path: Path, page: str) -> None:
+    """Write beside the file, then put it in its place: nobody ever sees half of it."""
+    draft = path.with_name(f".{path.name}.part")
+    try:
+        draft.write_text(page, encoding="utf-8")
+        os.replace(draft, path)
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be written ({error.strerror})") from error
+    finally:
+        draft.unlink(missing_ok=True)

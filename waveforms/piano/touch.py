@@ -1,0 +1,115 @@
+"""Which key is struck how hard, and how long it is held.
+
+Sources of the rules:
+    Friberg, Bresin and Sundberg, "Overview of the KTH rule system for musical performance", Advances in
+        Cognitive Psychology 2 (2006): phrase arch, high-loud, repetition articulation, staccato, legato.
+    Goebl, "Melody lead in piano performance: expressive device or artifact?", JASA 110 (2001): the melody is
+        struck harder, and for that reason some 10 to 30 ms sooner, than the notes written with it.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from waveforms.piano.score import Score
+from waveforms.piano.style import Style
+from waveforms.piano.timing import arc, phrases
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+SOFTEST, LOUDEST = 18, 120  # MIDI velocities that a rule may reach
+MELODY_VELOCITY, INNER_VELOCITY = 10.0, -11.0
+PHRASE_VELOCITY, PIECE_VELOCITY = 14.0, 7.0  # times an arc of height 1
+BAR_VELOCITY, BEAT_VELOCITY, OFFBEAT_VELOCITY = 5.0, 1.5, -3.5
+ACCENT_VELOCITY = 12.0
+HIGH_LOUD = 0.35  # velocity a semitone above the piece's mean
+VELOCITY_NOISE = 3.0  # standard deviation
+MELODY_LEAD = 0.016  # seconds
+CHORD_SPREAD = 0.006  # seconds, standard deviation of each note's own onset
+STACCATO = 0.45  # of the written time
+REPETITION_GAP = 0.06  # seconds a key needs to come up before it is struck again
+
+
+def outer_voices(score: Score) -> tuple[Bools, Bools]:
+    """Which notes are, at their onset, the highest and which the lowest that sound.
+
+    Returns:
+        melody, bass: each (n_notes,). A note that sounds alone is melody and not bass.
+    """
+    onset = np.array([note.onset for note in score.notes])
+    end = np.array([note.end for note in score.notes])
+    pitch = np.array([note.pitch for note in score.notes])
+    # row: the note asked about; column: the others that sound when it begins
+    sounding = (onset[None, :] <= onset[:, None] + 1e-6) & (end[None, :] > onset[:, None] + 1e-6)
+    melody = ~np.any(sounding & (pitch[None, :] > pitch[:, None]), axis=1)
+    bass = ~np.any(sounding & (pitch[None, :] < pitch[:, None]), axis=1) & ~melody
+    return melody, bass
+
+
+def velocities(score: Score, style: Style, melody: Bools, bass: Bools, rng: np.random.Generator) -> NDArray[np.int64]:
+    """MIDI velocity of every note.
+
+    Shape:
+        melody, bass: (n_notes,) -> (n_notes,)
+    """
+    onset = np.array([note.onset for note in score.notes])
+    pitch = np.array([note.pitch for note in score.notes], dtype=np.float64)
+    marked = [style.velocity if note.velocity is None else note.velocity for note in score.notes]
+    velocity = np.array(marked, dtype=np.float64) + np.array([note.swell for note in score.notes])
+    velocity += np.where(melody, MELODY_VELOCITY, np.where(bass, 0.0, INNER_VELOCITY))
+    velocity += HIGH_LOUD * (pitch - pitch.mean())
+    for start, end in phrases(score, style):
+        inside = (onset >= start) & (onset < end)
+        velocity[inside] += PHRASE_VELOCITY * arc(onset[inside], start, end)
+    velocity += PIECE_VELOCITY * arc(onset, 0.0, score.quarters)
+    velocity += _metric_accents(score, onset)
+    velocity += ACCENT_VELOCITY * np.array([note.accent for note in score.notes])
+    velocity += VELOCITY_NOISE * rng.standard_normal(len(velocity))
+    bounded: NDArray[np.int64] = np.clip(np.rint(velocity), SOFTEST, LOUDEST).astype(np.int64)
+    return bounded
+
+
+def asynchrony(melody: Bools, rng: np.random.Generator) -> Floats:
+    """Seconds that each note is struck after its written moment; the melody leads, so it is negative there.
+
+    The lead varies by a third from note to note; the hands' own scatter is cut at two deviations.
+
+    Shape:
+        (n_notes,) -> (n_notes,)
+    """
+    lead = MELODY_LEAD * (1 + np.clip(rng.standard_normal(len(melody)) / 3, -1, 1))
+    scatter = CHORD_SPREAD * np.clip(rng.standard_normal(len(melody)), -2, 2)
+    return np.where(melody, -lead, 0.0) + scatter
+
+
+def durations(score: Score, style: Style, onset: Floats, written: Floats) -> Floats:
+    """Seconds that each key stays down.
+
+    Args:
+        score, style: what is played and how.
+        onset: (n_notes,) when each key is really struck, in seconds.
+        written: (n_notes,) the written time of each note in seconds of the tempo curve.
+
+    Returns:
+        (n_notes,), each above 0; a key is up REPETITION_GAP (or half the time) before it is struck again.
+    """
+    staccato = np.array([note.staccato for note in score.notes])
+    held = written * np.where(staccato, STACCATO, style.articulation)
+    next_strike: dict[int, float] = {}
+    for index in np.argsort(onset)[::-1]:
+        pitch = score.notes[index].pitch
+        until = next_strike.get(pitch, np.inf) - onset[index]
+        held[index] = max(min(held[index], max(until - REPETITION_GAP, until / 2)), 0.02)
+        next_strike[pitch] = onset[index]
+    return held
+
+
+def _metric_accents(score: Score, onset: Floats) -> Floats:
+    """Velocity added on bar lines and beats, taken away between them."""
+    starts = np.array([bar.start for bar in score.measures])
+    bar = np.clip(np.searchsorted(starts, onset + 1e-6, side="right") - 1, 0, None)
+    beat = np.array([bar.beat for bar in score.measures])[bar]
+    position = (onset - starts[bar]) / beat
+    on_beat = np.abs(position - np.rint(position)) < 1e-3
+    on_bar = np.abs(position) < 1e-3
+    return np.where(on_bar, BAR_VELOCITY, np.where(on_beat, BEAT_VELOCITY, OFFBEAT_VELOCITY))
