@@ -3,7 +3,7 @@
 #   make demo                        set up, make a corpus, train, render clips
 #   make train WAVS=folder           learn from a folder of recordings      (ARGS="--layers 3 ..." for more)
 #   make generate CLIPS=4 SECONDS=10 PROMPT=file.wav OUT=clips
-#   make corpus CORPUS=folder MIDI=folder    sampled piano, from MIDI files of your own if given
+#   make corpus CORPUS=folder PIECES=100     sampled piano; MIDI=folder plays MIDI files of your own instead
 #   make test | check | bench | setup | clean
 #
 # Each is a thin call of the command line: `.venv/bin/quarterwave --help` tells the rest.
@@ -21,14 +21,14 @@ CLIPS ?= 4
 SECONDS ?= 10
 DEMO := checkpoints/demo
 
-.PHONY: demo setup corpus train generate bench check test clean
+.PHONY: help demo setup corpus train generate bench check test clean
 .DEFAULT_GOAL := help
 
-.PHONY: help
 help:
-	@sed -n 's/^#\( \|$$\)//p' Makefile | sed -n '1,11p'
+	@sed -n '1,9s/^#[ ]\{0,1\}//p' Makefile
 
 $(VENV)/.made: constraints.txt setup.cfg pyproject.toml tools/mend_torchaudio.py
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, and $(PYTHON) is " + sys.version.split()[0] + "; name another with make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) torch
 	$(PIP) --editable '.[piano]'
@@ -44,13 +44,13 @@ setup: $(VENV)/.made
 
 demo: setup
 	@since=$$(date +%s); \
-	test -e $(CORPUS)/PROVENANCE.md || $(BIN)/quarterwave corpus $(CORPUS) && \
-	$(BIN)/quarterwave train $(CORPUS) --out $(DEMO) --force && \
+	{ test -e $(CORPUS)/PROVENANCE.md || $(BIN)/quarterwave corpus $(CORPUS) $(if $(PIECES),--pieces $(PIECES)); } && \
+	$(BIN)/quarterwave train $(CORPUS) --out $(DEMO) --force $(ARGS) && \
 	$(BIN)/quarterwave generate --checkpoint $(DEMO)/best.safetensors --out $(OUT) --seed 1 --force && \
 	echo "demo: corpus in $(CORPUS)/, checkpoint in $(DEMO)/, clips in $(OUT)/; $$(($$(date +%s) - since)) s in all"
 
 corpus: setup
-	$(BIN)/quarterwave corpus $(CORPUS) $(if $(MIDI),--midi $(MIDI)) $(ARGS)
+	$(BIN)/quarterwave corpus $(CORPUS) $(if $(MIDI),--midi $(MIDI)) $(if $(PIECES),--pieces $(PIECES)) $(ARGS)
 
 train: setup
 	$(BIN)/quarterwave train $(WAVS) $(ARGS)
