@@ -120,7 +120,7 @@ def render_clips(
     for first in range(0, len(prompts), MOST_AT_ONCE):
         batch = prompts[first : first + MOST_AT_ONCE]
         waveforms = torch.from_numpy(np.stack([p.waveform for p in batch])).to(device)
-        generator = torch.Generator(device).manual_seed(rendering.seed + first)
+        generator = torch.Generator(device).manual_seed(_mixed(rendering.seed, first))
         takes = [_Take(paths[0].parent) for _ in batch]
         try:
             n_to_skip = 0 if rendering.keep_prompt else waveforms.shape[1]
@@ -135,6 +135,11 @@ def render_clips(
         finally:
             for take in takes:
                 take.close()
+
+
+def _mixed(seed: int, first: int) -> int:
+    """A seed for the batch that begins with clip `first`, unlike that of any other batch of any other seed."""
+    return int(np.random.SeedSequence([seed, first]).generate_state(1)[0])
 
 
 class _Take:

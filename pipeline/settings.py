@@ -12,6 +12,7 @@ from typing import Any
 from pipeline.errors import SettingsError
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 
+LAST, BEST = "last.safetensors", "best.safetensors"  # of a run: to go on from, and to render from
 CLIP_SECONDS = 10
 MAX_SEQ_LEN = SAMPLE_RATE * CLIP_SECONDS // BLOCK_SIZE  # 40 blocks in a 10-second clip
 
@@ -19,6 +20,14 @@ MAX_SEQ_LEN = SAMPLE_RATE * CLIP_SECONDS // BLOCK_SIZE  # 40 blocks in a 10-seco
 def setting(default: Any, help: str, *, choices: tuple[str, ...] | None = None) -> Any:
     """A dataclass field with the words and choices that the command line shows."""
     return field(default=default, metadata={"help": help, "choices": choices})
+
+
+def _check_types(settings: Any) -> None:
+    """Each field has the type of its default; a whole number may stand for a real one."""
+    for f in dataclasses.fields(settings):
+        value, wanted = getattr(settings, f.name), type(f.default)
+        if type(value) is not wanted and not (wanted is float and type(value) is int):
+            raise SettingsError(f"{f.name} must be of type {wanted.__name__} and not {value!r}")
 
 
 def _check(settings: Any, name: str, legal: bool, rule: str) -> None:
@@ -39,6 +48,7 @@ class SpectrumSettings:
     lap: int = setting(0, "samples by which neighbouring blocks cross-fade; 0 joins them hard, as the ancestor did")
 
     def __post_init__(self) -> None:
+        _check_types(self)
         _check(self, "lap", 0 <= self.lap <= BLOCK_SIZE, f"between 0 and {BLOCK_SIZE} samples")
 
 
@@ -54,6 +64,7 @@ class LSTMSettings:
     )
 
     def __post_init__(self) -> None:
+        _check_types(self)
         _check(self, "layers", self.layers >= 1, "at least 1")
         _check(self, "width", self.width >= 1, "at least 1")
         _check(self, "dropout", 0 <= self.dropout < 1, "at least 0 and below 1")
@@ -64,15 +75,15 @@ class LSTMSettings:
 class TrainingSettings:
     """How the weights are found."""
 
-    steps: int = setting(600, "optimiser steps at most; early stopping may end sooner")
+    steps: int = setting(400, "optimiser steps at most; early stopping may end sooner")
     batch_size: int = setting(16, "sequences in a step")
     sequence_blocks: int = setting(MAX_SEQ_LEN, "blocks predicted in a sequence")
     optimiser: str = setting("adamw", "the optimiser", choices=("adamw", "rmsprop"))
     learning_rate: float = setting(3e-4, "peak learning rate; rises linearly, then falls as a cosine to a tenth")
-    warmup_steps: int = setting(50, "steps of the linear rise")
+    warmup_steps: int = setting(20, "steps of the linear rise")
     weight_decay: float = setting(0.01, "decay of the weights towards zero (adamw)")
     clip_norm: float = setting(1.0, "the gradient's norm is cut to this")
-    validate_every: int = setting(50, "steps between validations")
+    validate_every: int = setting(25, "steps between validations")
     validation_sequences: int = setting(256, "held-out sequences looked at in a validation, spread evenly")
     patience: int = setting(4, "validations without a better loss before training stops")
     held_out_share: float = setting(0.1, "share of the recordings held out for validation and prompts")
@@ -80,6 +91,7 @@ class TrainingSettings:
     seed: int = setting(0, "of every random number in training")
 
     def __post_init__(self) -> None:
+        _check_types(self)
         for name in (
             "steps",
             "batch_size",
@@ -123,6 +135,8 @@ class Settings:
         _check_names("settings", {f.name for f in dataclasses.fields(cls)}, set(data))
         for section in SECTIONS:
             default = getattr(preset, section)
+            if not isinstance(data[section], Mapping):
+                raise SettingsError(f"{section} must be a section of names and values and not {data[section]!r}")
             _check_names(section, {f.name for f in dataclasses.fields(default)}, set(data[section]))
             sections[section] = type(default)(**data[section])
         return cls(**sections)  # type: ignore[arg-type]

@@ -25,13 +25,12 @@ from pipeline.errors import TrainingError
 from pipeline.predictors import Predictor, make_predictor
 from pipeline.prompts import choose_passages
 from pipeline.representations import Representation, make_representation
-from pipeline.settings import Settings, TrainingSettings
+from pipeline.settings import BEST, LAST, Settings, TrainingSettings
 from pipeline.windows import Batch, Position, Window, batches, prefetch, read_batch, sweep, windows
 from waveforms import BLOCK_SIZE
 from waveforms.corpus import Corpus
 from waveforms.errors import CorpusError
 
-LAST, BEST = "last.safetensors", "best.safetensors"
 FINAL_SHARE = 0.1  # of the peak learning rate, where the cosine ends
 
 

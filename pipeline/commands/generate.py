@@ -5,8 +5,8 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import CheckpointError, OutputError, SettingsError
-from pipeline.settings import CLIP_SECONDS, n_blocks_in
+from pipeline.errors import CheckpointError, SettingsError
+from pipeline.settings import BEST, CLIP_SECONDS, n_blocks_in
 
 if TYPE_CHECKING:
     from pipeline.checkpoint import Checkpoint
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
 
     from pipeline import checkpoint
     from pipeline.clips import check_free, render_clips
-    from pipeline.commands.console import console, duration, progress_bar
+    from pipeline.commands.console import console, duration, make_folder, progress_bar
     from waveforms import BLOCK_SIZE, SAMPLE_RATE
 
     since = time.perf_counter()
@@ -106,10 +106,7 @@ def run(args: argparse.Namespace) -> int:
         check_free(paths, rendering)
     loaded = checkpoint.load(path)
     prompts = _prompts(args, loaded, n_prompt_blocks, seed)
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{args.out}: cannot be made a folder: {error.strerror}") from error
+    make_folder(args.out)
     console.print(f"checkpoint {path}, seed {seed}")
     n_samples = (n_blocks + (n_prompt_blocks if args.keep_prompt else 0)) * BLOCK_SIZE
     with progress_bar() as bar:
@@ -123,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _newest_checkpoint() -> Path:
-    found = sorted(CHECKPOINTS.glob("*/best.safetensors"), key=lambda path: path.stat().st_mtime)
+    found = sorted(CHECKPOINTS.glob(f"*/{BEST}"), key=lambda path: path.stat().st_mtime)
     if found:
         return found[-1]
     if SHIPPED.exists():

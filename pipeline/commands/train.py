@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.commands.flags import add_settings_flags, given_settings, settings_of
 from pipeline.errors import CheckpointError, OutputError, SettingsError
+from pipeline.settings import BEST, LAST
 
 if TYPE_CHECKING:
     from pipeline.checkpoint import Checkpoint
@@ -48,12 +49,12 @@ def run(args: argparse.Namespace) -> int:
     _check(args, out)
 
     from pipeline import checkpoint
-    from pipeline.commands.console import console, duration, open_corpus, progress_bar
+    from pipeline.commands.console import console, duration, make_folder, open_corpus, progress_bar
     from pipeline.commands.watching import Watching
-    from pipeline.train import BEST, LAST, begin, train
+    from pipeline.train import begin, train
 
     corpus = open_corpus(args.folder)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     with progress_bar() as bar, Watching(bar, out) as watching:
         if args.resume:
             started = _resumed(checkpoint.load(out / LAST), args, out)
@@ -69,8 +70,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace, out: Path) -> None:
-    from pipeline.train import LAST
-
     exists = (out / LAST).exists()
     if args.resume and not exists:
         raise CheckpointError(f"{out / LAST}: no such file, so there is no run to go on with; leave out --resume")
@@ -105,7 +104,6 @@ def _introduce(started: "Checkpoint", corpus: "Corpus") -> None:
 
 def _conclude(outcome: "Outcome", folder: str, out: Path) -> None:
     from pipeline.commands.console import console
-    from pipeline.train import BEST, LAST
 
     if outcome.reason == "stopped":
         console.print(f"stopped and saved: {out / LAST}")

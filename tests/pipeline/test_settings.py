@@ -55,6 +55,8 @@ def test_settings_survive_json(values: dict[str, object]) -> None:
         ("held_out_share", 1.0, "held_out_share must be between 0 and 1 and not 1.0"),
         ("learning_rate", 0.0, "learning_rate must be above 0 and not 0.0"),
         ("steps", 0, "steps must be at least 1 and not 0"),
+        ("layers", 2.5, "layers must be of type int and not 2.5"),
+        ("precision", 16, "precision must be of type str and not 16"),
         ("colour", 1, "preset classic has no setting colour"),
     ],
 )
@@ -72,5 +74,7 @@ def test_names_are_read_strictly() -> None:
     del data["predictor"]["heads"], data["training"]["steps"]
     with pytest.raises(SettingsError, match=r"^training lack steps$"):
         Settings.from_json(data)
+    with pytest.raises(SettingsError, match=r"^predictor must be a section of names and values and not 3$"):
+        Settings.from_json(CLASSIC.to_json() | {"predictor": 3})
     with pytest.raises(SettingsError, match=r"^preset must be one of classic and not baroque$"):
         preset_named("baroque")

@@ -11,8 +11,8 @@ from lightning_fabric import Fabric
 from pipeline import checkpoint
 from pipeline.checkpoint import Checkpoint
 from pipeline.errors import TrainingError
-from pipeline.settings import Settings
-from pipeline.train import BEST, LAST, Outcome, Progress, begin, learning_rate, train, validate
+from pipeline.settings import BEST, LAST, Settings
+from pipeline.train import Outcome, Progress, begin, learning_rate, train, validate
 from pipeline.windows import windows
 from waveforms.corpus import Corpus
 from waveforms.errors import CorpusError

@@ -1,0 +1,126 @@
+"""What holds the house together: rooms that do not leak, documents that agree with the code, a sound environment."""
+
+import ast
+import configparser
+import re
+import subprocess
+import sys
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline import __version__
+from pipeline.cli import make_parser
+
+HOUSE = Path(__file__).parents[1]
+README = (HOUSE / "README.md").read_text()
+
+
+def imports_of(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            yield node.module or ""
+
+
+def test_sound_knows_nothing_of_learning() -> None:
+    files = list((HOUSE / "waveforms").rglob("*.py"))
+    assert len(files) > 20
+    for file in files:
+        rooms = {name.split(".")[0] for name in imports_of(file)}
+        assert not rooms & {"pipeline", "lightning_fabric", "rich", "matplotlib"}, file
+
+
+def test_help_answers_without_heavy_imports() -> None:
+    program = "import sys; from pipeline.cli import make_parser; make_parser(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "numpy", "librosa", "matplotlib", "rich", "soundfile", "lightning_fabric"} & set(loaded)
+
+
+def test_torchaudio_imports_in_this_environment() -> None:
+    done = subprocess.run([sys.executable, "-c", "import torchaudio"], capture_output=True, text=True)
+    assert done.returncode == 0, f"run `make setup`, which mends it: {done.stderr}"
+
+
+def test_version_and_changelog_agree() -> None:
+    changelog = (HOUSE / "CHANGELOG.md").read_text()
+    newest = re.search(r"^## (\d+\.\d+\.\d+), \d{4}-\d\d-\d\d$", changelog, re.MULTILINE)
+    assert newest
+    assert newest.group(1) == __version__
+
+
+def test_every_dependency_is_pinned_within_its_range() -> None:
+    from packaging.requirements import Requirement
+
+    config = configparser.ConfigParser()
+    config.read(HOUSE / "setup.cfg")
+    pins = dict(
+        line.lower().split("==") for line in (HOUSE / "constraints.txt").read_text().splitlines() if "==" in line
+    )
+    groups = [config["options"]["install_requires"], *config["options.extras_require"].values()]
+    wanted = [Requirement(line) for group in groups for line in group.split("\n") if line and not line.startswith("#")]
+    assert len(wanted) > 15
+    for requirement in wanted:
+        assert requirement.specifier.contains(pins[requirement.name]), requirement
+
+
+def commands_of(readme: str) -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", readme, re.DOTALL)
+    return [line.split(" #")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+
+
+COMMANDS = commands_of(README)
+
+
+def test_the_readme_begins_with_its_two_commands() -> None:
+    assert COMMANDS[:2] == ["make demo", "make test"]
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("make ")])
+def test_make_commands_of_the_readme_exist(command: str) -> None:
+    done = subprocess.run([*command.split(), "--dry-run"], cwd=HOUSE, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("quarterwave ")])
+def test_commands_of_the_readme_are_understood(command: str) -> None:
+    make_parser().parse_args([word.strip("'") for word in command.split()[1:]])
+
+
+def test_the_readme_speaks_of_rooms_that_are_there() -> None:
+    rooms = README.split("## Rooms")[1].split("The way of the data")[0]
+    names = re.findall(r"\b(\w+\.py|\w+/)", rooms)
+    assert len(names) > 25
+    for name in names:
+        assert any(HOUSE.glob(f"{room}{name}") for room in ("", "waveforms/", "pipeline/", "tests/*/")), name
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (HOUSE / link).exists(), link
+
+
+def test_the_demo_from_end_to_end_in_small(tmp_path: Path) -> None:
+    """The Makefile's own recipe, with fewer pieces and steps, in this environment instead of a fresh one."""
+    venv = Path(sys.prefix)
+    small = {
+        "VENV": venv,
+        "CORPUS": tmp_path / "corpus",
+        "OUT": tmp_path / "clips",
+        "DEMO": tmp_path / "run",
+        "PIECES": 2,
+        "ARGS": "--steps 2 --width 16 --batch-size 2",
+    }
+    variables = [f"{name}={value}" for name, value in small.items()]
+    command = ["make", f"--old-file={venv}/.made", "demo", *variables]
+    done = subprocess.run(command, cwd=HOUSE, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(rf"demo: corpus in {tmp_path}/corpus/.*; \d+ s in all\n$", done.stdout)
+    clips = sorted((tmp_path / "clips").glob("*.wav"))
+    assert [clip.name for clip in clips] == [f"clip-1-{n}.wav" for n in range(1, 5)]
+    for clip in clips:
+        with wave.open(str(clip)) as file:
+            assert file.getparams()[:4] == (1, 2, 44_100, 441_000)
+        assert clip.with_suffix(".png").exists()
+    assert (tmp_path / "run" / "best.safetensors").exists()
