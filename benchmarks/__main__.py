@@ -1,7 +1,7 @@
 """`python -m benchmarks`: measure the main line and print a table; `results/main_line.json` keeps the figures.
 
-Every figure is the median of several runs after a warm-up, and the machine's limits are measured in between, since
-a shared machine's speed drifts.
+Every figure is the median of several runs after a warm-up. What is compared is run in turn, A B A B ..., since the
+speed of a shared machine drifts.
 """
 
 import json
@@ -28,25 +28,22 @@ from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.corpus import Corpus
 
 N_RUNS = 5
+MATRIX_SIZE, N_PRODUCTS = 2048, 10
 N_RECORDINGS, MINUTES_EACH = 20, 1
 RESULTS = Path(__file__).parent / "results"
 
 
-def median_seconds(work: Callable[[], object]) -> float:
-    """The median time of N_RUNS calls after one that is not counted."""
-    work()
-    times = []
-    for _ in range(N_RUNS):
-        since = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - since)
-    return statistics.median(times)
-
-
-def matrix_rate(dtype: torch.dtype, size: int = 2048) -> float:
-    """The machine's matrix-multiply rate in FLOP/s: a size x size product takes 2 * size**3."""
-    a, b = (torch.randn(size, size).to(dtype) for _ in range(2))
-    return 2 * size**3 / median_seconds(lambda: a @ b)
+def median_seconds(*works: Callable[[], object]) -> list[float]:
+    """The median time of each, over N_RUNS rounds after one that is not counted."""
+    rounds = []
+    for _ in range(N_RUNS + 1):
+        times = []
+        for work in works:
+            since = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - since)
+        rounds.append(times)
+    return [statistics.median(times) for times in zip(*rounds[1:], strict=True)]
 
 
 def make_recordings(folder: Path) -> None:
@@ -70,7 +67,7 @@ def ingest(corpus: Corpus, settings: Settings) -> dict[str, float]:
         for waveform in sweep(corpus, representation.margins):
             representation.transform(waveform)
 
-    decoding, both = median_seconds(read), median_seconds(read_and_transform)
+    decoding, both = median_seconds(read, read_and_transform)
     return {
         "times_real_time": corpus.seconds / both,
         "blocks_per_second": corpus.n_blocks / both,
@@ -85,8 +82,8 @@ def flops_per_block(settings: Settings, dim: int) -> int:
     return 6 * (2 * dim * width + lstm) - 2 * dim * width
 
 
-def training(settings: Settings, limit: float) -> dict[str, float]:
-    """Optimiser steps on random sequences: blocks/s, and the share of the matrix-multiply rate."""
+def training(settings: Settings) -> dict[str, float]:
+    """Optimiser steps on random sequences, and matrix products of the same precision in between."""
     representation = make_representation(settings.representation)
     predictor = make_predictor(settings.predictor, representation.dim)
     optimiser = torch.optim.AdamW(predictor.parameters())
@@ -101,8 +98,21 @@ def training(settings: Settings, limit: float) -> dict[str, float]:
         optimiser.step()
         optimiser.zero_grad()
 
-    rate = batch * length / median_seconds(step)
-    return {"blocks_per_second": rate, "share_of_limit": rate * flops_per_block(settings, representation.dim) / limit}
+    dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[settings.training.precision]
+    a, b = (torch.randn(MATRIX_SIZE, MATRIX_SIZE).to(dtype) for _ in range(2))
+
+    def multiply() -> None:
+        for _ in range(N_PRODUCTS):
+            a @ b
+
+    seconds, seconds_of_limit = median_seconds(step, multiply)
+    rate = batch * length / seconds
+    limit = N_PRODUCTS * 2 * MATRIX_SIZE**3 / seconds_of_limit  # a product takes 2 * size**3 operations
+    return {
+        "blocks_per_second": rate,
+        "machine_gflops": limit / 1e9,
+        "share_of_limit": rate * flops_per_block(settings, representation.dim) / limit,
+    }
 
 
 def rendering(settings: Settings) -> dict[str, float]:
@@ -115,11 +125,12 @@ def rendering(settings: Settings) -> dict[str, float]:
         for _ in roll_out(predictor, representation, prompt[:n_clips], n_blocks, torch.Generator()):
             pass
 
-    clip = median_seconds(lambda: render(4, MAX_SEQ_LEN))
-    short, long = (median_seconds(lambda n=n: render(1, n)) for n in (40, 400))  # type: ignore[misc]
+    clips, short, long = median_seconds(
+        lambda: render(4, MAX_SEQ_LEN), lambda: render(1, MAX_SEQ_LEN), lambda: render(1, 10 * MAX_SEQ_LEN)
+    )
     return {
-        "times_real_time": 4 * MAX_SEQ_LEN * BLOCK_SIZE / SAMPLE_RATE / clip,
-        "block_in_400_to_block_in_40": (long / 400) / (short / 40),
+        "times_real_time": 4 * MAX_SEQ_LEN * BLOCK_SIZE / SAMPLE_RATE / clips,
+        "block_of_400_to_block_of_40": long / 10 / short,
     }
 
 
@@ -130,12 +141,8 @@ def measure() -> dict[str, dict[str, float]]:
     with tempfile.TemporaryDirectory() as folder:
         make_recordings(Path(folder))
         figures["ingest"] = ingest(Corpus.open(folder), classic)
-        for precision, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
-            limit = matrix_rate(dtype)
-            figures[f"training, {precision}"] = {
-                "machine_gflops": limit / 1e9,
-                **training(classic.with_values({"precision": precision}), limit),
-            }
+        for precision in ("float32", "bfloat16"):
+            figures[f"training, {precision}"] = training(classic.with_values({"precision": precision}))
         figures["rendering"] = rendering(classic)
         figures["memory of training"] = memory.compare(Path(folder) / "00.wav", hours=(1, 20))
     return figures

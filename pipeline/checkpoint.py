@@ -198,7 +198,7 @@ def tensor_sizes(path: Path) -> dict[str, int]:
 @contextlib.contextmanager
 def _opened(path: Path) -> Any:
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such file")
+        raise CheckpointError(f"{path}: a checkpoint is a file, and there is {'a folder' if path.exists() else 'none'}")
     try:
         with safe_open(path, framework="pt") as file:
             yield file

@@ -59,7 +59,7 @@ def _print_corpus(corpus: "Corpus") -> None:
     console.print(table)
     console.print(
         f"{len(corpus)} recordings, {duration(corpus.seconds)}, {corpus.n_blocks} blocks; "
-        f"{len(corpus.problems)} files left out"
+        f"left out: {len(corpus.problems)}"
     )
 
 

@@ -53,15 +53,14 @@ def run(args: argparse.Namespace) -> int:
     from pipeline.commands.watching import Watching
     from pipeline.train import begin, train
 
-    corpus = open_corpus(args.folder)
     make_folder(out)
+    started = _resumed(checkpoint.load(out / LAST), args, out) if args.resume else None
+    corpus = open_corpus(args.folder)
     with progress_bar() as bar, Watching(bar, out) as watching:
-        if args.resume:
-            started = _resumed(checkpoint.load(out / LAST), args, out)
-        else:
+        if started is None:
+            started = begin(corpus, settings, args.held_out, watching)
             for stale in (LAST, BEST):
                 (out / stale).unlink(missing_ok=True)
-            started = begin(corpus, settings, args.held_out, watching)
         _introduce(started, corpus)
         outcome = train(started, corpus, out, watching)
     _conclude(outcome, args.folder, out)

@@ -117,7 +117,7 @@ def test_settings_that_are_not_legal_are_refused(saved: Path, tiny: Settings) ->
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "no such file"),
+        (None, "a checkpoint is a file, and there is none"),
         (b"", "not a readable safetensors file"),
         (b"RIFF....WAVE", "not a readable safetensors file"),
         (b"\x80\x04" + b"x" * 100, "not a readable safetensors file"),

@@ -1,0 +1,89 @@
+"""A tone, silence, DC and an impulse through the whole chain: file, corpus, representation, and back to a file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from pipeline.representations import make_representation
+from pipeline.settings import SpectrumSettings
+from pipeline.windows import read_blocks, sweep
+from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms.audio import ClipWriter, read
+from waveforms.corpus import Corpus
+
+N_SAMPLES = 5 * BLOCK_SIZE + 1234  # the last block is not whole
+TIME = np.arange(N_SAMPLES) / SAMPLE_RATE
+STEP = 2**-15  # of 16 bits
+
+
+def impulse() -> np.ndarray:
+    waveform = np.zeros(N_SAMPLES)
+    waveform[2 * BLOCK_SIZE] = 0.9  # the first sample of a block, where a join would hurt
+    return waveform
+
+
+SIGNALS = {
+    "tone": 0.5 * np.sin(2 * np.pi * 440 * TIME),
+    "silence": np.where(TIME < 0.6, 0.1 * np.sin(2 * np.pi * 330 * TIME), 0),  # a wholly silent file is no recording
+    "dc": np.full(N_SAMPLES, 0.25),
+    "impulse": impulse(),
+}
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Corpus:
+    for name, waveform in SIGNALS.items():
+        soundfile.write(tmp_path / f"{name}.wav", waveform, SAMPLE_RATE, subtype="PCM_16")
+    return Corpus.open(tmp_path)
+
+
+def through(corpus: Corpus, name: str, lap: int, out: Path) -> np.ndarray:
+    """Encode a recording block by block, decode it, write it, read it; (n_blocks * BLOCK_SIZE,)."""
+    representation = make_representation(SpectrumSettings(lap))
+    representation.fit(sweep(corpus, representation.margins))
+    recording = corpus[f"{name}.wav"]
+    decoder = representation.decoder()
+    with ClipWriter(out) as clip:
+        for block in range(recording.n_blocks):
+            elements = representation.transform(read_blocks(recording, block, 1, representation.margins))
+            clip.write(decoder.push(elements[None])[0].numpy())
+        clip.write(decoder.finish()[0].numpy())
+    return read(out)
+
+
+@pytest.mark.parametrize("lap", [0, 1001])
+@pytest.mark.parametrize("name", SIGNALS)
+def test_what_goes_in_comes_out(corpus: Corpus, tmp_path: Path, name: str, lap: int) -> None:
+    again = through(corpus, name, lap, tmp_path / "again.clip")
+    assert len(again) == 6 * BLOCK_SIZE
+    np.testing.assert_allclose(again[:N_SAMPLES], SIGNALS[name], atol=1.5 * STEP)
+    assert np.abs(again[N_SAMPLES:]).max() <= STEP
+
+
+def test_a_tone_is_pure_and_silence_is_silent(corpus: Corpus, tmp_path: Path) -> None:
+    tone = through(corpus, "tone", 0, tmp_path / "tone.clip")[: 5 * BLOCK_SIZE]
+    power = np.abs(np.fft.rfft(tone * np.blackman(len(tone)))) ** 2
+    near = np.abs(np.fft.rfftfreq(len(tone), 1 / SAMPLE_RATE) - 440) < 5
+    assert 10 * np.log10(power[~near].sum() / power[near].sum()) < -80  # all else: rounding to 16 bits
+    silence = through(corpus, "silence", 0, tmp_path / "silence.clip")
+    assert not silence[round(0.75 * SAMPLE_RATE) : N_SAMPLES].any()
+
+
+def test_dc_has_no_ripple_and_an_impulse_no_echo(corpus: Corpus, tmp_path: Path) -> None:
+    dc = through(corpus, "dc", 1001, tmp_path / "dc.clip")[:N_SAMPLES]
+    assert np.ptp(dc) <= STEP
+    impulse = through(corpus, "impulse", 1001, tmp_path / "impulse.clip")
+    assert np.argmax(np.abs(impulse)) == 2 * BLOCK_SIZE
+    rest = np.delete(impulse, 2 * BLOCK_SIZE)
+    assert np.abs(rest).max() <= STEP
+
+
+def test_the_representation_does_not_care_where_a_window_begins(corpus: Corpus) -> None:
+    representation = make_representation(SpectrumSettings(1001))
+    recording = corpus["tone.wav"]
+    whole = representation.transform(read_blocks(recording, 0, 6, representation.margins))
+    parts = [representation.transform(read_blocks(recording, n, 1, representation.margins)) for n in range(6)]
+    torch.testing.assert_close(torch.cat(parts), whole, atol=1e-5, rtol=0)
