@@ -132,10 +132,10 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
 
     margins, length = representation.margins, settings.sequence_blocks
     stream = batches(training, length, settings.batch_size, margins, seed=settings.seed, start=progress.position)
-    watcher.started(progress, settings.steps)
     reason = "finished"
     since = time.perf_counter() - progress.seconds
     with _stop_signals() as stop_asked:
+        watcher.started(progress, settings.steps)
         for batch, position in prefetch(stream):
             if progress.step >= settings.steps:
                 break
