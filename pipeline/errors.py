@@ -17,3 +17,7 @@ class OutputError(QuarterwaveError):
 
 class TrainingError(QuarterwaveError):
     """Training cannot go on."""
+
+
+class EvaluationError(QuarterwaveError):
+    """Something cannot be evaluated, or not fairly."""
