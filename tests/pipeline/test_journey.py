@@ -106,6 +106,23 @@ def test_inspecting_a_checkpoint(home: Path) -> None:
     assert document["bytes"]["resume"] > document["bytes"]["predictor"]
 
 
+def test_tensorboard_shows_curves_clips_and_pictures(home: Path) -> None:
+    program = """
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+events = EventAccumulator("run/tensorboard").Reload()
+tags = events.Tags()
+print(*tags["scalars"], *tags["audio"], *tags["images"])
+print(*[event.step for event in events.Scalars("training/loss")])
+print(*[event.step for event in events.Audio("roll-out")], *[event.step for event in events.Images("roll-out")])
+"""
+    told = subprocess.run([sys.executable, "-c", program], cwd=home, capture_output=True, text=True, check=True).stdout
+    tags, losses, clips = told.splitlines()
+    scalars = ("training/loss", "training/blocks_per_second", "validation/skill_mean", "validation/skill_repeat")
+    assert {*scalars, "roll-out"} <= set(tags.split())
+    assert losses.split() == [str(step) for step in range(1, TINY["steps"] + 1)]
+    assert clips.split() == ["6", "12", "6", "12"]  # at each validation, sound and picture
+
+
 def test_an_interrupted_run_says_how_to_go_on_and_does(home: Path) -> None:
     command = [sys.executable, "-m", "pipeline", "train", "takes", "--out", "long", "--validate-every=1000", *FLAGS]
     command += ["--steps=100000", "--patience=1000"]
