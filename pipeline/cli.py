@@ -20,6 +20,7 @@ Learn from a folder of piano recordings and render new raw audio from it, block 
   quarterwave inspect demo/        see what is in it
   quarterwave train demo/          learn from it
   quarterwave generate             render clips
+  quarterwave listen               make a blind listening test of them, and score it
 """
 
 

@@ -21,3 +21,7 @@ class TrainingError(QuarterwaveError):
 
 class EvaluationError(QuarterwaveError):
     """Something cannot be evaluated, or not fairly."""
+
+
+class ListeningError(QuarterwaveError):
+    """A listening test cannot be made, or what listeners answered cannot be scored."""

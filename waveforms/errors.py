@@ -3,7 +3,8 @@
     QuarterwaveError          anything a user can mend; the command line prints it and exits with 1
     ├── AudioError            one file cannot be used; names the file and the reason
     ├── CorpusError           a folder cannot be used
-    └── (pipeline.errors)     SettingsError, CheckpointError, OutputError, TrainingError, EvaluationError
+    └── (pipeline.errors)     SettingsError, CheckpointError, OutputError, TrainingError, EvaluationError,
+                              ListeningError
 
 The library raises; only `pipeline.cli` prints and exits. A message says what is legal, then what came.
 """

@@ -5,11 +5,12 @@ What is heavy to import is imported inside `run`, so that `quarterwave --help` a
 
 from types import ModuleType
 
-from pipeline.commands import corpus, generate, inspect, train
+from pipeline.commands import corpus, generate, inspect, listen, train
 
 COMMANDS: dict[str, ModuleType] = {
     "corpus": corpus,
     "inspect": inspect,
     "train": train,
     "generate": generate,
+    "listen": listen,
 }
