@@ -1,164 +1,97 @@
-"""`python -m benchmarks`: measure the main line and print a table; `results/main_line.json` keeps the figures.
+"""`python -m benchmarks`: measure the main line against its peers and the machine, print a table, keep the figures.
 
-Every figure is the median of several runs after a warm-up. What is compared is run in turn, A B A B ..., since the
-speed of a shared machine drifts.
+Every figure is the median of several rounds after a warm-up. What is compared is run in turn, A B A B ..., since the
+speed of a shared machine drifts. `results/` keeps `bench.json`, and `bench.png` shows it.
+
+All is measured on the CPU, where the peers run; but `gpu`, and what is measured as a person gets it (iterations, clips
+to files), which takes a GPU if there is one.
 """
 
+import argparse
 import json
-import statistics
+import os
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from itertools import groupby
 from pathlib import Path
 
-import numpy as np
-import soundfile
 import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import memory
-from pipeline.generate import roll_out
-from pipeline.predictors import make_predictor
-from pipeline.representations import make_representation
-from pipeline.settings import MAX_SEQ_LEN, Settings, preset_named
-from pipeline.windows import sweep
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from benchmarks import gpu, ingest, iterations, limits, machine, memory, rolling, starting, training
+from benchmarks.figures import HEAD, Figure, table
+from benchmarks.peers.keras_process import PYTHON, Keras, has_keras
+from benchmarks.plot import save_plot
+from benchmarks.recordings import make_recordings
+from benchmarks.scale import FULL, QUICK, Scale
 from waveforms.corpus import Corpus
 
-N_RUNS = 5
-MATRIX_SIZE, N_PRODUCTS = 2048, 10
-N_RECORDINGS, MINUTES_EACH = 20, 1
 RESULTS = Path(__file__).parent / "results"
+WIDTH = 130  # columns at least, so that rows stay on a line where the output goes to a file
+PARTS = ("machine", "start", "ingest", "training", "iterations", "roll-out", "memory", "gpu")
 
 
-def median_seconds(*works: Callable[[], object]) -> list[float]:
-    """The median time of each, over N_RUNS rounds after one that is not counted."""
-    rounds = []
-    for _ in range(N_RUNS + 1):
-        times = []
-        for work in works:
-            since = time.perf_counter()
-            work()
-            times.append(time.perf_counter() - since)
-        rounds.append(times)
-    return [statistics.median(times) for times in zip(*rounds[1:], strict=True)]
+def measure(scale: Scale, parts: Sequence[str], console: Console) -> list[Figure]:
+    """All figures of some parts, in the order of PARTS."""
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        os.environ["QUARTERWAVE_CACHE"] = str(home / "cache")  # of these recordings the user's shall not speak
+        folder = home / "recordings"
+        folder.mkdir()
+        paths = make_recordings(folder, scale.n_recordings)
+        keras = stack.enter_context(Keras()) if has_keras() else None
+        if keras is None:
+            console.print(f"left out: Keras, which is not in {PYTHON.parents[1]}; `make bench` puts it there")
+        measures: dict[str, Callable[[], list[Figure]]] = {
+            "machine": lambda: limits.measure(home, scale.n_rounds),
+            "start": lambda: starting.measure(scale.n_rounds),
+            "ingest": lambda: ingest.measure(folder, paths, scale.n_rounds),
+            "training": lambda: training.measure(keras, scale.batches, scale.n_rounds),
+            "iterations": lambda: iterations.measure(Corpus.open(folder), home, scale.steps, scale.n_rounds),
+            "roll-out": lambda: rolling.measure(keras, scale.clips, scale.n_clips, scale.n_rounds),
+            "memory": lambda: memory.measure(paths[0], scale.hours),
+            "gpu": lambda: gpu.measure(scale.batches, scale.n_clips, scale.n_rounds),
+        }
+        if not torch.cuda.is_available():
+            del measures["gpu"]
+        figures = []
+        for part, figures_of in measures.items():
+            if part in parts:
+                with console.status(f"measuring: {part}"):
+                    figures += figures_of()
+        return figures
 
 
-def make_recordings(folder: Path) -> None:
-    """Twenty one-minute recordings, as in the ancestor's headline; their sound does not matter here."""
-    rng = np.random.default_rng(0)
-    for n in range(N_RECORDINGS):
-        noise = 0.1 * rng.standard_normal(MINUTES_EACH * 60 * SAMPLE_RATE)
-        soundfile.write(folder / f"{n:02d}.wav", noise, SAMPLE_RATE, subtype="PCM_16")
-
-
-def ingest(corpus: Corpus, settings: Settings) -> dict[str, float]:
-    """From files to model vectors, times real time; and decoding alone."""
-    representation = make_representation(settings.representation)
-    representation.fit(sweep(corpus, representation.margins))
-
-    def read() -> None:
-        for _ in sweep(corpus, representation.margins):
-            pass
-
-    def read_and_transform() -> None:
-        for waveform in sweep(corpus, representation.margins):
-            representation.transform(waveform)
-
-    decoding, both = median_seconds(read, read_and_transform)
-    return {
-        "times_real_time": corpus.seconds / both,
-        "blocks_per_second": corpus.n_blocks / both,
-        "share_that_is_decoding": decoding / both,
-    }
-
-
-def flops_per_block(settings: Settings, dim: int) -> int:
-    """Of a training step: two a weight forward, four backward; the first layer hands no gradient further down."""
-    width, layers = settings.predictor.width, settings.predictor.layers
-    lstm = layers * 8 * width**2  # four gates read the input and the state
-    return 6 * (2 * dim * width + lstm) - 2 * dim * width
-
-
-def training(settings: Settings) -> dict[str, float]:
-    """Optimiser steps on random sequences, and matrix products of the same precision in between."""
-    representation = make_representation(settings.representation)
-    predictor = make_predictor(settings.predictor, representation.dim)
-    optimiser = torch.optim.AdamW(predictor.parameters())
-    batch, length = settings.training.batch_size, settings.training.sequence_blocks
-    sequence = torch.randn(batch, length + 1, representation.dim)
-    n_targets = torch.full((batch,), length)
-
-    def step() -> None:
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.training.precision == "bfloat16"):
-            loss = predictor.loss(sequence, n_targets)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        optimiser.zero_grad()
-
-    dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[settings.training.precision]
-    a, b = (torch.randn(MATRIX_SIZE, MATRIX_SIZE).to(dtype) for _ in range(2))
-
-    def multiply() -> None:
-        for _ in range(N_PRODUCTS):
-            a @ b
-
-    seconds, seconds_of_limit = median_seconds(step, multiply)
-    rate = batch * length / seconds
-    limit = N_PRODUCTS * 2 * MATRIX_SIZE**3 / seconds_of_limit  # a product takes 2 * size**3 operations
-    return {
-        "blocks_per_second": rate,
-        "machine_gflops": limit / 1e9,
-        "share_of_limit": rate * flops_per_block(settings, representation.dim) / limit,
-    }
-
-
-def rendering(settings: Settings) -> dict[str, float]:
-    """Roll-outs: four clips' speed in times real time, and the cost of a block in a long clip against a short one."""
-    representation = make_representation(settings.representation)
-    predictor = make_predictor(settings.predictor, representation.dim).eval()
-    prompt = torch.zeros(4, 20 * BLOCK_SIZE)
-
-    def render(n_clips: int, n_blocks: int) -> None:
-        for _ in roll_out(predictor, representation, prompt[:n_clips], n_blocks, torch.Generator()):
-            pass
-
-    clips, short, long = median_seconds(
-        lambda: render(4, MAX_SEQ_LEN), lambda: render(1, MAX_SEQ_LEN), lambda: render(1, 10 * MAX_SEQ_LEN)
-    )
-    return {
-        "times_real_time": 4 * MAX_SEQ_LEN * BLOCK_SIZE / SAMPLE_RATE / clips,
-        "block_of_400_to_block_of_40": long / 10 / short,
-    }
-
-
-def measure() -> dict[str, dict[str, float]]:
-    """All figures, by part."""
-    classic = preset_named("classic")
-    figures = {}
-    with tempfile.TemporaryDirectory() as folder:
-        make_recordings(Path(folder))
-        figures["ingest"] = ingest(Corpus.open(folder), classic)
-        for precision in ("float32", "bfloat16"):
-            figures[f"training, {precision}"] = training(classic.with_values({"precision": precision}))
-        figures["rendering"] = rendering(classic)
-        figures["memory of training"] = memory.compare(Path(folder) / "00.wav", hours=(1, 20))
-    return figures
+def show(figures: Sequence[Figure], console: Console) -> None:
+    """Print a table a group."""
+    for group, members in groupby(figures, lambda figure: figure.group):
+        grid = Table(*HEAD, title=group, title_justify="left", box=None)
+        for row in table(list(members)):
+            grid.add_row(*row)
+        console.print(grid, "")
 
 
 def main() -> int:
     """Measure, print, keep."""
-    figures = measure()
-    table = Table("what", "figure", "value", box=None)
-    for part, values in figures.items():
-        for name, value in values.items():
-            table.add_row(part, name.replace("_", " "), f"{value:,.3g}" if value < 1000 else f"{value:,.0f}")
-    Console().print(table)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="a short look: one round, fewer sizes")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all, if none is named")
+    args = parser.parse_args()
+    if unknown := set(args.parts) - set(PARTS):
+        parser.error(f"a part must be one of {', '.join(PARTS)} and not {', '.join(unknown)}")
+    console = Console(width=max(Console().width, WIDTH))
+    where = machine.describe()
+    console.print(", ".join(f"{name} {value}" for name, value in where.items()))
+    figures = measure(QUICK if args.quick else FULL, args.parts or PARTS, console)
+    show(figures, console)
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "main_line.json").write_text(json.dumps(figures, indent=2) + "\n")
-    print(f"wrote {RESULTS / 'main_line.json'}")
+    document = {"machine": where, "quick": args.quick, "figures": [figure.to_json() for figure in figures]}
+    (RESULTS / "bench.json").write_text(json.dumps(document, indent=2) + "\n")
+    save_plot(figures, RESULTS / "bench.png")
+    console.print(f"wrote {RESULTS / 'bench.json'} and {RESULTS / 'bench.png'}")
     return 0
 
 

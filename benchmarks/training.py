@@ -1,0 +1,98 @@
+"""Training the ancestor's network: ours, Keras, plain torch, and what the machine's matrix products allow.
+
+The same network is dense, one LSTM of 1024, dense, with RMSprop. Ours reads 11 026 numbers a block where the others
+read 22 050, of which half say nothing new; what it does with all of them is told too.
+"""
+
+from typing import Any
+
+from benchmarks.clock import Work, median_seconds
+from benchmarks.figures import Figure, Reference, Target
+from benchmarks.limits import DTYPES, OPERATIONS, multiply
+from benchmarks.peers import newcomer
+from benchmarks.peers.keras_process import Keras
+from benchmarks.trainer import Trainer
+from pipeline.representations import make_representation
+from pipeline.settings import preset_named
+
+CLASSIC = preset_named("classic")
+SAME = CLASSIC.with_values({"layers": 1, "dropout": 0.0, "optimiser": "rmsprop"})
+DIM = make_representation(CLASSIC.representation).dim
+TARGET_BATCH, TARGET_RATIO, TARGET_OF_BEST = 16, 8, 15
+
+Rates = dict[tuple[Any, ...], float]
+
+
+def measure(keras: Keras | None, batches: tuple[int, ...], n_rounds: int) -> list[Figure]:
+    """Rates of training, in blocks that are predicted in a second."""
+    trainers = {"same": Trainer(SAME, DIM), "redundant": Trainer(SAME, newcomer.DIM), "classic": Trainer(CLASSIC, DIM)}
+    length, width = CLASSIC.training.sequence_blocks, CLASSIC.predictor.width
+    works: dict[tuple[Any, ...], Work] = {("limit", p): multiply(p) for p in DTYPES}
+    for batch in batches:
+        works[("torch", batch, "float32")] = newcomer.training_step(batch, length, width)
+        for precision in DTYPES:
+            works |= {(name, batch, precision): trainer.step(batch, precision) for name, trainer in trainers.items()}
+            if keras:
+                works[("Keras", batch, precision)] = keras.train(batch, precision)
+    seconds = median_seconds(works, n_rounds)
+    rates = {key: key[1] * length / seconds[key] for key in works if key[0] != "limit"}
+    limits = {
+        (name, precision): OPERATIONS / seconds["limit", precision] / trainer.operations_per_block
+        for name, trainer in trainers.items()
+        for precision in DTYPES
+    }
+    return _best(rates) + [_figure(rates, limits, *key) for key in rates if key[0] in trainers] + _torch(rates)
+
+
+def _figure(rates: Rates, limits: Rates, name: str, batch: int, precision: str) -> Figure:
+    words = {"same": "same network", "redundant": "same network, 22 050 numbers", "classic": "classic, 2 layers"}[name]
+    peer = rates.get(("Keras", batch, "float32"))
+    is_wanted = (name, batch, precision) == ("same", TARGET_BATCH, "bfloat16")
+    return Figure(
+        "training",
+        f"{words}, batch {batch}, {precision}",
+        rates[name, batch, precision],
+        "blocks/s",
+        peer=Reference("Keras, float32", peer) if peer and name != "classic" else None,
+        limit=Reference(f"{precision} products", limits[name, precision]),
+        target=Target("ratio", TARGET_RATIO) if is_wanted and peer else None,
+    )
+
+
+def _best(rates: Rates) -> list[Figure]:
+    """The fastest of each, whatever its batch size and precision."""
+
+    def best_of(name: str) -> tuple[Any, ...] | None:
+        return max((key for key in rates if key[0] == name), key=rates.__getitem__, default=None)
+
+    ours, keras = best_of("same"), best_of("Keras")
+    assert ours
+    return [
+        Figure(
+            "training",
+            f"best of ours ({_told(ours)})",
+            rates[ours],
+            "blocks/s",
+            peer=Reference(f"best of Keras: {_told(keras)}", rates[keras]) if keras else None,
+            target=Target("ratio", TARGET_OF_BEST) if keras else None,
+        )
+    ]
+
+
+def _told(key: tuple[Any, ...]) -> str:
+    return f"batch {key[1]}, {key[2]}"
+
+
+def _torch(rates: Rates) -> list[Figure]:
+    """Ours against plain torch at the same batch size."""
+    return [
+        Figure(
+            "training",
+            f"same network and plain torch, {_told(key)}",
+            rates[key],
+            "blocks/s",
+            peer=Reference("plain torch, float32", rates["torch", key[1], "float32"]),
+        )
+        for key in rates
+        if key[0] == "same"
+    ]
