@@ -7,6 +7,7 @@ from pathlib import Path
 
 import librosa
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
@@ -57,6 +58,27 @@ def draw_clip(waveform: Waveform, *, prompt_samples: int = 0, title: str = "") -
     return figure
 
 
+def spectrogram(waveform: Waveform) -> npt.NDArray[np.float32]:
+    """Tell what sounds when: decibels below the loudest bin, from -DECIBELS_SHOWN to 0, the lowest key first.
+
+    Shape:
+        (n_samples,) -> (N_OCTAVES * BINS_PER_OCTAVE, n_samples // HOP + 1)
+    """
+    bins = np.abs(
+        librosa.vqt(
+            waveform,
+            sr=SAMPLE_RATE,
+            hop_length=HOP,
+            fmin=LOWEST,
+            n_bins=N_OCTAVES * BINS_PER_OCTAVE,
+            bins_per_octave=BINS_PER_OCTAVE,
+        )
+    )
+    loudest = max(float(bins.max()), 1e-5)
+    decibels: npt.NDArray[np.float32] = librosa.amplitude_to_db(bins, ref=loudest, top_db=DECIBELS_SHOWN)
+    return decibels
+
+
 def save_picture(figure: Figure, path: Path) -> None:
     """Write a figure as PNG."""
     figure.savefig(path, format="png")
@@ -72,19 +94,9 @@ def _draw_waveform(axes: Axes, waveform: Waveform, start: float) -> None:
 
 
 def _draw_spectrogram(axes: Axes, waveform: Waveform, start: float) -> QuadMesh:
-    bins = np.abs(
-        librosa.vqt(
-            waveform,
-            sr=SAMPLE_RATE,
-            hop_length=HOP,
-            fmin=LOWEST,
-            n_bins=N_OCTAVES * BINS_PER_OCTAVE,
-            bins_per_octave=BINS_PER_OCTAVE,
-        )
-    )
-    decibels = librosa.amplitude_to_db(bins, ref=max(float(bins.max()), 1e-5), top_db=DECIBELS_SHOWN)
+    decibels = spectrogram(waveform)
     times = start + np.arange(decibels.shape[1] + 1) * HOP / SAMPLE_RATE
-    pitches = LOWEST * 2 ** ((np.arange(len(bins) + 1) - 0.5) / BINS_PER_OCTAVE)
+    pitches = LOWEST * 2 ** ((np.arange(len(decibels) + 1) - 0.5) / BINS_PER_OCTAVE)
     image = axes.pcolormesh(times, pitches, decibels, vmin=-DECIBELS_SHOWN, vmax=0, cmap="magma", rasterized=True)
     axes.set_yscale("log")
     octaves = [55 * 2**n for n in range(N_OCTAVES)]

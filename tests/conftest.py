@@ -1,6 +1,6 @@
-"""What every test shares: a cache of its own, and small recordings."""
+"""What every test shares: a cache of its own, small recordings, and a browser."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 from hypothesis import settings
+
+from tests import chromium
 
 # The same examples every time, and no deadline: a test's verdict must not depend on the machine's mood.
 settings.register_profile("steady", deadline=None, derandomize=True, max_examples=50)
@@ -39,3 +41,23 @@ def record(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def any_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Chromium]:
+    """The one browser of all tests."""
+    folders = tmp_path_factory.mktemp("profile"), tmp_path_factory.mktemp("downloads")
+    with chromium.Chromium(chromium.installed(), *folders) as browser:
+        browser.offline()
+        yield browser
+
+
+@pytest.fixture
+def browser(any_browser: chromium.Chromium) -> Iterator[chromium.Chromium]:
+    """A browser without a network, of which no page may ask for one or complain."""
+    any_browser.requests.clear()
+    any_browser.complaints.clear()
+    yield any_browser
+    any_browser.resize(1000, 700)
+    assert not any_browser.complaints
+    assert all(request.startswith(("file:", "blob:", "data:")) for request in any_browser.requests)
