@@ -3,8 +3,11 @@
 #   make demo                        set up, make a corpus, train, render clips
 #   make train WAVS=folder           learn from a folder of recordings      (ARGS="--layers 3 ..." for more)
 #   make generate CLIPS=4 SECONDS=10 PROMPT=file.wav OUT=clips
+#   make evaluate WHAT=clips REFERENCE=folder    measure clips, or a checkpoint, against real music
 #   make corpus CORPUS=folder PIECES=100     sampled piano; MIDI=folder plays MIDI files of your own instead
 #   make test | check | bench | setup | clean
+#   make thorough                    add the thorough transcriber, for evaluating
+#   make bench ARGS=--quick          a short look at speed and memory; without ARGS, all of it in half an hour
 #
 # Each is a thin call of the command line: `.venv/bin/quarterwave --help` tells the rest.
 
@@ -19,13 +22,15 @@ WAVS ?= $(CORPUS)
 OUT ?= clips
 CLIPS ?= 4
 SECONDS ?= 10
+WHAT ?= $(OUT)
 DEMO := checkpoints/demo
+KERAS := benchmarks/.venv-keras
 
-.PHONY: help demo setup corpus train generate bench check test clean
+.PHONY: help demo setup thorough corpus train generate evaluate bench check test clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '1,9s/^#[ ]\{0,1\}//p' Makefile
+	@sed -n '1,12s/^#[ ]\{0,1\}//p' Makefile
 
 $(VENV)/.made: constraints.txt setup.cfg pyproject.toml tools/mend_torchaudio.py
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, and $(PYTHON) is " + sys.version.split()[0] + "; name another with make PYTHON=...")'
@@ -40,7 +45,15 @@ $(VENV)/.made-dev: $(VENV)/.made
 	$(PIP) --editable '.[piano,dev]'
 	@touch $@
 
+# The thorough transcriber, without what it needs only to be trained.
+$(VENV)/.made-thorough: $(VENV)/.made
+	$(PIP) pretty-midi mir-eval
+	$(PIP) --no-deps transkun
+	@touch $@
+
 setup: $(VENV)/.made
+
+thorough: $(VENV)/.made-thorough
 
 demo: setup
 	@since=$$(date +%s); \
@@ -58,8 +71,17 @@ train: setup
 generate: setup
 	$(BIN)/quarterwave generate --out $(OUT) --clips $(CLIPS) --seconds $(SECONDS) $(if $(PROMPT),--prompt $(PROMPT)) $(ARGS)
 
-bench: setup
-	$(BIN)/python -m benchmarks
+# The peer in Keras has an environment of its own, with a numpy and a TensorFlow of its own.
+$(KERAS)/.made: benchmarks/peers/keras-requirements.txt
+	$(PYTHON) -m venv $(KERAS)
+	$(KERAS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $< $(PIP_ARGS)
+	@touch $@
+
+evaluate: setup
+	$(BIN)/quarterwave evaluate $(WHAT) $(if $(REFERENCE),--reference $(REFERENCE)) $(ARGS)
+
+bench: setup $(KERAS)/.made
+	$(BIN)/python -m benchmarks $(ARGS)
 
 check: $(VENV)/.made-dev
 	$(BIN)/ruff check .
@@ -71,5 +93,5 @@ test: $(VENV)/.made-dev
 
 # What users made stays: corpus/, clips/ and checkpoints/ are theirs to delete.
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(KERAS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -20,6 +20,8 @@ Learn from a folder of piano recordings and render new raw audio from it, block 
   quarterwave inspect demo/        see what is in it
   quarterwave train demo/          learn from it
   quarterwave generate             render clips
+  quarterwave evaluate clips/      measure them against real music
+  quarterwave compare RUN RUN      hold checkpoints side by side
   quarterwave listen               make a blind listening test of them, and score it
 """
 

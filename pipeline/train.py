@@ -117,7 +117,7 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
     """
     settings = run.settings.training
     training, validation = _split_again(corpus, run.split)
-    held_out = _thinned(windows(validation, settings.sequence_blocks), settings.validation_sequences)
+    held_out = thinned(windows(validation, settings.sequence_blocks), settings.validation_sequences)
 
     fabric = Fabric(accelerator="auto", devices=1, precision=_PRECISIONS[settings.precision])
     representation = run.representation.to(fabric.device)
@@ -190,10 +190,7 @@ def validate(
     settings: TrainingSettings,
     fabric: Fabric,
 ) -> dict[str, float]:
-    """The loss on held-out windows, that of each baseline, and the skill against each in per cent.
-
-    Skill is 100 * (1 - loss / baseline): 0 is no better than the baseline, 100 is perfect.
-    """
+    """The loss on held-out windows, that of each baseline, and the skill against each."""
     model.eval()
     totals: dict[str, float] = {}
     n_seen = 0
@@ -206,8 +203,12 @@ def validate(
         totals = {name: totals.get(name, 0.0) + n * value.item() for name, value in losses.items()}
         n_seen += n
     row = {name: total / n_seen for name, total in totals.items()}
-    skills = {f"skill_{n}": 100 * (1 - row["loss"] / row[n]) for n in row if n != "loss"}
-    return row | skills
+    return row | {f"skill_{n}": skill(row["loss"], row[n]) for n in row if n != "loss"}
+
+
+def skill(loss: float, baseline: float) -> float:
+    """In per cent: 0 is no better than the baseline, 100 is perfect."""
+    return 100 * (1 - loss / baseline)
 
 
 def learning_rate(step: int, settings: TrainingSettings) -> float:
@@ -217,6 +218,13 @@ def learning_rate(step: int, settings: TrainingSettings) -> float:
     share = (step - settings.warmup_steps) / max(settings.steps - settings.warmup_steps, 1)
     cosine = (1 + math.cos(math.pi * min(share, 1.0))) / 2
     return settings.learning_rate * (FINAL_SHARE + (1 - FINAL_SHARE) * cosine)
+
+
+def thinned(plan: list[Window], n_most: int) -> list[Window]:
+    """At most so many windows of a plan, spread evenly."""
+    if len(plan) <= n_most:
+        return plan
+    return [plan[i * len(plan) // n_most] for i in range(n_most)]
 
 
 _PRECISIONS: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
@@ -233,12 +241,6 @@ def _split_again(corpus: Corpus, split: dict[str, Any]) -> tuple[Corpus, Corpus]
     if gone := [name for name in split["training"] + split["validation"] if name not in names]:
         raise CorpusError(f"{corpus.folder}: the run was begun with {', '.join(gone)}, which cannot be used now")
     return corpus.subset(split["training"]), corpus.subset(split["validation"])
-
-
-def _thinned(plan: list[Window], n_most: int) -> list[Window]:
-    if len(plan) <= n_most:
-        return plan
-    return [plan[i * len(plan) // n_most] for i in range(n_most)]
 
 
 def _counted_sweep(corpus: Corpus, margins: tuple[int, int], watcher: Watcher) -> Iterator[Tensor]:

@@ -5,12 +5,14 @@ What is heavy to import is imported inside `run`, so that `quarterwave --help` a
 
 from types import ModuleType
 
-from pipeline.commands import corpus, generate, inspect, listen, train
+from pipeline.commands import compare, corpus, evaluate, generate, inspect, listen, train
 
 COMMANDS: dict[str, ModuleType] = {
     "corpus": corpus,
     "inspect": inspect,
     "train": train,
     "generate": generate,
+    "evaluate": evaluate,
+    "compare": compare,
     "listen": listen,
 }

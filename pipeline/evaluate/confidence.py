@@ -4,7 +4,7 @@ Both resample whole clips: their vectors depend on one another, and drawing them
 promise more certainty than there is.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,8 +122,19 @@ def bootstrap(
         raise EvaluationError(f"an interval needs two clips or more in each set, and not {min(map(len, sets))}")
     rng = np.random.default_rng(seed)
     replicates = [statistic(*(_drawn(clips, rng) for clips in sets)) for _ in range(n_replicates)]
+    return around(statistic(*sets), replicates, level=level)
+
+
+def around(value: float, replicates: Sequence[float] | npt.NDArray[np.float64], *, level: float = 0.95) -> Interval:
+    """Lay the spread of a statistic's replicates around its value, as `bootstrap` says.
+
+    Args:
+        value: of the sets themselves.
+        replicates: two or more.
+        level: the share of the replicates inside the interval.
+    """
     tail = (1.0 - level) / 2.0
-    low, high = np.quantile(replicates, [tail, 1.0 - tail]) - np.mean(replicates) + statistic(*sets)
+    low, high = np.quantile(replicates, [tail, 1.0 - tail]) - np.mean(replicates) + value
     return Interval(float(low), float(high), float(np.std(replicates, ddof=1)))
 
 

@@ -18,7 +18,10 @@ from pipeline.evaluate.transcription import Transcription
 from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
 
-_ADVICE = "install it with `pip install --no-deps transkun==2.0.1` and `pip install pretty-midi mir-eval`"
+_ADVICE = (
+    "install it with `pip install --no-deps transkun==2.0.1` and `pip install pretty-midi mir-eval`, "
+    "which is what `make thorough` does"
+)
 
 
 class Thorough:

@@ -202,7 +202,7 @@ def test_mistakes_in_generating(
 
 def test_help_teaches(home: Path) -> None:
     told = quarterwave("--help", cwd=home)
-    for command in ("corpus", "inspect", "train", "generate", "listen"):
+    for command in ("corpus", "inspect", "train", "generate", "evaluate", "compare", "listen"):
         assert f"quarterwave {command}" in told
         assert f"quarterwave {command} " in quarterwave(command, "--help", cwd=home)
     quarterwave("nonsense", cwd=home, status=2)

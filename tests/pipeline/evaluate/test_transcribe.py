@@ -279,8 +279,8 @@ def test_thorough_hears_notes_and_no_pedals() -> None:
 def test_thorough_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transkun", None)
     monkeypatch.setitem(sys.modules, "transkun.ModelTransformer", None)
-    advice = r"the thorough transcriber is the package transkun \(.*\); install it with `pip install --no-deps transkun"
-    with pytest.raises(EvaluationError, match=advice):
+    advice = r"install it with `pip install --no-deps transkun==.* which is what `make thorough` does"
+    with pytest.raises(EvaluationError, match=rf"the thorough transcriber is the package transkun \(.*\); {advice}"):
         load_transcriber(thorough=True)
 
 

@@ -1,0 +1,146 @@
+"""`quarterwave evaluate`: how good clips are, held against real music and the ancestor's model."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.settings import CLIP_SECONDS
+
+if TYPE_CHECKING:
+    from pipeline.evaluate.entrants import What
+    from pipeline.evaluate.evaluation import Evaluation
+    from pipeline.evaluate.report import Report
+
+HELP = "measure clips against real music"
+DESCRIPTION = """\
+Measure clips: how near they come to real music, what notes they have, whether they copy, click, loop or fall silent.
+
+  quarterwave evaluate clips/ --reference recordings/        a folder of clips, whoever made them
+  quarterwave evaluate checkpoints/recordings-classic        renders clips and measures them
+  quarterwave evaluate before=old/ after=new/ --reference recordings/ --trained-on recordings/
+
+Beside what you name, anchors are measured: real (other clips of the reference's recordings), classic (the ancestor's
+model, trained once on the reference and kept), shuffled, noise and silence. The gap closed tells how much of the way
+from classic to real has been gone. OUT gets report.html, report.json (see docs/report.md) and the rendered clips.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `evaluate`."""
+    parser.add_argument(
+        "what",
+        nargs="+",
+        metavar="[NAME=]WHAT",
+        help="a folder of clips, a clip, a checkpoint, or a run's folder",
+    )
+    add_flags(parser)
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add what `compare` has, too."""
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        metavar="FOLDER",
+        help="real recordings (default: what the first checkpoint was trained on)",
+    )
+    parser.add_argument(
+        "--trained-on",
+        type=Path,
+        metavar="FOLDER",
+        help="where to look for copies (default: what each checkpoint was trained on)",
+    )
+    parser.add_argument(
+        "--classic",
+        type=Path,
+        metavar="PATH",
+        help="a checkpoint or clips for the anchor classic (default: trained once on the reference)",
+    )
+    parser.add_argument("--clips", type=int, default=32, metavar="N", help="of each system (default: 32)")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=float(CLIP_SECONDS),
+        metavar="S",
+        help=f"length of a clip, in steps of 0.25 (default: {CLIP_SECONDS})",
+    )
+    parser.add_argument("--thorough", action="store_true", help="hear notes with transkun, which takes much longer")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of every random choice (default: 0)")
+    parser.add_argument("--out", type=Path, default=Path("evaluation"), metavar="DIR", help="default: evaluation")
+    parser.add_argument("--force", action="store_true", help="overwrite a report")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate, print a table, and say what was written."""
+    from pipeline.evaluate.entrants import read_what
+
+    evaluate_all(args, read_what(args.what))
+    return 0
+
+
+def evaluate_all(args: argparse.Namespace, what: "list[What]") -> None:
+    """Evaluate what was read, and tell of it.
+
+    Raises:
+        QuarterwaveError: see `evaluation.evaluate`.
+    """
+    from collections.abc import Callable
+
+    from pipeline.commands.console import progress_bar
+    from pipeline.evaluate.evaluation import evaluate
+    from pipeline.evaluate.request import Request
+    from pipeline.listening.files import check_free
+
+    for name in ("report.json", "report.html"):
+        check_free(args.out / name, force=args.force)
+    request = Request(
+        what=tuple(what),
+        out=args.out,
+        reference=args.reference,
+        trained_on=args.trained_on,
+        classic=args.classic,
+        n_clips=args.clips,
+        seconds=args.seconds,
+        seed=args.seed,
+        thorough=args.thorough,
+    )
+    with progress_bar() as bar:
+
+        def stage(description: str, total: int) -> Callable[[int], None]:
+            task = bar.add_task(description, total=total, note="")
+            return lambda n: bar.advance(task, n)
+
+        evaluation = evaluate(request, stage)
+    _write(evaluation, args.out)
+    _tell(evaluation.report, args.out)
+
+
+def _write(evaluation: "Evaluation", out: Path) -> None:
+    import json
+
+    from pipeline.evaluate.page import write_page
+    from pipeline.listening.files import write_whole
+
+    report = evaluation.report
+    write_page(report, evaluation.sound, out / "report.html")
+    write_whole(out / "report.json", json.dumps(report.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _tell(report: "Report", out: Path) -> None:
+    from pipeline.commands.console import console, duration
+    from pipeline.evaluate.table import fact_tables, tables
+
+    for note in report.notes:
+        console.print(note, markup=False)
+    for table in (*fact_tables(report), *tables(report)):
+        console.print(table)
+    n_clips, reference = report.systems[0].n_clips, report.reference
+    sound = sum(system.seconds for system in report.systems) + n_clips * report.clip_seconds
+    console.print(
+        f"{n_clips} clips of {report.clip_seconds:g} s each, seed {report.seed}; reference {reference['folder']}: "
+        f"{reference['n_recordings']} recordings; in brackets: 95 % intervals",
+        markup=False,
+    )
+    clips = f" and {out}/clips/" if (out / "clips").is_dir() else ""
+    console.print(f"wrote {out}/report.html, {out}/report.json{clips}", markup=False)
+    console.print(f"took {duration(report.seconds)} for {duration(sound)} of sound")

@@ -1,0 +1,73 @@
+"""A clip as the page holds it: samples that a browser plays, and what is drawn of them.
+
+All clips are brought to one loudness, as far as their peaks allow, and the page can turn them back to how they were
+rendered. The other way round, a clip that was rendered at -60 LUFS would be mostly the noise of 16 bits.
+"""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.image import imsave
+
+from pipeline.pages import to_base64, to_flac
+from pipeline.pictures import DECIBELS_SHOWN, spectrogram
+from waveforms import SAMPLE_RATE
+from waveforms.audio import Waveform
+from waveforms.level import Level, to_int16
+from waveforms.loudness import LoudnessMeter
+
+LOUDNESS = -23.0  # LUFS
+N_OUTLINE = 600  # columns: one in two pixels of a wide screen
+N_PICTURE = 1500  # columns at most
+
+_QUALITY = 60  # of the picture, 0 to 100: a quarter of the size that it has without loss
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A clip that can be heard and seen.
+
+    Attributes:
+        flac: the samples, turned by `gain`, in base64.
+        seconds: its length.
+        gain: that brings it to LOUDNESS.
+        outline: lowest and highest sample of each column, in turn, re the peak at 127, as int8 in base64.
+        picture: the spectrogram, keys upwards, as WebP in base64.
+    """
+
+    flac: str
+    seconds: float
+    gain: float
+    outline: str
+    picture: str
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the samples."""
+        return {"seconds": self.seconds, "gain": self.gain, "outline": self.outline, "picture": self.picture}
+
+
+def prepare(waveform: Waveform) -> Sound:
+    """Make a waveform, (n_samples,), ready for the page."""
+    meter = LoudnessMeter()
+    meter.add(waveform)
+    gain = Level(LOUDNESS).gain(meter.peak, meter.integrated())
+    flac = to_flac(to_int16(waveform * np.float32(gain)))
+    return Sound(flac, len(waveform) / SAMPLE_RATE, gain, _outline(waveform, meter.peak), _picture(waveform))
+
+
+def _outline(waveform: Waveform, peak: float) -> str:
+    columns = np.array_split(waveform / max(peak, 1e-6), min(N_OUTLINE, len(waveform)))
+    extremes = np.array([(column.min(), column.max()) for column in columns])
+    return to_base64(np.rint(127 * extremes).astype(np.int8).tobytes())
+
+
+def _picture(waveform: Waveform) -> str:
+    decibels = spectrogram(waveform)
+    step = -(-decibels.shape[1] // N_PICTURE)
+    decibels = np.maximum.reduceat(decibels, np.arange(0, decibels.shape[1], step), axis=1)
+    file = io.BytesIO()
+    quality = {"quality": _QUALITY}
+    imsave(file, decibels, -DECIBELS_SHOWN, 0, "magma", "webp", "lower", pil_kwargs=quality)
+    return to_base64(file.getvalue())
