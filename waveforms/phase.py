@@ -4,15 +4,21 @@ Fast Griffin-Lim (Perraudin, Balazs & Søndergaard 2013) looks for frames that h
 short-time FFT of some waveform. Here it works on a moving stretch: frames that are already decided stay as they are
 and lead the new ones, and the last few new ones are left open until their own future has come. So a clip of any
 length takes constant memory, and its phases run on across the edges of blocks.
+
+It starts from phases that run on from frame to frame at the frequency that each bin hears. In a Gaussian window the
+slope of log magnitude over frequency tells how far that frequency is from the bin's own (Průša, Balazs & Søndergaard
+2017, "A noniterative method for reconstruction of phase from STFT magnitude": phase-gradient integration, here along
+time only).
 """
 
 import torch
 from torch import Tensor
 
-from waveforms.spectra import HOP, N_BINS, N_FFT, TILE_MARGINS, from_frames, to_frames
+from waveforms.spectra import HOP, MAGNITUDE_FLOOR, N_BINS, N_FFT, TILE_MARGINS, from_frames, to_frames
 
 OVERLAP = -(-N_FFT // HOP) - 1  # 4 earlier frames reach into a frame
 LOOKAHEAD = 2 * OVERLAP  # frames left open: with fewer the joins are heard, more gain nothing
+HANN_GAMMA = 0.25645 * N_FFT**2  # of the Gaussian window nearest to Hann, in samples squared (ibid.)
 
 
 class PhaseRecovery:
@@ -21,14 +27,13 @@ class PhaseRecovery:
     Args:
         n_iterations: Griffin-Lim iterations at each push.
         momentum: of fast Griffin-Lim; 0 is the plain algorithm.
-        seed: of the random phases that the iterations start from.
+        seed: of the first frame's phases, which are random.
     """
 
-    def __init__(self, n_iterations: int = 32, *, momentum: float = 0.99, seed: int = 0) -> None:
+    def __init__(self, n_iterations: int = 16, *, momentum: float = 0.99, seed: int = 0) -> None:
         self.n_iterations = n_iterations
         self.momentum = momentum
         self._seed = seed
-        self._generator: torch.Generator | None = None
         self._decided: Tensor | None = None  # (..., OVERLAP, N_BINS): the last decided frames
         self._open: Tensor | None = None  # (..., n, N_BINS): estimates that may still change
         self._sum: Tensor | None = None  # (..., N_FFT - HOP): overlap-add of decided frames, and
@@ -41,7 +46,7 @@ class PhaseRecovery:
         Shape:
             (..., n_blocks, FRAMES_PER_BLOCK, N_BINS) -> (..., n_samples)
         """
-        new = self._random_phase(tiles.flatten(-3, -2).exp())
+        new = self._extrapolate(tiles.flatten(-3, -2).exp())
         self._open = new if self._open is None else torch.cat([self._open, new], dim=-2)
         self._open = self._iterate(self._open)
         return self._decide(max(self._open.shape[-2] - LOOKAHEAD, 0))
@@ -56,10 +61,16 @@ class PhaseRecovery:
         end = self._sum.shape[-1] - TILE_MARGINS[1]
         return torch.cat([rest, self._sum[..., :end] / self._weight[..., :end]], dim=-1)
 
+    def _extrapolate(self, magnitude: Tensor) -> Tensor:
+        """Frames whose phases go on from the last open one; the very first is random."""
+        if self._open is None:
+            last, magnitude = self._random_phase(magnitude[..., :1, :]), magnitude[..., 1:, :]
+            return torch.cat([last, _follow(last, magnitude)], dim=-2)
+        return _follow(self._open[..., -1:, :], magnitude)
+
     def _random_phase(self, magnitude: Tensor) -> Tensor:
-        if self._generator is None:
-            self._generator = torch.Generator(magnitude.device).manual_seed(self._seed)
-        angle = torch.rand(magnitude.shape, generator=self._generator, dtype=magnitude.dtype, device=magnitude.device)
+        generator = torch.Generator(magnitude.device).manual_seed(self._seed)
+        angle = torch.rand(magnitude.shape, generator=generator, dtype=magnitude.dtype, device=magnitude.device)
         return torch.polar(magnitude, 2 * torch.pi * angle)
 
     def _iterate(self, frames: Tensor) -> Tensor:
@@ -96,7 +107,30 @@ class PhaseRecovery:
         return total[..., start:n_done] / weight[..., start:n_done]
 
 
-def from_tiles(tiles: Tensor, n_iterations: int = 32, *, seed: int = 0) -> Tensor:
+def _follow(last: Tensor, magnitude: Tensor) -> Tensor:
+    """Frames of these magnitudes whose phases go on from the frame `last`.
+
+    Shape:
+        (..., 1, N_BINS), (..., n, N_BINS) -> (..., n, N_BINS), complex
+    """
+    offset = _offset(torch.cat([last.abs(), magnitude], dim=-2))
+    drift = HOP * (offset[..., 1:, :] + offset[..., :-1, :]) / 2
+    steps = torch.arange(1, magnitude.shape[-2] + 1, device=magnitude.device)[:, None]
+    bins = torch.arange(N_BINS, device=magnitude.device)
+    # The bins' own turns are counted in whole N_FFT-ths: in float32 they would blur after some seconds.
+    own = 2 * torch.pi / N_FFT * (steps * HOP * bins % N_FFT).to(magnitude.dtype)
+    return torch.polar(magnitude, last.angle() + own + drift.cumsum(-2))
+
+
+def _offset(magnitude: Tensor) -> Tensor:
+    """How far each bin's instantaneous frequency is from the bin's own, in radians a sample."""
+    level = magnitude.clamp(min=MAGNITUDE_FLOOR).log()
+    slope = torch.zeros_like(level)  # a real waveform's spectrum is even around the first bin and the last
+    slope[..., 1:-1] = (level[..., 2:] - level[..., :-2]) / 2
+    return N_FFT / HANN_GAMMA * slope
+
+
+def from_tiles(tiles: Tensor, n_iterations: int = 16, *, seed: int = 0) -> Tensor:
     """A waveform whose tiles are close to these: `PhaseRecovery` in one go.
 
     Shape:

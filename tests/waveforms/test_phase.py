@@ -5,7 +5,7 @@ import torchaudio
 
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.phase import PhaseRecovery, from_tiles
-from waveforms.spectra import HOP, N_FFT, TILE_MARGINS, to_tiles
+from waveforms.spectra import FRAMES_PER_BLOCK, HOP, N_BINS, N_FFT, TILE_MARGINS, to_tiles
 
 N_BLOCKS = 12
 
@@ -33,7 +33,7 @@ def convergence(waveform: torch.Tensor, wanted: torch.Tensor) -> float:
     return float(20 * torch.log10((magnitude - target).norm() / target.norm()))
 
 
-def test_magnitudes_are_met_as_well_as_by_torchaudio(notes: torch.Tensor) -> None:
+def test_magnitudes_are_met_better_than_by_torchaudio_in_half_the_iterations(notes: torch.Tensor) -> None:
     window = torch.hann_window(N_FFT)
     magnitude = torch.stft(notes, N_FFT, HOP, window=window, return_complex=True).abs()
     torch.manual_seed(0)
@@ -42,8 +42,8 @@ def test_magnitudes_are_met_as_well_as_by_torchaudio(notes: torch.Tensor) -> Non
     )
     tiles = tiles_of(notes)
     whole = convergence(from_tiles(tiles), tiles)
-    assert whole < -20
-    assert whole < convergence(oracle, tiles) + 1
+    assert whole < -26
+    assert whole < convergence(oracle, tiles) - 3
 
 
 def test_block_by_block_is_no_worse_and_has_no_seams(notes: torch.Tensor) -> None:
@@ -69,9 +69,32 @@ def test_a_tone_stays_a_tone() -> None:
     assert np.sqrt(np.mean(again**2)) == pytest.approx(0.5 / np.sqrt(2), rel=0.05)
 
 
+@pytest.mark.parametrize("frequency", [98, 441, 1000.3, 7040, 19_999])
+def test_a_steady_tone_needs_no_iterations(frequency: float) -> None:
+    """The phases that run on from the first frame are the tone's own, wherever it lies between two bins."""
+    tone = torch.sin(2 * torch.pi * frequency * torch.arange(40 * BLOCK_SIZE) / SAMPLE_RATE) * 0.5
+    again = from_tiles(tiles_of(tone), 0)[-8 * BLOCK_SIZE : -BLOCK_SIZE].numpy()
+    spectrum = np.abs(np.fft.rfft(again * np.hanning(len(again)))) ** 2
+    frequencies = np.fft.rfftfreq(len(again), 1 / SAMPLE_RATE)
+    near = np.abs(frequencies - frequency) < 10
+    assert spectrum[near].sum() / spectrum.sum() > 0.9
+
+
+def test_phases_run_on_across_pushes(notes: torch.Tensor) -> None:
+    tiles = tiles_of(notes)
+    recovery = PhaseRecovery(0)
+    pieces = [recovery.push(tiles[n : n + 1]) for n in range(N_BLOCKS)] + [recovery.finish()]
+    torch.testing.assert_close(torch.cat(pieces), from_tiles(tiles, 0), atol=1e-4, rtol=0)
+
+
+def test_bins_without_any_magnitude_are_silent() -> None:
+    empty = torch.full((2, FRAMES_PER_BLOCK, N_BINS), -torch.inf)
+    assert torch.equal(from_tiles(empty, 1), torch.zeros(2 * BLOCK_SIZE))
+
+
 def test_silence_stays_silence() -> None:
     again = from_tiles(tiles_of(torch.zeros(3 * BLOCK_SIZE)))
-    assert again.abs().max() < 1e-3  # the floor of -100 dB in each of 1025 bins
+    assert again.abs().max() < 1e-4  # the floor of -120 dB in each of 1025 bins
 
 
 def test_a_seed_gives_the_same_waveform_again(notes: torch.Tensor) -> None:
@@ -84,7 +107,7 @@ def test_clips_of_a_batch_do_not_mix(notes: torch.Tensor) -> None:
     tiles = tiles_of(torch.stack([notes[: 3 * BLOCK_SIZE], torch.zeros(3 * BLOCK_SIZE)]))
     loud, quiet = from_tiles(tiles, 8)
     assert loud.abs().max() > 0.1
-    assert quiet.abs().max() < 1e-3
+    assert quiet.abs().max() < 1e-4
 
 
 def test_nothing_gives_nothing() -> None:

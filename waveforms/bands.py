@@ -1,0 +1,77 @@
+"""Bins of the short-time FFT <-> bands: as fine as hearing, and a fifth as many.
+
+Low bins stand alone, a band each. High ones lie closer together than the ear can tell and are grouped, PER_OCTAVE
+bands to an octave.
+"""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from waveforms import SAMPLE_RATE
+from waveforms.spectra import MAGNITUDE_FLOOR, N_BINS, N_FFT
+
+LONE_BELOW = 1300  # Hz; from about here on, PER_OCTAVE bands are wider than bins
+PER_OCTAVE = 36  # three a semitone; Frechet distances in aisfx grow by 3 with 36 and by 13 with 24
+
+_N_LONE = -(-LONE_BELOW * N_FFT // SAMPLE_RATE)  # 61
+
+
+def _place() -> tuple[float, ...]:
+    """The bands' centres, in bins."""
+    ratio = 2 ** (1 / PER_OCTAVE)
+    centres = [float(k) for k in range(_N_LONE)]
+    while (centre := max(centres[-1] * ratio, centres[-1] + 1)) <= N_BINS - 2:  # a bin is left to the last
+        centres.append(centre)
+    return (*centres, float(N_BINS - 1))
+
+
+_PLACES = _place()
+N_BANDS = len(_PLACES)  # 209
+CENTRES = tuple(place * SAMPLE_RATE / N_FFT for place in _PLACES)  # Hz
+
+
+def to_bands(log_magnitude: Tensor) -> Tensor:
+    """Log magnitudes of bands, in nepers: half the log of the mean power of the bins that a band reaches.
+
+    A band's weights fall linearly from its centre to its neighbours'.
+
+    Shape:
+        (..., N_BINS) -> (..., N_BANDS)
+    """
+    power = (2 * log_magnitude).exp() @ _weights(log_magnitude.dtype, log_magnitude.device)
+    grouped = power.clamp(min=MAGNITUDE_FLOOR**2).log() / 2
+    return torch.cat([log_magnitude[..., :_N_LONE], grouped], dim=-1)
+
+
+def from_bands(bands: Tensor) -> Tensor:
+    """Log magnitudes of bins, in nepers: interpolated linearly between the bands' centres. Exact for bins that stand
+    alone; of the others, what differed within a band is lost.
+
+    Shape:
+        (..., N_BANDS) -> (..., N_BINS)
+    """
+    below, share = _neighbours(bands.dtype, bands.device)
+    return torch.lerp(bands[..., below], bands[..., below + 1], share)
+
+
+@lru_cache
+def _weights(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """What each bin gives to each band that groups some: (N_BINS, N_BANDS - _N_LONE), columns sum to 1."""
+    bins = torch.arange(N_BINS, dtype=torch.float64)[:, None]
+    places = torch.tensor([*_PLACES, float(N_BINS)], dtype=torch.float64)
+    before, centre, after = places[_N_LONE - 1 : -2], places[_N_LONE:-1], places[_N_LONE + 1 :]
+    rising, falling = (bins - before) / (centre - before), (after - bins) / (after - centre)
+    triangles = torch.minimum(rising, falling).clamp(min=0)
+    return (triangles / triangles.sum(0)).to(device, dtype)
+
+
+@lru_cache
+def _neighbours(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """For each bin, the band at or below it and its distance from there as a share of the way to the next."""
+    places = torch.tensor(_PLACES, dtype=torch.float64)
+    bins = torch.arange(N_BINS, dtype=torch.float64)
+    below = (torch.searchsorted(places, bins, right=True) - 1).clamp(max=N_BANDS - 2)
+    share = (bins - places[below]) / (places[below + 1] - places[below])
+    return below.to(device), share.to(device, dtype)
