@@ -3,7 +3,7 @@
     tensors    predictor.*       the weights
                representation.*  what was fitted
                prompt.<n>        held-out passages to begin roll-outs from, int16, one row a passage
-               resume.*          optimiser and random state, with which training goes on; absent from `best.safetensors`
+               resume.*          the optimiser's state, with which training goes on; absent from `best.safetensors`
     metadata   one JSON document under the key "quarterwave": see `Checkpoint`
 
 Tensors are read one by one, so nobody who only renders pays for the optimiser's. Nothing is ever unpickled. Files are

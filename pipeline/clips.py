@@ -19,6 +19,7 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.errors import OutputError
 from pipeline.generate import roll_out
 from pipeline.pictures import SECONDS_SHOWN, draw_clip, save_picture
+from pipeline.processes import mixed
 from pipeline.prompts import Prompt
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.audio import ClipWriter, Waveform, read
@@ -98,8 +99,13 @@ def render_clips(
     paths: Sequence[Path],
     rendering: Rendering,
     advanced: Callable[[int], None],
+    *,
+    rank: int = 0,
+    n_ranks: int = 1,
 ) -> Iterator[Clip]:
-    """Render one clip a prompt.
+    """Render one clip a prompt, or those that fall to one process of `n_ranks`.
+
+    Processes share whole batches. A batch is the same whoever renders it, so all clips are, to the bit.
 
     Args:
         checkpoint: the model.
@@ -108,6 +114,8 @@ def render_clips(
         paths: of the WAVs, in folders that exist.
         rendering: how.
         advanced: is told how many more samples are rendered, of all clips together.
+        rank: of this process.
+        n_ranks: how many processes share the work.
 
     Raises:
         OutputError: there is no room for the clips.
@@ -117,10 +125,10 @@ def render_clips(
     ClipWriter(paths[0], encoding=rendering.encoding, n_samples=n_samples)  # too long is said now, not at the end
     device = "cuda" if torch.cuda.is_available() else "cpu"
     predictor, representation = checkpoint.predictor.eval().to(device), checkpoint.representation.to(device)
-    for first in range(0, len(prompts), MOST_AT_ONCE):
+    for first in range(rank * MOST_AT_ONCE, len(prompts), n_ranks * MOST_AT_ONCE):
         batch = prompts[first : first + MOST_AT_ONCE]
         waveforms = torch.from_numpy(np.stack([p.waveform for p in batch])).to(device)
-        generator = torch.Generator(device).manual_seed(_mixed(rendering.seed, first))
+        generator = torch.Generator(device).manual_seed(mixed(rendering.seed, first))
         takes = [_Take(paths[0].parent) for _ in batch]
         try:
             n_to_skip = 0 if rendering.keep_prompt else waveforms.shape[1]
@@ -135,11 +143,6 @@ def render_clips(
         finally:
             for take in takes:
                 take.close()
-
-
-def _mixed(seed: int, first: int) -> int:
-    """A seed for the batch that begins with clip `first`, unlike that of any other batch of any other seed."""
-    return int(np.random.SeedSequence([seed, first]).generate_state(1)[0])
 
 
 class _Take:

@@ -6,9 +6,10 @@ saw even where the corpus is not at hand. A user may name a file instead, mix se
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 import torch
@@ -32,6 +33,32 @@ class Prompt:
 
     waveform: Waveform  # (n_blocks * BLOCK_SIZE,)
     source: str
+
+
+class Prompts(Sequence[Prompt]):
+    """Prompts that are drawn when they are asked for: ten thousand at once would take gigabytes.
+
+    Args:
+        n_prompts: how many.
+        draw: gives the one of a number; the same whenever it is asked.
+    """
+
+    def __init__(self, n_prompts: int, draw: Callable[[int], Prompt]) -> None:
+        self._numbers = range(n_prompts)
+        self._draw = draw
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, at: int) -> Prompt: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[Prompt]: ...
+
+    def __getitem__(self, at: int | slice) -> Prompt | list[Prompt]:
+        numbers = self._numbers[at]
+        return self._draw(numbers) if isinstance(numbers, int) else [self._draw(n) for n in numbers]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,9 @@
 Reads from top to bottom: open or resume a run, then batch, loss, step, and every so often validate, show and save.
 Whatever a run's next step depends on is in `last.safetensors`, so a run that was stopped at any moment, or killed,
 goes on from its last save and ends, on a CPU, with the same weights to the bit.
+
+One process or many run the same lines: each takes its part of a batch, Fabric adds the gradients up, and all take the
+same step. The first alone writes and tells.
 """
 
 import math
@@ -11,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -23,6 +27,7 @@ from pipeline import checkpoint
 from pipeline.checkpoint import Checkpoint
 from pipeline.errors import TrainingError
 from pipeline.predictors import Predictor, make_predictor
+from pipeline.processes import join, mixed, total
 from pipeline.prompts import choose_passages
 from pipeline.representations import Representation, make_representation
 from pipeline.settings import BEST, LAST, Settings, TrainingSettings
@@ -52,19 +57,27 @@ class Progress:
 
 
 class Watcher(Protocol):
-    """Who is told how training goes: the command line's progress bar, TensorBoard."""
+    """Who is told how training goes: the command line's progress bar, TensorBoard. Here, nobody is."""
 
     def fitting(self, done: int, total: int) -> None:
         """So many of the training split's blocks went into the representation."""
+        return
 
     def started(self, progress: Progress, n_steps: int) -> None:
         """The loop begins, from a fresh or a resumed state."""
+        return
 
     def stepped(self, progress: Progress, loss: float, n_blocks: int) -> None:
         """A step is done; it saw so many blocks."""
+        return
 
     def validated(self, row: dict[str, float], run: Checkpoint, is_best: bool) -> None:
         """A validation is done; `row` is its line of the history."""
+        return
+
+
+class Unwatched(Watcher):
+    """Watches a process that is not the first."""
 
 
 @dataclass(frozen=True)
@@ -81,17 +94,20 @@ def begin(corpus: Corpus, settings: Settings, held_out: list[str] | None, watche
 
     Raises:
         CorpusError: the corpus cannot be split as asked.
+        SettingsError: a batch cannot be divided among the processes.
     """
+    fabric = join(settings.training)
     training, validation = corpus.split(held_out, fraction=settings.training.held_out_share)
     torch.manual_seed(settings.training.seed)
     representation = make_representation(settings.representation)
-    representation.fit(_counted_sweep(training, representation.margins, watcher))
+    representation.fit(_counted_sweep(training, representation.margins, watcher, fabric), partial(total, fabric))
+    representation.load_state_dict(fabric.broadcast(representation.state_dict()))
     return Checkpoint(
         settings=settings,
         predictor=make_predictor(settings.predictor, representation.dim),
         representation=representation,
         split={
-            "folder": str(corpus.folder.resolve()),
+            "folder": str(corpus.folder.resolve() if corpus.folder.exists() else corpus.folder),
             "training": [r.name for r in training],
             "validation": [r.name for r in validation],
         },
@@ -113,25 +129,33 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
     Raises:
         CorpusError: the corpus no longer holds a recording of the run's split.
         CheckpointError: a checkpoint cannot be written.
+        SettingsError: a batch cannot be divided among the processes.
         TrainingError: the loss is no longer a number.
     """
     settings = run.settings.training
+    fabric = join(settings)
+    watcher = watcher if fabric.is_global_zero else Unwatched()
     training, validation = _split_again(corpus, run.split)
     held_out = thinned(windows(validation, settings.sequence_blocks), settings.validation_sequences)
 
-    fabric = Fabric(accelerator="auto", devices=1, precision=_PRECISIONS[settings.precision])
     representation = run.representation.to(fabric.device)
     optimiser = _make_optimiser(run.predictor, settings)
     model, optimiser = fabric.setup(run.predictor, optimiser)
     model.mark_forward_method("loss")
     progress = Progress(**run.progress)
     if progress.step:
-        _restore(optimiser, checkpoint.load_resume(out / LAST))
-    else:
-        torch.manual_seed(settings.seed)
+        _restore(optimiser.optimizer, checkpoint.load_resume(out / LAST))
 
-    margins, length = representation.margins, settings.sequence_blocks
-    stream = batches(training, length, settings.batch_size, margins, seed=settings.seed, start=progress.position)
+    stream = batches(
+        training,
+        settings.sequence_blocks,
+        settings.batch_size,
+        representation.margins,
+        seed=settings.seed,
+        start=progress.position,
+        rank=fabric.global_rank,
+        n_ranks=fabric.world_size,
+    )
     reason = "finished"
     since = time.perf_counter() - progress.seconds
     with _stop_signals() as stop_asked:
@@ -142,25 +166,27 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(progress.step, settings)
             model.train()
+            torch.manual_seed(mixed(settings.seed, progress.step, fabric.global_rank))  # of dropout
             sequence, n_targets = _elements(batch, representation, fabric)
-            loss = model.loss(sequence, n_targets)
-            if not math.isfinite(loss.item()):
+            part = model.loss(sequence, n_targets) * batch.share
+            loss = total(fabric, part.detach()).item()
+            if not math.isfinite(loss):
                 raise TrainingError(
-                    f"the loss at step {progress.step + 1} is {loss.item()}: training has diverged; "
+                    f"the loss at step {progress.step + 1} is {loss}: training has diverged; "
                     f"start again with a --learning-rate below {settings.learning_rate:g}"
                 )
-            fabric.backward(loss)
+            fabric.backward(part * fabric.world_size)  # the processes' gradients are averaged, not added
             fabric.clip_gradients(model, optimiser, max_norm=settings.clip_norm, error_if_nonfinite=False)
             optimiser.step()
             optimiser.zero_grad()
 
             progress.step, (progress.epoch, progress.batch) = progress.step + 1, position
             progress.seconds = time.perf_counter() - since
-            watcher.stepped(progress, loss.item(), int(batch.n_targets.sum()))
+            watcher.stepped(progress, loss, batch.n_in_all)
             if progress.step % settings.validate_every == 0 or progress.step == settings.steps:
                 row = {
                     "step": progress.step,
-                    "training_loss": loss.item(),
+                    "training_loss": loss,
                     "learning_rate": learning_rate(progress.step - 1, settings),
                 } | validate(model, representation, validation, held_out, settings, fabric)
                 row["seconds"] = progress.seconds = time.perf_counter() - since
@@ -169,13 +195,13 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
                 if is_best:
                     progress.best_loss = row["loss"]
                 progress.n_worse = 0 if is_best else progress.n_worse + 1
-                _save(run, progress, optimiser, out, is_best=is_best)
+                _save(run, progress, optimiser, out, fabric, is_best=is_best)
                 watcher.validated(row, run, is_best)
                 if progress.n_worse >= settings.patience:
                     reason = "early"
                     break
-            if stop_asked():
-                _save(run, progress, optimiser, out, is_best=False)
+            if total(fabric, torch.tensor(float(stop_asked()))):  # any of them
+                _save(run, progress, optimiser, out, fabric, is_best=False)
                 reason = "stopped"
                 break
     return Outcome(reason, run, progress)
@@ -192,17 +218,23 @@ def validate(
 ) -> dict[str, float]:
     """The loss on held-out windows, that of each baseline, and the skill against each."""
     model.eval()
-    totals: dict[str, float] = {}
-    n_seen = 0
+    sums: dict[str, float] = {}
     for at in range(0, len(plan), settings.batch_size):
         chosen = plan[at : at + settings.batch_size]
-        batch = read_batch(corpus, chosen, settings.sequence_blocks, representation.margins)
+        batch = read_batch(
+            corpus,
+            chosen,
+            settings.sequence_blocks,
+            representation.margins,
+            rank=fabric.global_rank,
+            n_ranks=fabric.world_size,
+        )
         sequence, n_targets = _elements(batch, representation, fabric)
         losses = {"loss": model.loss(sequence, n_targets)} | model.baselines(sequence, n_targets)
-        n = int(batch.n_targets.sum())
-        totals = {name: totals.get(name, 0.0) + n * value.item() for name, value in losses.items()}
-        n_seen += n
-    row = {name: total / n_seen for name, total in totals.items()}
+        sums = {name: sums.get(name, 0.0) + batch.n_counted * value.item() for name, value in losses.items()}
+    n_targets_in_all = sum(window.n_targets for window in plan)
+    sums_of_all = total(fabric, torch.tensor(list(sums.values()), dtype=torch.float64)).tolist()
+    row = {name: value / n_targets_in_all for name, value in zip(sums, sums_of_all, strict=True)}
     return row | {f"skill_{n}": skill(row["loss"], row[n]) for n in row if n != "loss"}
 
 
@@ -227,13 +259,10 @@ def thinned(plan: list[Window], n_most: int) -> list[Window]:
     return [plan[i * len(plan) // n_most] for i in range(n_most)]
 
 
-_PRECISIONS: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
-
-
 def _elements(batch: Batch, representation: Representation, fabric: Fabric) -> tuple[Tensor, Tensor]:
-    waveform, n_targets = fabric.to_device(batch)
+    batch = fabric.to_device(batch)
     with torch.no_grad():
-        return representation.transform(waveform), n_targets
+        return representation.transform(batch.waveform), batch.n_targets
 
 
 def _split_again(corpus: Corpus, split: dict[str, Any]) -> tuple[Corpus, Corpus]:
@@ -243,12 +272,12 @@ def _split_again(corpus: Corpus, split: dict[str, Any]) -> tuple[Corpus, Corpus]
     return corpus.subset(split["training"]), corpus.subset(split["validation"])
 
 
-def _counted_sweep(corpus: Corpus, margins: tuple[int, int], watcher: Watcher) -> Iterator[Tensor]:
+def _counted_sweep(corpus: Corpus, margins: tuple[int, int], watcher: Watcher, fabric: Fabric) -> Iterator[Tensor]:
     done = 0
-    for waveform in prefetch(sweep(corpus, margins)):
+    for waveform in prefetch(sweep(corpus, margins, rank=fabric.global_rank, n_ranks=fabric.world_size)):
         yield waveform
-        done += (len(waveform) - sum(margins)) // BLOCK_SIZE
-        watcher.fitting(done, corpus.n_blocks)
+        done += (len(waveform) - sum(margins)) // BLOCK_SIZE * fabric.world_size  # the others are about as far
+        watcher.fitting(min(done, corpus.n_blocks), corpus.n_blocks)
 
 
 def _make_optimiser(predictor: Predictor, settings: TrainingSettings) -> torch.optim.Optimizer:
@@ -257,31 +286,37 @@ def _make_optimiser(predictor: Predictor, settings: TrainingSettings) -> torch.o
     return torch.optim.RMSprop(predictor.parameters(), settings.learning_rate)
 
 
-def _save(run: Checkpoint, progress: Progress, optimiser: torch.optim.Optimizer, out: Path, *, is_best: bool) -> None:
+def _save(
+    run: Checkpoint,
+    progress: Progress,
+    optimiser: torch.optim.Optimizer,
+    out: Path,
+    fabric: Fabric,
+    *,
+    is_best: bool,
+) -> None:
     run.progress = asdict(progress)
-    if is_best:
-        checkpoint.save(run, out / BEST)
-    checkpoint.save(run, out / LAST, resume=_resume_tensors(optimiser))
+    if fabric.is_global_zero:
+        if is_best:
+            checkpoint.save(run, out / BEST)
+        checkpoint.save(run, out / LAST, resume=_resume_tensors(optimiser))
+    fabric.barrier()  # whoever ends sooner has the first one killed by torchrun
 
 
 def _resume_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    tensors = {"random.cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        tensors["random.cuda"] = torch.cuda.get_rng_state()
-    for index, slots in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{name}": value for name, value in slots.items()}
-    return tensors
+    return {
+        f"optimiser.{index}.{name}": value
+        for index, slots in optimiser.state_dict()["state"].items()
+        for name, value in slots.items()
+    }
 
 
 def _restore(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     """Put back what `_resume_tensors` took."""
-    torch.set_rng_state(tensors["random.cpu"])
-    if torch.cuda.is_available() and "random.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random.cuda"])
     state: dict[int, dict[str, Tensor]] = {}
     for full_name, value in tensors.items():
         room, *rest = full_name.split(".")
-        if room == "optimiser":
+        if room == "optimiser":  # beside it, older checkpoints hold a random state
             state.setdefault(int(rest[0]), {})[rest[1]] = value
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": state, "param_groups": groups})

@@ -31,10 +31,17 @@ class Window(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Windows as waveforms, right-padded to one length."""
+    """Windows as waveforms, right-padded to one length: a batch, or one process's part of it."""
 
     waveform: Tensor  # (batch, (length + 1) * BLOCK_SIZE + sum(margins))
     n_targets: Tensor  # (batch,)
+    n_counted: int  # targets of this part; 0 where it only stands in
+    n_in_all: int  # targets of the whole batch
+
+    @property
+    def share(self) -> float:
+        """The weight of this part's mean in the mean over the whole batch."""
+        return self.n_counted / self.n_in_all
 
 
 class Position(NamedTuple):
@@ -71,17 +78,29 @@ def read_blocks(recording: Recording, first: int, n_blocks: int, margins: tuple[
     return torch.from_numpy(recording.read(first * BLOCK_SIZE - before, (first + n_blocks) * BLOCK_SIZE + after))
 
 
-def read_batch(corpus: Corpus, plan: list[Window], length: int, margins: tuple[int, int]) -> Batch:
-    """The waveforms of some windows."""
-    waveforms = [read_blocks(corpus[w.recording], w.first, length + 1, margins) for w in plan]
-    return Batch(torch.stack(waveforms), torch.tensor([w.n_targets for w in plan]))
+def read_batch(
+    corpus: Corpus, plan: list[Window], length: int, margins: tuple[int, int], *, rank: int = 0, n_ranks: int = 1
+) -> Batch:
+    """The waveforms of some windows: of those that fall to one process of `n_ranks`.
+
+    Where there are fewer windows than processes, the rest stand in with the first window, which counts nothing there:
+    processes that train together have to take every step together.
+    """
+    part = plan[rank::n_ranks]
+    waveforms = [read_blocks(corpus[w.recording], w.first, length + 1, margins) for w in part or plan[:1]]
+    return Batch(
+        torch.stack(waveforms),
+        torch.tensor([w.n_targets for w in part or plan[:1]]),
+        n_counted=sum(w.n_targets for w in part),
+        n_in_all=sum(w.n_targets for w in plan),
+    )
 
 
-def sweep(corpus: Corpus, margins: tuple[int, int]) -> Iterator[Tensor]:
-    """Every block of a corpus once, in order, in stretches of at most SWEEP_BLOCKS."""
-    for recording in corpus:
-        for first in range(0, recording.n_blocks, SWEEP_BLOCKS):
-            yield read_blocks(recording, first, min(SWEEP_BLOCKS, recording.n_blocks - first), margins)
+def sweep(corpus: Corpus, margins: tuple[int, int], *, rank: int = 0, n_ranks: int = 1) -> Iterator[Tensor]:
+    """Every block of a corpus once over all processes, in order, in stretches of at most SWEEP_BLOCKS."""
+    stretches = [(r, first) for r in corpus for first in range(0, r.n_blocks, SWEEP_BLOCKS)]
+    for recording, first in stretches[rank::n_ranks]:
+        yield read_blocks(recording, first, min(SWEEP_BLOCKS, recording.n_blocks - first), margins)
 
 
 def batches(
@@ -92,10 +111,13 @@ def batches(
     *,
     seed: int,
     start: Position = Position(),  # noqa: B008 - immutable
+    rank: int = 0,
+    n_ranks: int = 1,
 ) -> Iterator[tuple[Batch, Position]]:
-    """Shuffled batches without end, each with the position after it.
+    """Shuffled batches without end, or one process's part of each, with the position after it.
 
-    What comes depends on `seed` and the position alone, so a run goes on where it stopped as if it never had.
+    What comes depends on `seed` and the position alone, so a run goes on where it stopped as if it never had; and
+    the parts of all processes are together the batch that one alone would have.
     """
     epoch, done = start
     while True:
@@ -106,7 +128,7 @@ def batches(
             chosen = [plan[i] for i in order[at : at + batch_size]]
             last = at + batch_size >= len(plan)
             after = Position(epoch + 1, 0) if last else Position(epoch, batch + 1)
-            yield read_batch(corpus, chosen, length, margins), after
+            yield read_batch(corpus, chosen, length, margins, rank=rank, n_ranks=n_ranks), after
         epoch, done = epoch + 1, 0
 
 

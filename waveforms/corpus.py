@@ -1,6 +1,6 @@
-"""A folder of recordings as one indexable collection of blocks, split by recording.
+"""Recordings of a folder, or of several places, as one indexable collection of blocks, split by recording.
 
-    folder -> usable files, in stable order -> Recording, Recording, ...   and problems, each with its reason
+    places -> usable files, in stable order -> Recording, Recording, ...   and problems, each with its reason
 
 Every sample of a used file is in some block: the last block of a recording is completed with zeros.
 """
@@ -21,9 +21,8 @@ import numpy as np
 from waveforms import BLOCK_SIZE, SAMPLE_RATE, splits
 from waveforms.audio import Waveform
 from waveforms.errors import AudioError, CorpusError
-from waveforms.folder import find_files
+from waveforms.places import File, Place, find
 from waveforms.recording import Recording
-from waveforms.survey import survey
 
 __all__ = ["Corpus", "Recording"]
 
@@ -37,7 +36,7 @@ class Corpus:
     len(corpus) counts recordings; corpus[i] and corpus["name.wav"] give one; iteration gives all.
 
     Attributes:
-        folder: where they are.
+        folder: where they are; of several places, all in one text.
         recordings: the usable ones.
         problems: one for each file left out, with its reason, "kind: sentence".
     """
@@ -47,28 +46,30 @@ class Corpus:
     problems: tuple[AudioError, ...] = ()
 
     @classmethod
-    def open(cls, folder: str | Path, *, progress: Progress | None = None, n_workers: int | None = None) -> Self:
-        """Survey a folder and the folders in it.
+    def open(cls, *places: Place, progress: Progress | None = None, n_workers: int | None = None) -> Self:
+        """Survey a folder and the folders in it, or several places as one corpus.
 
         Every file is read once to its end, several at a time; what was found is remembered, so the
         next time costs a look at each file's size and date.
 
         Args:
-            folder: any; hidden files are passed over, links are followed.
+            places: folders, of which hidden files are passed over and links are followed; manifests, see
+                `manifest`; URLs of folders on other storage, see `remote`.
             progress: called with (files done, files in all) after each.
             n_workers: files read at a time; as many as there are processors, if not given.
 
         Raises:
-            CorpusError: there is no such folder, no file in it is usable, or the cache cannot be written.
+            CorpusError: there is no such place, no file in it is usable, or the cache cannot be written.
         """
-        files, problems = find_files(folder)
+        files, problems = find(places)
         recordings = []
-        for name, found in _surveyed(files, progress, n_workers or os.cpu_count() or 1):
+        for found in _surveyed(files, progress, n_workers or os.cpu_count() or 1):
             if isinstance(found, AudioError):
                 problems.append(found)
             else:
-                recordings.append(Recording(name, found))
-        corpus = cls(Path(folder), tuple(recordings), tuple(sorted(problems, key=lambda problem: problem.path)))
+                recordings.append(found)
+        folder = Path(", ".join(map(str, places)))
+        corpus = cls(folder, tuple(recordings), tuple(sorted(problems, key=lambda problem: problem.path)))
         if not recordings:
             raise CorpusError(_nothing_usable(corpus))
         return corpus
@@ -136,7 +137,8 @@ class Corpus:
 
         Args:
             held_out: the validation side: file names, paths or patterns (see `splits.match`). If
-                not given, a draw that depends on the names alone (see `splits.choose`).
+                not given, that which manifests say; and where they say nothing, a draw that depends
+                on the names alone (see `splits.choose`).
             fraction: of the recordings, how many the draw holds out, rounded up.
 
         Raises:
@@ -152,7 +154,7 @@ class Corpus:
                 "add a recording, or cut this one into two files"
             )
         names = splits.match(self.recordings, held_out, folder=self.folder) if held_out else None
-        names = names or splits.choose(self.recordings, fraction)
+        names = names or splits.promised(self.recordings) or splits.choose(self.recordings, fraction)
         training = [recording.name for recording in self if recording.name not in names]
         if not training:
             raise CorpusError(f"{self.folder}: all {len(self)} recordings are held out, and none is left to train on")
@@ -198,24 +200,21 @@ class Corpus:
         return {recording.name: recording for recording in self.recordings}
 
 
-def _surveyed(
-    files: Sequence[tuple[str, Path]], progress: Progress | None, n_workers: int
-) -> Iterator[tuple[str, Any]]:
-    """Yield (name, Findings or AudioError) in the order of files."""
+def _surveyed(files: Sequence[File], progress: Progress | None, n_workers: int) -> Iterator[Recording | AudioError]:
+    """Yield a recording, or why there is none, in the order of files."""
 
-    def look(path: Path) -> object:
+    def look(file: File) -> Recording | AudioError:
         try:
-            return survey(path)
+            return file.look()
         except AudioError as error:
             return error
 
     pool = ThreadPoolExecutor(n_workers)
     try:
-        found = pool.map(look, [path for _, path in files])
-        for n_done, ((name, _), finding) in enumerate(zip(files, found, strict=True), start=1):
+        for n_done, found in enumerate(pool.map(look, files), start=1):
             if progress:
                 progress(n_done, len(files))
-            yield name, finding
+            yield found
     finally:  # an interruption waits for the files in hand, not for the whole folder
         pool.shutdown(wait=True, cancel_futures=True)
 

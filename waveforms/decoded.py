@@ -2,6 +2,7 @@
 
     <root>/decoded/<digest of the waveform>.pcm     32 bytes of header, then int16 samples
     <root>/surveys/<digest of the path>.json        what `survey` found
+    <root>/fetched/<digest of URL and version>      copies of files on other storage, see `remote`
 
 The root may be deleted at any time, also while a program runs: what is missing is made again. A file
 appears under its name only when it is whole, so that programs may share the root without locks.
@@ -136,6 +137,29 @@ def write_record(name: str, content: bytes) -> None:
     finally:
         file.close()
         Path(file.name).unlink(missing_ok=True)
+
+
+def copy_path(name: str) -> Path:
+    """Tell where the copy of that name is, if there is one."""
+    return root() / "fetched" / name
+
+
+def keep_copy(name: str, fill: Callable[[Path], object]) -> Path:
+    """Give the copy of that name, made by `fill` at the path that it is called with unless there is one.
+
+    Raises:
+        CorpusError: the cache cannot be written.
+    """
+    path = copy_path(name)
+    if not path.exists():
+        file = _create(path.parent)
+        try:
+            fill(Path(file.name))
+            _publish(file, path)
+        finally:
+            file.close()
+            Path(file.name).unlink(missing_ok=True)
+    return path
 
 
 def _decoded_path(digest: str) -> Path:

@@ -29,6 +29,10 @@ class AudioError(QuarterwaveError):
         self.path = Path(path)
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type["AudioError"], tuple[Path, str]]:
+        """Let it pass from process to process with its two parts."""
+        return type(self), (self.path, self.reason)
+
 
 class CorpusError(QuarterwaveError):
     """A folder of recordings cannot be used."""

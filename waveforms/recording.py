@@ -8,6 +8,7 @@ import numpy as np
 from waveforms import SAMPLE_RATE, audio, decoded, n_blocks_of
 from waveforms.audio import AudioInfo, Waveform
 from waveforms.errors import AudioError
+from waveforms.remote import Remote
 from waveforms.survey import Findings, measure
 
 
@@ -18,14 +19,18 @@ class Recording:
     Attributes:
         name: its path relative to the corpus's folder, with "/" between the parts.
         findings: what a full reading found.
+        remote: where the file is, if on other storage.
+        split: the side that a manifest puts it on, if any.
     """
 
     name: str
     findings: Findings
+    remote: Remote | None = None
+    split: str | None = None
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """The file; of one on other storage, the copy from which its findings are."""
         return self.findings.info.path
 
     @property
@@ -78,8 +83,15 @@ class Recording:
             waveform[first - start : last - start] = inside(first, last)
         return waveform
 
+    def _here(self) -> Path:
+        """The file; its copy is fetched where it was deleted, or never was on this machine."""
+        if self.remote is None:
+            return self.path
+        copy = decoded.copy_path(self.path.name)
+        return copy if copy.exists() else self.remote.fetch()
+
     def _seek(self, start: int, stop: int) -> Waveform:
-        samples = audio.read(self.path, start, stop)
+        samples = audio.read(self._here(), start, stop)
         if len(samples) < stop - start:
             raise self._changed()
         return samples
@@ -89,12 +101,13 @@ class Recording:
         try:
             return decoded.read(self.findings.digest, start, stop, n_samples=self.n_samples)
         except decoded.NotDecodedError:
-            if measure(self.path).digest != self.findings.digest:
+            if measure(self._here()).digest != self.findings.digest:
                 raise self._changed() from None
         try:
             return decoded.read(self.findings.digest, start, stop, n_samples=self.n_samples)
         except decoded.NotDecodedError:  # deleted again already: do without
-            return audio.read(self.path, start, stop)
+            return audio.read(self._here(), start, stop)
 
     def _changed(self) -> AudioError:
-        return AudioError(self.path, "changed: the file is not what it was when the folder was opened")
+        place = self.remote.url if self.remote else self.path
+        return AudioError(place, "changed: the file is not what it was when the folder was opened")

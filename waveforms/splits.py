@@ -59,6 +59,12 @@ def match(recordings: Sequence[Recording], wanted: Sequence[str], *, folder: Pat
     return with_copies if len(with_copies) < len(recordings) else named
 
 
+def promised(recordings: Sequence[Recording]) -> set[str]:
+    """Find the recordings that manifests hold out, and their copies that no manifest puts on the other side."""
+    groups = [group for group in _copies(recordings) if any(recording.split == "validation" for recording in group)]
+    return {recording.name for group in groups for recording in group if recording.split != "training"}
+
+
 def _copies(recordings: Sequence[Recording]) -> list[list[Recording]]:
     groups: dict[str, list[Recording]] = {}
     for recording in recordings:

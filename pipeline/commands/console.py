@@ -38,15 +38,15 @@ def progress_bar() -> Iterator[Progress]:
         yield progress
 
 
-def open_corpus(folder: str) -> Corpus:
-    """Open a folder as a corpus under a progress bar, and name each file that is left out.
+def open_corpus(*places: str) -> Corpus:
+    """Open a folder, or several places, as a corpus under a progress bar, and name each file that is left out.
 
     Raises:
-        CorpusError: there is no such folder, or nothing in it is usable.
+        CorpusError: there is no such place, or nothing in it is usable.
     """
     with progress_bar() as bar:
         task = bar.add_task("reading recordings", total=None, note="")
-        corpus = Corpus.open(folder, progress=lambda done, total: bar.update(task, completed=done, total=total))
+        corpus = Corpus.open(*places, progress=lambda done, total: bar.update(task, completed=done, total=total))
     for problem in corpus.problems:
         console.print(f"left out: {problem}", markup=False)
     for copies in corpus.copies:

@@ -2,6 +2,7 @@
 
 import argparse
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,9 +97,13 @@ def run(args: argparse.Namespace) -> int:
     from pipeline import checkpoint
     from pipeline.clips import check_free, render_clips
     from pipeline.commands.console import console, duration, make_folder, progress_bar
+    from pipeline.processes import company
     from waveforms import BLOCK_SIZE, SAMPLE_RATE
 
     since = time.perf_counter()
+    fabric = company()
+    console.quiet = not fabric.is_global_zero
+    seed = fabric.broadcast(seed)
     rendering = _rendering(args, n_blocks, seed)
     width = len(str(args.clips))
     paths = [args.out / f"clip-{seed}-{n + 1:0{width}}.wav" for n in range(args.clips)]
@@ -107,12 +112,23 @@ def run(args: argparse.Namespace) -> int:
     loaded = checkpoint.load(path)
     prompts = _prompts(args, loaded, n_prompt_blocks, seed)
     make_folder(args.out)
+    fabric.barrier()  # all have looked before the first writes
     console.print(f"checkpoint {path}, seed {seed}")
     n_samples = (n_blocks + (n_prompt_blocks if args.keep_prompt else 0)) * BLOCK_SIZE
     with progress_bar() as bar:
         task = bar.add_task("rendering", total=args.clips * n_samples, note="")
-        for clip in render_clips(loaded, str(path), prompts, paths, rendering, lambda n: bar.advance(task, n)):
+        for clip in render_clips(
+            loaded,
+            str(path),
+            prompts,
+            paths,
+            rendering,
+            lambda n: bar.advance(task, n * fabric.world_size),  # the others are about as far
+            rank=fabric.global_rank,
+            n_ranks=fabric.world_size,
+        ):
             bar.console.print(_line(clip), markup=False)
+    fabric.barrier()
     took = time.perf_counter() - since
     speed = args.clips * n_samples / SAMPLE_RATE / took
     console.print(f"wrote {args.clips} clips to {args.out}/ in {duration(took)}, {speed:.1f} times real time")
@@ -147,11 +163,11 @@ def _rendering(args: argparse.Namespace, n_blocks: int, seed: int) -> "Rendering
     )
 
 
-def _prompts(args: argparse.Namespace, loaded: "Checkpoint", n_blocks: int, seed: int) -> "list[Prompt]":
+def _prompts(args: argparse.Namespace, loaded: "Checkpoint", n_blocks: int, seed: int) -> "Sequence[Prompt]":
     """One prompt a clip; what is drawn is drawn apart for each, from the seed and the clip's number."""
     import numpy as np
 
-    from pipeline.prompts import FilePart, from_files, held_out, noise, silence
+    from pipeline.prompts import FilePart, Prompts, from_files, held_out, noise, silence
 
     def rng(clip: int) -> Any:
         return np.random.default_rng([seed, clip])
@@ -160,9 +176,9 @@ def _prompts(args: argparse.Namespace, loaded: "Checkpoint", n_blocks: int, seed
         mixed = from_files([FilePart.parse(text) for text in args.prompt_mix], n_blocks)
         return [mixed] * args.clips
     if args.prompt == "held-out":
-        return [held_out(loaded.passages, n_blocks, rng(clip)) for clip in range(args.clips)]
+        return Prompts(args.clips, lambda clip: held_out(loaded.passages, n_blocks, rng(clip)))
     if args.prompt == "noise":
-        return [noise(n_blocks, rng(clip)) for clip in range(args.clips)]
+        return Prompts(args.clips, lambda clip: noise(n_blocks, rng(clip)))
     if args.prompt == "silence":
         return [silence(n_blocks)] * args.clips
     return [from_files([FilePart.parse(args.prompt)], n_blocks)] * args.clips

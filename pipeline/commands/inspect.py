@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from waveforms.manifest import SUFFIX
+
 if TYPE_CHECKING:
     from waveforms.corpus import Corpus
 
@@ -12,7 +14,7 @@ HELP = "show what is in a folder of recordings or in a checkpoint"
 DESCRIPTION = """\
 Show what training would read from a folder, and what it would leave out and why; or what a checkpoint holds.
 
-  quarterwave inspect recordings/
+  quarterwave inspect recordings/                        also: several folders, lists NAME.jsonl, URLs
   quarterwave inspect checkpoints/recordings-classic/best.safetensors
   quarterwave inspect recordings/ --json | jq .
 """
@@ -20,13 +22,15 @@ Show what training would read from a folder, and what it would leave out and why
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `inspect`."""
-    parser.add_argument("path", type=Path, metavar="FOLDER|CHECKPOINT")
+    parser.add_argument("places", nargs="+", metavar="FOLDER|CHECKPOINT")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print a table, or JSON."""
-    return _checkpoint(args) if args.path.is_file() else _folder(args)
+    path = Path(args.places[0])
+    is_checkpoint = len(args.places) == 1 and path.is_file() and path.suffix != SUFFIX
+    return _checkpoint(args, path) if is_checkpoint else _folder(args)
 
 
 def _folder(args: argparse.Namespace) -> int:
@@ -34,9 +38,9 @@ def _folder(args: argparse.Namespace) -> int:
     from waveforms.corpus import Corpus
 
     if args.json:
-        print(json.dumps(Corpus.open(args.path).summary(), indent=2))
+        print(json.dumps(Corpus.open(*args.places).summary(), indent=2))
         return 0
-    _print_corpus(open_corpus(args.path))
+    _print_corpus(open_corpus(*args.places))
     return 0
 
 
@@ -63,14 +67,14 @@ def _print_corpus(corpus: "Corpus") -> None:
     )
 
 
-def _checkpoint(args: argparse.Namespace) -> int:
+def _checkpoint(args: argparse.Namespace, path: Path) -> int:
     from pipeline.checkpoint import read_document, tensor_sizes
 
-    document: dict[str, Any] = read_document(args.path) | {"bytes": tensor_sizes(args.path)}
+    document: dict[str, Any] = read_document(path) | {"bytes": tensor_sizes(path)}
     if args.json:
         print(json.dumps(document, indent=2))
     else:
-        _print_checkpoint(args.path, document)
+        _print_checkpoint(path, document)
     return 0
 
 

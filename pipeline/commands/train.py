@@ -20,6 +20,8 @@ Learn to predict each block of sound from those before it.
   quarterwave train recordings/                          with the default settings
   quarterwave train recordings/ --held-out 'take3*.wav'  choose what is held out
   quarterwave train recordings/ --resume                 go on after Ctrl-C or a crash
+  quarterwave train old/ new/ list.jsonl                 several folders, or lists of recordings
+  torchrun --nproc-per-node 4 -m pipeline train recordings/      on four processors or GPUs, or more machines
 
 A tenth of the recordings is held out: validation and prompts come from them. Every validation prints the skill
 against two baselines that learn nothing: always the mean, and repeat the last block. 0 % is no better than they.
@@ -29,7 +31,14 @@ Watch curves, clips and pictures with: tensorboard --logdir checkpoints
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `train`."""
-    parser.add_argument("folder", metavar="FOLDER", help="recordings: WAV, FLAC, OGG, MP3, AIFF, ...; searched whole")
+    parser.add_argument(
+        "places",
+        nargs="+",
+        metavar="FOLDER",
+        help="recordings: WAV, FLAC, OGG, MP3, AIFF, ...; searched whole. Or a list of recordings, NAME.jsonl, one a "
+        'line: {"path": ..., "split": "training" or "validation", "sha256": ..., "seconds": ...}, all but the path '
+        "optional. Or a URL of either, such as s3://bucket/takes",
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="the run's folder (default: checkpoints/FOLDER-PRESET)")
     parser.add_argument(
         "--held-out",
@@ -45,27 +54,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, and say where the checkpoints are and what it cost."""
     settings = settings_of(args)
-    out = args.out or Path("checkpoints") / f"{Path(args.folder).resolve().name}-{settings.preset}"
+    out = args.out or Path("checkpoints") / f"{_named_after(args.places)}-{settings.preset}"
     _check(args, out)
 
     from pipeline import checkpoint
     from pipeline.commands.console import console, duration, make_folder, open_corpus, progress_bar
     from pipeline.commands.watching import Watching
+    from pipeline.processes import from_first, join, loss_of_others_told
     from pipeline.train import begin, train
 
-    make_folder(out)
     started = _resumed(checkpoint.load(out / LAST), args, out) if args.resume else None
-    corpus = open_corpus(args.folder)
-    with progress_bar() as bar, Watching(bar, out) as watching:
+    fabric = join(started.settings.training if started else settings.training)
+    console.quiet = not fabric.is_global_zero
+    make_folder(out)
+    corpus = from_first(fabric, lambda: open_corpus(*args.places))
+    with progress_bar() as bar, Watching(bar, out) as watching, loss_of_others_told():
         if started is None:
             started = begin(corpus, settings, args.held_out, watching)
             for stale in (LAST, BEST):
                 (out / stale).unlink(missing_ok=True)
         _introduce(started, corpus)
         outcome = train(started, corpus, out, watching)
-    _conclude(outcome, args.folder, out)
+    _conclude(outcome, " ".join(args.places), out)
     console.print(f"took {duration(outcome.progress.seconds)}, {outcome.progress.step} steps")
     return 130 if outcome.reason == "stopped" else 0
+
+
+def _named_after(places: list[str]) -> str:
+    """`takes` for takes/ and for takes.jsonl, `takes+2` where there are two more."""
+    name = Path(places[0]).resolve().name.removesuffix(".jsonl")
+    return name if len(places) == 1 else f"{name}+{len(places) - 1}"
 
 
 def _check(args: argparse.Namespace, out: Path) -> None:
@@ -101,12 +119,12 @@ def _introduce(started: "Checkpoint", corpus: "Corpus") -> None:
     )
 
 
-def _conclude(outcome: "Outcome", folder: str, out: Path) -> None:
+def _conclude(outcome: "Outcome", places: str, out: Path) -> None:
     from pipeline.commands.console import console
 
     if outcome.reason == "stopped":
         console.print(f"stopped and saved: {out / LAST}")
-        console.print(f"go on with: quarterwave train {folder} --out {out} --resume")
+        console.print(f"go on with: quarterwave train {places} --out {out} --resume")
         return
     if outcome.reason == "early":
         patience = outcome.run.settings.training.patience

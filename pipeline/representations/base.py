@@ -1,9 +1,16 @@
 """What every representation offers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from torch import Tensor, nn
+
+Total = Callable[[Tensor], Tensor]  # sums a tensor over the processes that fit together, in each of them alike
+
+
+def alone(part: Tensor) -> Tensor:
+    """The total of one process by itself."""
+    return part
 
 
 class Decoder(ABC):
@@ -38,8 +45,13 @@ class Representation(nn.Module, ABC):
     margins: tuple[int, int]
 
     @abstractmethod
-    def fit(self, waveforms: Iterable[Tensor]) -> None:
+    def fit(self, waveforms: Iterable[Tensor], total: Total = alone) -> None:
         """Learn what is to be learned, in one pass over stretches of the training split.
+
+        Args:
+            waveforms: the stretches, or this process's part of them, which may be empty.
+            total: what is counted or summed over the stretches goes through it, in float64; every process has to
+                call it as often as the others, with tensors of the same shapes.
 
         Shape:
             each (n_blocks * BLOCK_SIZE + sum(margins),)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from pipeline.representations.base import Decoder, Representation
+from pipeline.representations.base import Decoder, Representation, Total, alone
 from pipeline.settings import SpectrumSettings
 from waveforms import BLOCK_SIZE
 from waveforms.blocks import Joiner, cut, margins
@@ -29,18 +29,22 @@ class Spectrum(Representation):
         self.register_buffer("mean_", torch.zeros(self.dim))
         self.register_buffer("std_", torch.ones(self.dim))
 
-    def fit(self, waveforms: Iterable[Tensor]) -> None:
+    def fit(self, waveforms: Iterable[Tensor], total: Total = alone) -> None:
         """Mean and standard deviation of each number, merged stretch by stretch (Chan, Golub & LeVeque 1979)."""
-        count, mean, squares = 0, torch.zeros(1), torch.zeros(1)
+        count = torch.zeros(1, dtype=torch.float64)
+        mean, squares = torch.zeros(2, self.dim, dtype=torch.float64)
         for waveform in waveforms:
             spectra = to_spectra(cut(waveform, lap=self.lap)).double()
             n, its_mean = spectra.shape[0], spectra.mean(0)
             delta = its_mean - mean
             squares = squares + (spectra - its_mean).square().sum(0) + delta.square() * (count * n / (count + n))
             mean = mean + delta * (n / (count + n))
-            count += n
-        std = (squares / count).sqrt()
-        self.mean_.copy_(mean)
+            count = count + n
+        n_in_all = total(count)
+        mean_of_all = total(count * mean) / n_in_all
+        variance = total(squares + count * (mean - mean_of_all).square()) / n_in_all
+        std = variance.sqrt()
+        self.mean_.copy_(mean_of_all)
         self.std_.copy_(torch.where(std > 0, std, 1.0))
 
     def transform(self, waveform: Tensor) -> Tensor:

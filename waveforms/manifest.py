@@ -1,0 +1,71 @@
+"""A manifest: a list of recordings as JSON lines, one object a line.
+
+    {"path": "takes/one.flac", "sha256": "9f86...", "seconds": 61.2, "split": "validation"}
+
+Only `path` has to be there: relative to the manifest, absolute, or a URL. What else is there is a promise, and a
+file that does not keep it is left out; but for `split`, which says on which side the recording is.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from waveforms.errors import CorpusError
+
+SUFFIX = ".jsonl"
+SPLITS = ("training", "validation")
+_TYPES: dict[str, tuple[type, ...]] = {"path": (str,), "sha256": (str,), "seconds": (int, float), "split": (str,)}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a manifest; None is what it does not say."""
+
+    path: str
+    sha256: str | None = None
+    seconds: float | None = None
+    split: str | None = None
+
+
+def parse(text: str, *, source: str | Path) -> list[Line]:
+    """Read a manifest's lines; empty ones are passed over.
+
+    Args:
+        text: its content.
+        source: its name, for messages.
+
+    Raises:
+        CorpusError: a line is not as above, or two have one path; it tells which.
+    """
+    lines: list[Line] = []
+    numbers: dict[str, int] = {}
+    for number, content in enumerate(text.splitlines(), start=1):
+        if not content.strip():
+            continue
+        line = _line(content, f"{source}, line {number}")
+        if line.path in numbers:
+            raise CorpusError(
+                f"{source}, line {number}: each path stands once, and {line.path} stood in line {numbers[line.path]}"
+            )
+        numbers[line.path] = number
+        lines.append(line)
+    return lines
+
+
+def _line(content: str, where: str) -> Line:
+    try:
+        values: Any = json.loads(content)
+    except ValueError as error:
+        raise CorpusError(f"{where}: a JSON object is needed, and this is none ({error})") from error
+    if not isinstance(values, dict) or "path" not in values:
+        raise CorpusError(f'{where}: a JSON object with "path" is needed, and this is {content.strip()[:60]}')
+    if unknown := sorted(values.keys() - _TYPES.keys()):
+        raise CorpusError(f"{where}: the keys are {', '.join(_TYPES)}, and not {', '.join(unknown)}")
+    for key, value in values.items():
+        if not isinstance(value, _TYPES[key]) or isinstance(value, bool):
+            raise CorpusError(f"{where}: {key} must be {'a number' if key == 'seconds' else 'text'} and not {value!r}")
+    line = Line(**values)
+    if line.split not in (None, *SPLITS):
+        raise CorpusError(f"{where}: split must be {' or '.join(SPLITS)} and not {line.split}")
+    return line
