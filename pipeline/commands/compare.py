@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate checkpoints, two or more."""
-    from pipeline.evaluate.entrants import read_what
+    from pipeline.evaluate.entrants.reading import read_what
 
     what = read_what(args.what)
     if no_checkpoint := next((each for each in what if not each.is_checkpoint), None):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from pipeline.settings import CLIP_SECONDS
 
 if TYPE_CHECKING:
-    from pipeline.evaluate.entrants import What
+    from pipeline.evaluate.entrants.reading import What
     from pipeline.evaluate.evaluation import Evaluation
-    from pipeline.evaluate.report import Report
+    from pipeline.evaluate.report.data import Report
 
 HELP = "measure clips against real music"
 DESCRIPTION = """\
@@ -72,7 +72,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print a table, and say what was written."""
-    from pipeline.evaluate.entrants import read_what
+    from pipeline.evaluate.entrants.reading import read_what
 
     evaluate_all(args, read_what(args.what))
     return 0
@@ -87,9 +87,9 @@ def evaluate_all(args: argparse.Namespace, what: "list[What]") -> None:
     from collections.abc import Callable
 
     from pipeline.commands.console import progress_bar
+    from pipeline.evaluate.entrants.request import Request
     from pipeline.evaluate.evaluation import evaluate
-    from pipeline.evaluate.request import Request
-    from pipeline.listening.files import check_free
+    from pipeline.files import check_free
 
     for name in ("report.json", "report.html"):
         check_free(args.out / name, force=args.force)
@@ -118,8 +118,8 @@ def evaluate_all(args: argparse.Namespace, what: "list[What]") -> None:
 def _write(evaluation: "Evaluation", out: Path) -> None:
     import json
 
-    from pipeline.evaluate.page import write_page
-    from pipeline.listening.files import write_whole
+    from pipeline.evaluate.report.page import write_page
+    from pipeline.files import write_whole
 
     report = evaluation.report
     write_page(report, evaluation.sound, out / "report.html")
@@ -128,7 +128,7 @@ def _write(evaluation: "Evaluation", out: Path) -> None:
 
 def _tell(report: "Report", out: Path) -> None:
     from pipeline.commands.console import console, duration
-    from pipeline.evaluate.table import fact_tables, tables
+    from pipeline.evaluate.report.table import fact_tables, tables
 
     for note in report.notes:
         console.print(note, markup=False)

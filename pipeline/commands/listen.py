@@ -123,7 +123,7 @@ def _report(made: "Made", out: Path) -> list[str]:
 
 def _score(args: argparse.Namespace) -> int:
     from pipeline.commands.console import console
-    from pipeline.listening.files import check_free, write_whole
+    from pipeline.files import check_free, write_whole
     from pipeline.listening.key import place_of
     from pipeline.listening.scoring import score
 

@@ -7,18 +7,19 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 from pipeline import __version__
-from pipeline.evaluate import EvaluationError, aisfx, basic_pitch, musicnn
-from pipeline.evaluate.catalogue import MEASURES
-from pipeline.evaluate.closeness import FAR, N_REPLICATES, NEAR, distances_of
-from pipeline.evaluate.cuts import Cut
-from pipeline.evaluate.distances import Clips
-from pipeline.evaluate.embedding import NAMES
-from pipeline.evaluate.gathering import Gatherer
-from pipeline.evaluate.landmarks import LandmarkIndex
+from pipeline.evaluate import EvaluationError
+from pipeline.evaluate.copies.landmarks import LandmarkIndex
+from pipeline.evaluate.distances.closeness import FAR, N_REPLICATES, NEAR, distances_of
+from pipeline.evaluate.distances.embedding import NAMES
+from pipeline.evaluate.distances.sets import Clips
+from pipeline.evaluate.entrants.cuts import Cut
+from pipeline.evaluate.entrants.gathering import Gatherer
+from pipeline.evaluate.entrants.request import Entrant, Gathered, Request, Stage
 from pipeline.evaluate.measuring import Ears, Measured
-from pipeline.evaluate.report import Report, System, Value
-from pipeline.evaluate.request import Entrant, Gathered, Request, Stage
-from pipeline.evaluate.systems import clips_of, histograms_of, values_of
+from pipeline.evaluate.networks import aisfx, basic_pitch, musicnn
+from pipeline.evaluate.report.catalogue import MEASURES
+from pipeline.evaluate.report.data import Report, System, Value
+from pipeline.evaluate.report.systems import clips_of, histograms_of, values_of
 from waveforms.audio import Waveform
 
 
@@ -72,7 +73,7 @@ def evaluate(request: Request, stage: Stage) -> Evaluation:
             versions=_versions(ears),
             measures=MEASURES,
             systems=systems,
-            notes=(*gathered.notes, *_without_gap(systems)),
+            notes=(*gathered.notes, *_without_notes(reference), *_without_gap(systems)),
             seconds=time.perf_counter() - since,
         ),
         {each.name: {cut.name: cut for cut in each.cuts} for each in gathered.entrants},
@@ -151,6 +152,12 @@ def _without_gap(systems: Sequence[System]) -> list[str]:
     if systems[0].values["gap_closed"].value is not None:
         return []
     return [f"there is no gap to close: the anchor {FAR} is no further from the reference than {NEAR} is"]
+
+
+def _without_notes(reference: Sequence[Measured]) -> list[str]:
+    if any(clip.notes.n_notes for clip in reference):
+        return []
+    return ["no notes are heard in the reference, so there are no distances of notes"]
 
 
 def _reference_of(gathered: Gathered) -> dict[str, str | float]:

@@ -10,18 +10,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipeline.evaluate.copies import Copies, find_copies
-from pipeline.evaluate.cuts import Cut
-from pipeline.evaluate.distances import Vectors
-from pipeline.evaluate.embedding import NAMES, Embedding, at_equal_loudness, load_embedding
-from pipeline.evaluate.landmarks import LandmarkIndex
-from pipeline.evaluate.levels import Levels, measure_levels
-from pipeline.evaluate.life import Life, measure_life
-from pipeline.evaluate.musicnn import PIANO, Musicnn
-from pipeline.evaluate.notes import CHORD, NoteStatistics, measure_notes
-from pipeline.evaluate.report import Mark
-from pipeline.evaluate.seams import Seams, measure_seams
-from pipeline.evaluate.transcribe import Transcriber, load_transcriber
+from pipeline.evaluate.copies.finding import Copies, find_copies
+from pipeline.evaluate.copies.landmarks import LandmarkIndex
+from pipeline.evaluate.distances.embedding import NAMES, Embedding, at_equal_loudness, load_embedding
+from pipeline.evaluate.distances.sets import Vectors
+from pipeline.evaluate.entrants.cuts import Cut
+from pipeline.evaluate.networks.musicnn import PIANO, Musicnn
+from pipeline.evaluate.notes.statistics import CHORD, NoteStatistics, measure_notes
+from pipeline.evaluate.notes.transcribers import Transcriber, load_transcriber
+from pipeline.evaluate.report.data import Mark
+from pipeline.evaluate.sound.levels import Levels, measure_levels
+from pipeline.evaluate.sound.life import Life, measure_life
+from pipeline.evaluate.sound.seams import Seams, measure_seams
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.files import write_whole
 from pipeline.listening import ListeningError
-from pipeline.listening.files import write_whole
 
 FORMAT = 1
 

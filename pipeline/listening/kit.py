@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import OutputError
+from pipeline.files import write_whole
 from pipeline.listening import key as keys
-from pipeline.listening.files import write_whole
 from pipeline.listening.key import Key
 from pipeline.listening.page import make_page
 from pipeline.listening.sheets import blank_sheet

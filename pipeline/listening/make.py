@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import OutputError
+from pipeline.files import check_free
 from pipeline.listening import ListeningError
 from pipeline.listening.excerpts import Excerpt, draw, matched, reachable
-from pipeline.listening.files import check_free
 from pipeline.listening.key import Clip, Key, Pair, place_of, shuffled_pairs
 from pipeline.listening.kit import Pcm, write_kit
 from waveforms import SAMPLE_RATE

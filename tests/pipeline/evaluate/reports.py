@@ -4,8 +4,8 @@ from functools import cache
 
 import numpy as np
 
-from pipeline.evaluate.catalogue import MEASURES
-from pipeline.evaluate.report import Clip, Histogram, Kind, Mark, Report, System, Value
+from pipeline.evaluate.report.catalogue import MEASURES
+from pipeline.evaluate.report.data import Clip, Histogram, Kind, Mark, Report, System, Value
 from tests.pipeline.conftest import melody
 from waveforms.audio import Waveform
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluate import averages
-from pipeline.evaluate.report import Value
+from pipeline.evaluate.numbers import averages
+from pipeline.evaluate.report.data import Value
 
 
 def test_a_mean_has_the_interval_of_theory() -> None:

@@ -8,7 +8,7 @@ import soundfile
 
 from pipeline import checkpoint
 from pipeline.evaluate import EvaluationError
-from pipeline.evaluate.classic_anchor import anchor_settings, place_of, train_anchor
+from pipeline.evaluate.entrants.classic import anchor_settings, place_of, train_anchor
 from pipeline.settings import Settings
 from tests.conftest import noise
 from waveforms import SAMPLE_RATE

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluate.closeness import N_REPLICATES, distances_of
-from pipeline.evaluate.distances import frechet, median_distance, squared_mmd
-from pipeline.evaluate.resampling import Resampler
+from pipeline.evaluate.distances.closeness import N_REPLICATES, distances_of
+from pipeline.evaluate.distances.frechet import frechet
+from pipeline.evaluate.distances.kernel import median_distance, squared_mmd
+from pipeline.evaluate.distances.resampling import Resampler
 
 N_CLIPS, N_EACH, DIM = 10, 3, 6
 

@@ -7,10 +7,10 @@ import pytest
 import soundfile
 import torch
 
-from pipeline.evaluate import verbatim
-from pipeline.evaluate.candidates import find_candidates
-from pipeline.evaluate.copies import Copies, Copy, Origin, find_copies
-from pipeline.evaluate.landmarks import FRAME, LandmarkIndex, landmarks_of
+from pipeline.evaluate.copies import verbatim
+from pipeline.evaluate.copies.candidates import find_candidates
+from pipeline.evaluate.copies.finding import Copies, Copy, Origin, find_copies
+from pipeline.evaluate.copies.landmarks import FRAME, LandmarkIndex, landmarks_of
 from tests.pipeline.evaluate.playing import key, playing
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.corpus import Corpus

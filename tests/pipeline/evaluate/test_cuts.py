@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.evaluate.anchors import halves, noise, shuffled, silence
-from pipeline.evaluate.cuts import cuts_of, evenly, spread
+from pipeline.evaluate.entrants.anchors import halves, noise, shuffled, silence
+from pipeline.evaluate.entrants.cuts import cuts_of, evenly, spread
 from waveforms import BLOCK_SIZE
 from waveforms.recording import Recording
 from waveforms.survey import survey

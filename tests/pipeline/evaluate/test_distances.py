@@ -7,8 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.evaluate import EvaluationError
-from pipeline.evaluate.confidence import bootstrap, frechet_without_end
-from pipeline.evaluate.distances import Clips, frechet, gap_closed, kernel, median_distance, squared_mmd, stacked
+from pipeline.evaluate.distances.closeness import gap_closed
+from pipeline.evaluate.distances.extrapolation import frechet_without_end
+from pipeline.evaluate.distances.frechet import frechet
+from pipeline.evaluate.distances.kernel import kernel, median_distance, squared_mmd
+from pipeline.evaluate.distances.sets import Clips, stacked
+from pipeline.evaluate.numbers.intervals import bootstrap
 
 
 def draw(

@@ -9,9 +9,10 @@ import pytest
 import scipy.signal
 import torch
 
-from pipeline.evaluate.distances import frechet, kernel
-from pipeline.evaluate.embedding import Embedding, load_embedding
-from pipeline.evaluate.musicnn import PIANO
+from pipeline.evaluate.distances.embedding import Embedding, load_embedding
+from pipeline.evaluate.distances.frechet import frechet
+from pipeline.evaluate.distances.kernel import kernel
+from pipeline.evaluate.networks.musicnn import PIANO
 from waveforms import SAMPLE_RATE
 from waveforms.piano.notes import Note, Performance
 from waveforms.piano.render import render

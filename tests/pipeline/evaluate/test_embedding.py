@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from pipeline.evaluate import EvaluationError
-from pipeline.evaluate.aisfx import Aisfx
-from pipeline.evaluate.embedding import (
+from pipeline.evaluate.distances.embedding import (
     LOUDNESS,
     Embedding,
     Network,
@@ -16,7 +15,8 @@ from pipeline.evaluate.embedding import (
     at_equal_loudness,
     load_embedding,
 )
-from pipeline.evaluate.musicnn import Musicnn
+from pipeline.evaluate.networks.aisfx import Aisfx
+from pipeline.evaluate.networks.musicnn import Musicnn
 from waveforms import SAMPLE_RATE
 
 

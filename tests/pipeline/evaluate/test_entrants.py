@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from pipeline.evaluate import EvaluationError
-from pipeline.evaluate.copies import Origin
-from pipeline.evaluate.entrants import read_clips, read_folder, read_what
+from pipeline.evaluate.copies.finding import Origin
+from pipeline.evaluate.entrants.reading import read_clips, read_folder, read_what
 from tests.conftest import noise
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.audio import ClipWriter
@@ -31,6 +31,15 @@ def test_what_is_named_and_what_is_not(tmp_path: Path, monkeypatch: pytest.Monke
     assert found[3].path == Path("run/best.safetensors")
 
 
+def test_a_name_that_is_given_comes_before_one_that_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("clips", "others"):
+        Path(name).mkdir()
+    assert [what.name for what in read_what(["clips", "clips=others"])] == ["clips-2", "clips"]
+    with pytest.raises(EvaluationError, match=r"^names must differ, and new is given twice$"):
+        read_what(["new=clips", "others", "new=others"])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -39,6 +48,7 @@ def test_what_is_named_and_what_is_not(tmp_path: Path, monkeypatch: pytest.Monke
         ("=.", r"^what is evaluated must be PATH or NAME=PATH and not '=\.'$"),
         ("real=.", r"^a name must have no / in it and not be real, classic, shuffled, noise, silence, and not 'real'$"),
         ("a/b=.", r"^a name must have no / in it .*, and not 'a/b'$"),
+        ("..=.", r"^a name must have no / in it .*, and not '\.\.'$"),
     ],
 )
 def test_what_cannot_be_named(text: str, message: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from pipeline.cli import main
-from pipeline.evaluate.catalogue import MEASURES
+from pipeline.evaluate.report.catalogue import MEASURES
 from tests.pipeline.conftest import TINY
 from tests.pipeline.evaluate.playing import playing
 from waveforms import SAMPLE_RATE
@@ -178,6 +178,21 @@ def test_the_document_names_every_measure_and_field(report: dict[str, Any]) -> N
         assert f"`{name}`" in document, name
 
 
+def test_where_the_reference_has_no_notes_there_are_no_distances_of_notes(
+    home: Path, printed: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUARTERWAVE_CACHE", str(home / "cache"))
+    arguments = ["thief", "--reference=hiss", "--classic=hiss", "--clips=2", f"--seconds={SECONDS}", "--out=noteless"]
+    assert main(["evaluate", *arguments]) == 0
+    report = json.loads((home / "noteless/report.json").read_text())
+    assert "no notes are heard in the reference, so there are no distances of notes" in report["notes"]
+    assert value(report, "thief", "notes_per_second") > 0
+    for system in report["systems"]:
+        assert not [measure for measure in system["values"] if measure.startswith("js_")]
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "distance of note names" in line]
+    assert row.split()[4:] == ["-"] * 6
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -196,6 +211,10 @@ def test_the_document_names_every_measure_and_field(report: dict[str, Any]) -> N
         (["thief", "--reference=takes", "--seed=-1"], "seed must be at least 0 and not -1"),
         (["fake.safetensors", "--reference=takes"], "fake.safetensors: not a readable safetensors file"),
         (["run", "--out=evaluation"], "evaluation/report.json: exists already; --force overwrites"),
+        (
+            ["evaluation/clips/classic", "--reference=takes", "--out=evaluation", "--force"],
+            "evaluation/clips/classic: clips are to be measured there and rendered to evaluation/clips/classic; ",
+        ),
     ],
 )
 def test_a_mistake_gets_one_sentence(

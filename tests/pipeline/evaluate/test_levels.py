@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.signal import resample
 
-from pipeline.evaluate.levels import LevelMeter, measure_levels
+from pipeline.evaluate.sound.levels import LevelMeter, measure_levels
 from tests.pipeline.evaluate.playing import playing
 from waveforms import SAMPLE_RATE
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.evaluate.life import Life, measure_life
-from pipeline.evaluate.spread import stand, stand_all
+from pipeline.evaluate.numbers.standing import stand, stand_all
+from pipeline.evaluate.sound.life import Life, measure_life
 from tests.pipeline.evaluate.playing import key, playing
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.phase import from_tiles

@@ -13,8 +13,8 @@ import pytest
 import soundfile
 
 from pipeline.errors import OutputError
-from pipeline.evaluate.page import write_page
-from pipeline.evaluate.report import System, Value
+from pipeline.evaluate.report.data import System, Value
+from pipeline.evaluate.report.page import write_page
 from tests.chromium import Chromium
 from tests.pipeline.evaluate.reports import EVIL, SECONDS, small_report, sounds
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.evaluate.page.shown import oddities, show, usual_of
-from pipeline.evaluate.report import Clip, Report, System, Value
+from pipeline.evaluate.report.data import Clip, Report, System, Value
+from pipeline.evaluate.report.page.shown import oddities, show, usual_of
 from tests.pipeline.evaluate.reports import EVIL, small_report
 
 REPORT = small_report()

@@ -12,8 +12,8 @@ from torch import Generator, Tensor
 
 from pipeline.checkpoint import Checkpoint
 from pipeline.evaluate import EvaluationError
-from pipeline.evaluate.log_spectral import floor_below, log_spectral_distance
-from pipeline.evaluate.skill import measure_skill
+from pipeline.evaluate.prediction.log_spectral import floor_below, log_spectral_distance
+from pipeline.evaluate.prediction.skill import measure_skill
 from pipeline.predictors import Predictor
 from pipeline.settings import Settings
 from pipeline.train import begin, validate

@@ -1,12 +1,13 @@
 """What the terminal shows: nothing is cut off, however many systems there are."""
 
 import io
+import json
 
 from rich.console import Console
 
-from pipeline.evaluate.catalogue import MEASURES
-from pipeline.evaluate.report import Report, System, Value
-from pipeline.evaluate.table import fact_tables, tables
+from pipeline.evaluate.report.catalogue import MEASURES
+from pipeline.evaluate.report.data import Report, System, Value
+from pipeline.evaluate.report.table import fact_tables, tables
 
 
 def system(name: str, **facts: str | float) -> System:
@@ -41,6 +42,16 @@ def test_every_headline_of_every_system_is_there() -> None:
             assert cells.count(number) == 8, measure.id
             assert cells.count("[") == 7, measure.id  # intervals stand with the user's systems
     assert sum(line.split()[-1] == "-" for line in lines if "copied, %" in line) >= 1
+
+
+def test_zero_has_no_sign() -> None:
+    small = {measure.id: Value(-0.0001, -0.0002, -0.0) for measure in MEASURES}
+    nothing = System("new", "system", "", 4, 12.0, small, (), ())
+    assert "-0" not in "".join(shown(nothing))
+    written = json.dumps(Report("", {}, 3.0, 0, {}, (), (nothing,)).to_json())
+    assert "-0.0001" in written
+    assert "-0.0," not in written
+    assert "-0.0}" not in written
 
 
 def test_facts_that_differ_stand_beside_what_came_of_them() -> None:

@@ -12,13 +12,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.evaluate import EvaluationError, tracking
-from pipeline.evaluate.basic_pitch import N_FRAMES, N_SAMPLES, load_basic_pitch
-from pipeline.evaluate.constant_q import BINS_PER_SEMITONE, ConstantQ
-from pipeline.evaluate.thorough import Thorough
-from pipeline.evaluate.tracking import PIANO, PUBLISHED, Tracked, track
-from pipeline.evaluate.transcribe import Quick, load_transcriber
-from pipeline.evaluate.transcription import Transcription
+from pipeline.evaluate import EvaluationError
+from pipeline.evaluate.networks.basic_pitch import N_FRAMES, N_SAMPLES, load_basic_pitch
+from pipeline.evaluate.networks.constant_q import BINS_PER_SEMITONE, ConstantQ
+from pipeline.evaluate.notes import tracking
+from pipeline.evaluate.notes.thorough import Thorough
+from pipeline.evaluate.notes.tracking import PIANO, PUBLISHED, Tracked, track
+from pipeline.evaluate.notes.transcribers import Quick, load_transcriber
+from pipeline.evaluate.notes.transcription import Transcription
 from waveforms import SAMPLE_RATE
 from waveforms.piano.notes import Note, Performance
 from waveforms.piano.render import render
@@ -296,7 +297,7 @@ def test_thorough_wants_the_version_it_knows(monkeypatch: pytest.MonkeyPatch) ->
 def test_weights_must_be_this_networks(quick: Quick, tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QUARTERWAVE_CACHE", str(tmp_path))
     monkeypatch.setattr(
-        "pipeline.evaluate.basic_pitch.obtain", lambda _: {"layer_with_weights-9/kernel": torch.ones(1)}
+        "pipeline.evaluate.networks.basic_pitch.obtain", lambda _: {"layer_with_weights-9/kernel": torch.ones(1)}
     )
     with pytest.raises(EvaluationError, match=r"does not hold the weights of basic-pitch 0\.4\.0; delete it"):
         load_basic_pitch()

@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import save_file
 
 from pipeline.evaluate import EvaluationError
-from pipeline.evaluate.aisfx import PUBLISHED as AISFX
-from pipeline.evaluate.embedding import load_embedding
-from pipeline.evaluate.musicnn import PUBLISHED as MUSICNN
-from pipeline.evaluate.weights import Published, State, obtain
+from pipeline.evaluate.distances.embedding import load_embedding
+from pipeline.evaluate.networks.aisfx import PUBLISHED as AISFX
+from pipeline.evaluate.networks.musicnn import PUBLISHED as MUSICNN
+from pipeline.evaluate.networks.weights import Published, State, obtain
 
 WHEEL = "small_ear-1.0-py3-none-any.whl"
 TENSOR = torch.arange(6.0).reshape(2, 3)

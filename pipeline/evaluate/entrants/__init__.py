@@ -1,0 +1,1 @@
+"""What is measured: the user's systems, the anchors and the reference, as clips of one length."""

@@ -1,0 +1,27 @@
+"""What a checkpoint is: its settings and how it was trained, for readers who compare."""
+
+from dataclasses import asdict
+
+from pipeline.checkpoint import Checkpoint
+from pipeline.settings import SECTIONS
+
+Fact = str | float
+
+
+def facts_of(checkpoint: Checkpoint) -> dict[str, Fact]:
+    """Settings by name, and what came of them. The loss compares within one representation alone."""
+    settings = checkpoint.settings
+    facts: dict[str, Fact] = {"preset": settings.preset}
+    for section in SECTIONS:
+        facts |= {
+            "steps at most" if name == "steps" else name: value
+            for name, value in asdict(getattr(settings, section)).items()
+        }
+    facts["recordings learned from"] = len(checkpoint.split["training"])
+    facts["weights"] = sum(parameter.numel() for parameter in checkpoint.predictor.parameters())
+    if checkpoint.history:
+        last = checkpoint.history[-1]
+        facts["steps"] = last["step"]
+        facts["training minutes"] = last["seconds"] / 60
+        facts["held-out loss"] = last["loss"]
+    return facts

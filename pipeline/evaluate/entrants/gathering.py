@@ -1,0 +1,189 @@
+"""Gathering: the reference, the user's systems and the anchors, as equal numbers of clips to be measured."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipeline import checkpoint as checkpoints
+from pipeline.checkpoint import Checkpoint
+from pipeline.evaluate import EvaluationError
+from pipeline.evaluate.copies.landmarks import LandmarkIndex
+from pipeline.evaluate.entrants import anchors
+from pipeline.evaluate.entrants.classic import anchor_settings, place_of, train_anchor
+from pipeline.evaluate.entrants.cuts import spread
+from pipeline.evaluate.entrants.facts import facts_of
+from pipeline.evaluate.entrants.reading import Folder, read_clips, read_folder, resolve
+from pipeline.evaluate.entrants.rendered import check_apart, draw_prompts, folder_of, make_folder, render
+from pipeline.evaluate.entrants.request import Entrant, Gathered, Request, Stage
+from pipeline.evaluate.prediction.skill import measure_skill
+from pipeline.evaluate.report.data import Kind
+from pipeline.evaluate.report.systems import skill_values
+from pipeline.prompts import Prompt
+from pipeline.settings import n_blocks_in
+from waveforms import BLOCK_SIZE
+from waveforms.corpus import Corpus
+from waveforms.errors import CorpusError
+
+
+class Gatherer:
+    """Finds and renders what a request asks for; see `gather`."""
+
+    def __init__(self, request: Request, stage: Stage) -> None:
+        """Check what can be checked before anything takes time.
+
+        Raises:
+            EvaluationError: there is no reference, or clips would be rendered over those to be measured.
+            CheckpointError: a checkpoint cannot be read.
+            SettingsError: the length is not one of whole blocks.
+        """
+        self._request = request
+        self._stage = stage
+        self._n_samples = n_blocks_in(request.seconds) * BLOCK_SIZE
+        self._classic_path: Path | None = None
+        self._classic_rendered = True
+        if request.classic:
+            self._classic_path, self._classic_rendered = resolve(request.classic)
+        rendered = [what.path for what in request.what if what.is_checkpoint]
+        names = [what.name for what in request.what if what.is_checkpoint] + ["classic"] * self._classic_rendered
+        clips = [what.path for what in request.what if not what.is_checkpoint]
+        check_apart(clips, [request.out / "clips" / name for name in names])
+        documents = [checkpoints.read_document(path) for path in rendered]
+        if self._classic_path and self._classic_rendered:
+            checkpoints.read_document(self._classic_path)
+        self._reference = request.reference or folder_of(documents, rendered)
+        self._notes: list[str] = []
+        self._corpora: dict[Path, Corpus] = {}
+        self._indices: dict[tuple[str, ...], LandmarkIndex] = {}
+        self._prompts: list[Prompt] = []
+
+    def gather(self) -> Gathered:
+        """Open, cut, train and render.
+
+        Raises:
+            EvaluationError: there is too little of something.
+            QuarterwaveError: a folder, a checkpoint or an output cannot be used.
+        """
+        request = self._request
+        corpus = self._open(self._reference)
+        self._notes += [f"left out: {p}" for p in corpus.problems if not p.reason.startswith("not audio")]
+        ours, theirs = anchors.halves([(recording, str(recording.path)) for recording in corpus], self._n_samples)
+        folders = {what.name: self._folder(what.path) for what in request.what if not what.is_checkpoint}
+        if self._classic_path and not self._classic_rendered:
+            folders["classic"] = self._folder(self._classic_path)
+        given = {"the reference": ours, "the anchor real": theirs}
+        given |= {name: folder.cuts for name, folder in folders.items()}
+        n_clips = self._least({name: sum(map(len, groups)) for name, groups in given.items()})
+        systems = []
+        for what in request.what:
+            if what.is_checkpoint:
+                systems.append(self._rendered(what.name, "system", what.path, n_clips))
+            else:
+                systems.append(self._cut(what.name, "system", what.path, folders[what.name], n_clips))
+        real, seed = spread(theirs, n_clips), request.seed
+        systems += [
+            Entrant("real", "anchor", "other clips of the reference's recordings", real),
+            self._classic(corpus, folders, n_clips),
+            Entrant("shuffled", "anchor", "blocks of real, in any order", anchors.shuffled(real, n_clips, seed=seed)),
+            Entrant("noise", "anchor", "white noise", anchors.noise(n_clips, self._n_samples, seed=seed)),
+            Entrant("silence", "anchor", "nothing", anchors.silence(n_clips, self._n_samples)),
+        ]
+        return Gathered(corpus, spread(ours, n_clips), systems, self._notes)
+
+    def _open(self, folder: Path) -> Corpus:
+        place = folder.resolve()
+        if place not in self._corpora:
+            self._corpora[place] = Corpus.open(folder, progress=self._counted(f"reading {folder.name}"))
+        return self._corpora[place]
+
+    def _folder(self, path: Path) -> Folder:
+        folder = read_folder(path, self._n_samples, self._counted(f"reading {path.name}"))
+        self._notes += folder.notes
+        return folder
+
+    def _classic(self, corpus: Corpus, folders: dict[str, Folder], n_clips: int) -> Entrant:
+        """The anchor's clips; its model is trained now, if none was given and it never was."""
+        if self._classic_path:
+            if self._classic_rendered:
+                return self._rendered("classic", "anchor", self._classic_path, n_clips)
+            return self._cut("classic", "anchor", self._classic_path, folders["classic"], n_clips)
+        settings = anchor_settings()
+        path = place_of(corpus, settings)
+        if not path.exists():
+            train_anchor(corpus, settings, path, self._stage("training the anchor classic", settings.training.steps))
+            self._notes.append(f"the anchor classic was trained on the reference, once, and is kept: {path}")
+        return self._rendered("classic", "anchor", path, n_clips, corpus)
+
+    def _least(self, given: dict[str, int]) -> int:
+        """How many clips all have."""
+        wanted = self._request.n_clips
+        scarcest = min(given, key=lambda name: given[name])
+        n_clips = min(wanted, given[scarcest])
+        if n_clips < 2:
+            raise EvaluationError(
+                f"two clips or more of {self._request.seconds:g} s are needed on every side, and {scarcest} gives "
+                f"{given[scarcest]}; add recordings, or take a smaller --seconds"
+            )
+        if n_clips < wanted:
+            self._notes.append(f"{n_clips} clips of each are measured and not {wanted}: {scarcest} gives no more")
+        return n_clips
+
+    def _cut(self, name: str, kind: Kind, path: Path, folder: Folder, n_clips: int) -> Entrant:
+        index = None
+        if self._request.trained_on:
+            index = self._index(self._open(self._request.trained_on))
+        elif kind == "system":
+            self._notes.append(
+                f"{name}: copies are not looked for, as it is not known what it learned from; tell it "
+                "with --trained-on FOLDER"
+            )
+        return Entrant(name, kind, f"clips of {path}", spread(folder.cuts, n_clips), index)
+
+    def _rendered(self, name: str, kind: Kind, path: Path, n_clips: int, corpus: Corpus | None = None) -> Entrant:
+        """Render a checkpoint; `corpus` is what it learned from, where that is not in the folder its split names."""
+        request = self._request
+        loaded = checkpoints.load(path)
+        if kind == "system" or not self._prompts:
+            prompts = draw_prompts(loaded, n_clips, seed=request.seed)
+            self._prompts = self._prompts or prompts
+        else:
+            prompts = self._prompts
+        folder = request.out / "clips" / name
+        make_folder(folder)
+        advanced = self._stage(f"rendering {name}", n_clips * self._n_samples)
+        n_blocks = self._n_samples // BLOCK_SIZE
+        paths = list(render(loaded, path, prompts, folder, n_blocks, seed=request.seed, advanced=advanced))
+        index, skill = None, {}
+        try:
+            learned = corpus or self._open(Path(loaded.split["folder"]))
+            index = self._learned(loaded, learned)
+            progress = self._counted(f"skill of {name}")
+            skill = skill_values(measure_skill(loaded, learned, seed=request.seed, progress=progress))
+        except (CorpusError, EvaluationError) as error:
+            self._notes.append(f"{name}: no copies and no skill: {error}")
+        about = f"checkpoint {path}, preset {loaded.settings.preset}"
+        return Entrant(name, kind, about, read_clips(paths), index, facts_of(loaded), skill)
+
+    def _learned(self, loaded: Checkpoint, corpus: Corpus) -> LandmarkIndex:
+        if self._request.trained_on:
+            return self._index(self._open(self._request.trained_on))
+        names = {recording.name for recording in corpus}
+        if gone := [name for name in loaded.split["training"] if name not in names]:
+            raise EvaluationError(f"{corpus.folder}: lacks {', '.join(gone)}")
+        return self._index(corpus.subset(loaded.split["training"]))
+
+    def _index(self, corpus: Corpus) -> LandmarkIndex:
+        key = tuple(recording.findings.digest for recording in corpus)
+        if key not in self._indices:
+            self._indices[key] = LandmarkIndex.of(corpus, progress=self._counted("fingerprinting"))
+        return self._indices[key]
+
+    def _counted(self, description: str) -> Callable[[int, int], object]:
+        """A stage whose parts are counted by whoever does them, (done, in all)."""
+        advanced: list[Any] = []
+
+        def progress(done: int, total: int) -> None:
+            if not advanced:
+                advanced.append(self._stage(description, total))
+            advanced[0](1)
+
+        return progress

@@ -1,0 +1,81 @@
+"""What is asked for, and what is gathered to answer it, before anything is measured."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.evaluate.copies.landmarks import LandmarkIndex
+from pipeline.evaluate.entrants.cuts import Cut
+from pipeline.evaluate.entrants.facts import Fact
+from pipeline.evaluate.entrants.reading import What
+from pipeline.evaluate.report.data import Kind, Value
+from waveforms.corpus import Corpus
+
+Stage = Callable[[str, int], Callable[[int], None]]  # (what begins, its parts) -> told how many more are done
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to evaluate, and how.
+
+    Attributes:
+        what: the systems.
+        out: the folder of results.
+        reference: the folder of real music; by default the corpus of the first checkpoint.
+        trained_on: the corpus that systems learned from, for the copy finder; by default each checkpoint's own.
+        classic: a checkpoint or a folder of clips for that anchor; by default one is trained.
+        n_clips: of each system.
+        seconds: of a clip.
+        seed: of every random choice.
+        thorough: whether the thorough transcriber hears notes.
+    """
+
+    what: tuple[What, ...]
+    out: Path
+    reference: Path | None = None
+    trained_on: Path | None = None
+    classic: Path | None = None
+    n_clips: int = 32
+    seconds: float = 10.0
+    seed: int = 0
+    thorough: bool = False
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A system, or an anchor, before it is measured.
+
+    Attributes:
+        name: unique.
+        kind: see `report.data.System`.
+        about: likewise.
+        cuts: its clips.
+        index: of what it learned from, if that is known.
+        facts: see `report.data.System`.
+        skill: values by measure.
+    """
+
+    name: str
+    kind: Kind
+    about: str
+    cuts: list[Cut]
+    index: LandmarkIndex | None = None
+    facts: dict[str, Fact] = field(default_factory=dict)
+    skill: dict[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Everything that is measured.
+
+    Attributes:
+        corpus: the reference's.
+        reference: its clips.
+        entrants: the systems, then the anchors.
+        notes: sentences a reader must know.
+    """
+
+    corpus: Corpus
+    reference: list[Cut]
+    entrants: list[Entrant]
+    notes: list[str]

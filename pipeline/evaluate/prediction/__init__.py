@@ -1,0 +1,1 @@
+"""How well a checkpoint predicts music that it has never seen."""
