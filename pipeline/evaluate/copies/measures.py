@@ -11,8 +11,8 @@ MEASURES = (
         1,
         "lower",
         "How much of the clips is found in the recordings learned from, a prompt's own continuation aside.",
-        "Copies shorter than 0.4 s, or moved in pitch or tempo; a sampled piano's lone notes may be accused wrongly, "
-        "0.9 % of clips at most.",
+        "Copies shorter than 0.4 s, or moved in pitch or tempo. A sampled piano strikes like chords alike: a quarter "
+        "of the clips of unseen chorales is accused wrongly; of recordings, none.",
         headline=True,
     ),
     Measure(

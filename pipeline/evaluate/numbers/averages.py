@@ -14,8 +14,12 @@ Doubles = npt.NDArray[np.float64]
 
 
 def mean(numbers: Sequence[float | None], *, seed: int) -> Value:
-    """The mean of the numbers that are there; no number if none is."""
-    return quotient([(number, 1.0) for number in numbers if number is not None], seed=seed)
+    """The mean of the numbers that are there; no number if none is. Its interval goes no further than they do."""
+    known = [number for number in numbers if number is not None]
+    found = quotient([(number, 1.0) for number in known], seed=seed)
+    if found.low is None or found.high is None:
+        return found
+    return Value(found.value, max(found.low, min(known)), min(found.high, max(known)))
 
 
 def quotient(pairs: Sequence[tuple[float, float]], *, seed: int) -> Value:

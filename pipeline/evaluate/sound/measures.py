@@ -32,7 +32,7 @@ SEAMS = (
         1,
         "lower",
         "Steps six times as large as their surroundings, which no clean piano has.",
-        "Clicks in sound that is rough itself.",
+        "Clicks in sound that is rough itself; and the last of a fade-out, turned up by 35 dB, ticks.",
         headline=True,
     ),
     Measure(

@@ -15,6 +15,13 @@ def test_a_mean_has_the_interval_of_theory() -> None:
     assert (found.high - found.value, found.value - found.low) == pytest.approx((width, width), rel=0.1)
 
 
+def test_the_interval_of_a_share_is_one_of_shares() -> None:
+    for seed in range(20):
+        rare = averages.mean([100.0, *[0.0] * 31], seed=seed)
+        assert 0.0 <= rare.low <= rare.value <= rare.high <= 100.0
+    assert averages.mean([0.0] * 8, seed=0) == Value(0.0, 0.0, 0.0)
+
+
 def test_a_quotient_weighs_by_what_it_divides_by() -> None:
     assert averages.quotient([(10.0, 1.0), (0.0, 4.0)], seed=0).value == 2.0
     assert averages.quotient([(3.0, 0.0)], seed=0) == Value(None)
