@@ -72,7 +72,7 @@ def classic(device: str = "cpu") -> Checkpoint:
     """The preset with weights that let something sound."""
     settings = preset_named("classic")
     representation = make_representation(settings.representation)
-    predictor = make_predictor(settings.predictor, representation.dim)
+    predictor = make_predictor(settings, representation.shape)
     for parameter in predictor.parameters():
         torch.nn.init.normal_(parameter, std=0.01)
     return Checkpoint(settings, predictor.eval().to(device), representation.to(device), split={})

@@ -20,7 +20,7 @@ class Trainer:
     def __init__(self, settings: Settings, dim: int, device: str = "cpu") -> None:
         self._length, self._dim, self._device = settings.training.sequence_blocks, dim, device
         self._width, self._layers = settings.predictor.width, settings.predictor.layers
-        self._predictor = make_predictor(settings.predictor, dim).to(device)
+        self._predictor = make_predictor(settings, (1, dim)).to(device)
         make_optimiser = {"adamw": torch.optim.AdamW, "rmsprop": torch.optim.RMSprop}[settings.training.optimiser]
         self._optimiser = make_optimiser(self._predictor.parameters())
 

@@ -3,7 +3,8 @@
     tensors    predictor.*       the weights
                representation.*  what was fitted
                prompt.<n>        held-out passages to begin roll-outs from, int16, one row a passage
-               resume.*          the optimiser's state, with which training goes on; absent from `best.safetensors`
+               resume.*          optimiser's memory and, where they are averaged, the weights as trained, with which
+                                 training goes on; absent from `best.safetensors`
     metadata   one JSON document under the key "quarterwave": see `Checkpoint`
 
 Tensors are read one by one, so nobody who only renders pays for the optimiser's. Nothing is ever unpickled. Files are
@@ -31,7 +32,7 @@ from pipeline.predictors import Predictor, make_predictor
 from pipeline.representations import Representation, make_representation
 from pipeline.settings import Settings
 
-FORMAT = 1
+FORMAT = 2
 KEY = "quarterwave"
 KEYS = {"format", "settings", "split", "history", "passages", "progress", "provenance"}
 
@@ -117,14 +118,14 @@ def load(path: Path) -> Checkpoint:
     """Read a checkpoint, all but what only training needs. The model is rebuilt from the file's own settings.
 
     Raises:
-        CheckpointError: no such file, not a checkpoint, of a newer format, or its tensors do not fit its settings;
+        CheckpointError: no such file, not a checkpoint, of another format, or its tensors do not fit its settings;
             every missing, unexpected and mis-shaped name is listed.
         SettingsError: its settings are not legal.
     """
     document = read_document(path)
     settings = Settings.from_json(document["settings"])
     representation = make_representation(settings.representation)
-    predictor = make_predictor(settings.predictor, representation.dim)
+    predictor = make_predictor(settings, representation.shape)
     tensors = _read_tensors(path, ("predictor.", "representation.", "prompt."))
     wanted = _prefixed("predictor.", predictor.state_dict())
     wanted |= _prefixed("representation.", representation.state_dict())
@@ -162,7 +163,7 @@ def read_document(path: Path) -> dict[str, Any]:
     """The metadata of a checkpoint, without its tensors.
 
     Raises:
-        CheckpointError: no such file, not a checkpoint, or of a newer format.
+        CheckpointError: no such file, not a checkpoint, or of another format.
     """
     with _opened(path) as file:
         text = (file.metadata() or {}).get(KEY)
@@ -170,14 +171,14 @@ def read_document(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: a safetensors file, but not a checkpoint of quarterwave")
     try:
         document: dict[str, Any] = json.loads(text)
-        newer = document["format"] > FORMAT
+        age = document["format"] - FORMAT
         missing = sorted(KEYS - document.keys())
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: its description is damaged: {error}") from error
-    if newer:
+    if age:
+        remedy = "update quarterwave" if age > 0 else "train again, or render with the version that wrote it"
         raise CheckpointError(
-            f"{path}: written in format {document['format']}; quarterwave {__version__} reads up to {FORMAT}: "
-            "update quarterwave"
+            f"{path}: written in format {document['format']}; quarterwave {__version__} reads {FORMAT}: {remedy}"
         )
     if missing:
         raise CheckpointError(f"{path}: its description lacks {', '.join(missing)}")

@@ -7,7 +7,7 @@ written in its final form. So a clip of any length takes constant memory, and no
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +21,7 @@ from pipeline.generate import roll_out
 from pipeline.pictures import SECONDS_SHOWN, draw_clip, save_picture
 from pipeline.processes import mixed
 from pipeline.prompts import Prompt
+from pipeline.settings import Sampling
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.audio import ClipWriter, Waveform, read
 from waveforms.level import Level
@@ -38,6 +39,7 @@ class Rendering:
     Attributes:
         n_blocks: to predict.
         seed: of every random draw; with the checkpoint and the prompts it makes the clips again, to the bit.
+        sampling: how a head draws.
         level: the policy of loudness and peaks.
         encoding: of the samples, as `ClipWriter` has it.
         keep_prompt: whether the clip begins with its prompt.
@@ -47,6 +49,7 @@ class Rendering:
 
     n_blocks: int
     seed: int
+    sampling: Sampling = field(default_factory=Sampling)
     level: Level = field(default_factory=Level)
     encoding: str = "PCM_16"
     keep_prompt: bool = False
@@ -132,7 +135,9 @@ def render_clips(
         takes = [_Take(paths[0].parent) for _ in batch]
         try:
             n_to_skip = 0 if rendering.keep_prompt else waveforms.shape[1]
-            for piece in roll_out(predictor, representation, waveforms, rendering.n_blocks, generator):
+            for piece in roll_out(
+                predictor, representation, waveforms, rendering.n_blocks, generator, rendering.sampling
+            ):
                 kept = piece[:, n_to_skip:].cpu().numpy()
                 n_to_skip = max(n_to_skip - piece.shape[1], 0)
                 for take, samples in zip(takes, kept, strict=True):
@@ -180,6 +185,7 @@ def _finish(take: _Take, prompt: Prompt, path: Path, rendering: Rendering, check
         "preset": checkpoint.settings.preset,
         "step": checkpoint.history[-1]["step"] if checkpoint.history else 0,
         "seed": rendering.seed,
+        "sampling": asdict(rendering.sampling),
         "clip": path.stem,
         "prompt": prompt.source,
         "prompt_seconds": len(prompt.waveform) / SAMPLE_RATE,

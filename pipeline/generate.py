@@ -7,6 +7,7 @@ from torch import Generator, Tensor
 
 from pipeline.predictors import Predictor
 from pipeline.representations import Representation
+from pipeline.settings import Sampling
 
 PROMPT_CHUNK = 64  # blocks of the prompt decoded at a time
 
@@ -18,6 +19,7 @@ def roll_out(
     prompt: Tensor,
     n_blocks: int,
     generator: Generator,
+    sampling: Sampling = Sampling(),  # noqa: B008 - immutable
 ) -> Iterator[Tensor]:
     """Render the prompt and `n_blocks` after it.
 
@@ -30,6 +32,7 @@ def roll_out(
         prompt: whole blocks of waveform, one row a clip.
         n_blocks: to predict.
         generator: of every random draw.
+        sampling: how daring they are.
 
     Yields:
         Pieces of waveform, (n_clips, n_samples) each, prompt first; all together
@@ -44,6 +47,6 @@ def roll_out(
         yield decoder.push(chunk)
     state = predictor.start(elements)
     for _ in range(n_blocks):
-        element, state = predictor.step(state, generator)
+        element, state = predictor.step(state, generator, sampling)
         yield decoder.push(element[:, None])
     yield decoder.finish()

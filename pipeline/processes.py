@@ -127,6 +127,8 @@ def _joined(n_on_node: int, n_nodes: int, precision: Any) -> "Fabric":
     try:
         strategy = DDPStrategy(timeout=PATIENCE) if n_on_node * n_nodes > 1 else "auto"
         fabric = Fabric(strategy=strategy, devices=n_on_node, num_nodes=n_nodes, precision=precision)
+        # Elements are targets, too, and a head takes differences of them: they are not to be rounded to bfloat16.
+        fabric.strategy.precision.convert_input = lambda data: data  # type: ignore[method-assign]
         fabric.launch()
     except (MisconfigurationException, RuntimeError, ValueError) as error:
         raise SettingsError(f"the processes of this job cannot be joined: {error}") from error

@@ -53,22 +53,99 @@ class SpectrumSettings:
 
 
 @dataclass(frozen=True)
+class TileSettings:
+    """The representation by short-time tiles on principal axes."""
+
+    dims: int = setting(128, "numbers kept of a slice, 50 ms; more keep more detail and are harder to predict")
+    transpose: int = setting(3, "semitones by which a training sequence is moved up or down at most")
+    gain: float = setting(3.0, "decibels by which training sequences are made louder or quieter, as a deviation")
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _check(self, "dims", 1 <= self.dims <= 1045, "between 1 and 1045, as many as a slice has")
+        _check(self, "transpose", 0 <= self.transpose <= 12, "between 0 and 12 semitones")
+        _check(self, "gain", self.gain >= 0, "at least 0 dB")
+
+
+@dataclass(frozen=True)
 class LSTMSettings:
-    """The stacked LSTM that predicts the next element."""
+    """The stacked LSTM that reads elements, one a block."""
 
     layers: int = setting(2, "LSTM layers on top of each other")
     width: int = setting(1024, "units in each LSTM layer")
     dropout: float = setting(0.2, "share of units silenced between layers while training")
-    error: str = setting(
-        "absolute", "what the point prediction is trained to make small", choices=("absolute", "squared")
-    )
+    noise: float = setting(0.0, "noise on what the LSTM is fed while training, in deviations at most")
 
     def __post_init__(self) -> None:
         _check_types(self)
         _check(self, "layers", self.layers >= 1, "at least 1")
         _check(self, "width", self.width >= 1, "at least 1")
         _check(self, "dropout", 0 <= self.dropout < 1, "at least 0 and below 1")
+        _check(self, "noise", self.noise >= 0, "at least 0")
+
+
+@dataclass(frozen=True)
+class PointSettings:
+    """The point head: one best guess."""
+
+    error: str = setting(
+        "absolute", "what the point prediction is trained to make small", choices=("absolute", "squared")
+    )
+
+    def __post_init__(self) -> None:
+        _check_types(self)
         _check_choice(self, "error")
+
+
+@dataclass(frozen=True)
+class FlowSettings:
+    """The density head: flow matching, slice after slice."""
+
+    guide: int = setting(512, "units of the recurrent network that leads from slice to slice")
+    flow_width: int = setting(640, "units in each layer of the flow")
+    flow_depth: int = setting(3, "residual layers of the flow")
+    moments: int = setting(2, "moments of the flow looked at for each slice in a step")
+    feedback_noise: float = setting(0.3, "noise on the slice before while training, in deviations at most")
+    draw_steps: int = setting(16, "steps from noise to a slice when drawing")
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        for name in ("guide", "flow_width", "flow_depth", "moments", "draw_steps"):
+            _check(self, name, getattr(self, name) >= 1, "at least 1")
+        _check(self, "feedback_noise", self.feedback_noise >= 0, "at least 0")
+
+
+@dataclass(frozen=True)
+class CodesSettings:
+    """The softmax head: a codebook for each stage, slice after slice."""
+
+    guide: int = setting(512, "units of the recurrent network that leads from slice to slice")
+    codes: int = setting(1024, "entries in each codebook")
+    stages: int = setting(8, "codebooks, each of what those before it have left over")
+    code_width: int = setting(512, "units in each layer of a stage's network")
+    feedback_noise: float = setting(0.3, "noise on the slice before while training, in deviations at most")
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        for name in ("guide", "stages", "code_width"):
+            _check(self, name, getattr(self, name) >= 1, "at least 1")
+        _check(self, "codes", self.codes >= 2, "at least 2")
+        _check(self, "feedback_noise", self.feedback_noise >= 0, "at least 0")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a head's distribution is drawn from; a point head has none and always gives its one guess."""
+
+    temperature: float = setting(1.0, "above 1 more daring, below 1 more careful; near 0 the likeliest")
+    top_k: int = setting(0, "draw from the likeliest so many codes alone; 0 is all (softmax head)")
+    top_p: float = setting(1.0, "draw from the fewest codes that have this probability together (softmax head)")
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _check(self, "temperature", 0 <= self.temperature <= 2, "between 0 and 2")
+        _check(self, "top_k", self.top_k >= 0, "at least 0")
+        _check(self, "top_p", 0 < self.top_p <= 1, "above 0 and at most 1")
 
 
 @dataclass(frozen=True)
@@ -82,6 +159,7 @@ class TrainingSettings:
     learning_rate: float = setting(3e-4, "peak learning rate; rises linearly, then falls as a cosine to a tenth")
     warmup_steps: int = setting(20, "steps of the linear rise")
     weight_decay: float = setting(0.01, "decay of the weights towards zero (adamw)")
+    averaging: float = setting(0.0, "share of the averaged weights kept in a step, 0.998 say; 0 averages none")
     clip_norm: float = setting(1.0, "the gradient's norm is cut to this")
     validate_every: int = setting(25, "steps between validations")
     validation_sequences: int = setting(256, "held-out sequences looked at in a validation, spread evenly")
@@ -105,6 +183,7 @@ class TrainingSettings:
             _check(self, name, getattr(self, name) >= 0, "at least 0")
         for name in ("learning_rate", "clip_norm"):
             _check(self, name, getattr(self, name) > 0, "above 0")
+        _check(self, "averaging", 0 <= self.averaging < 1, "at least 0 and below 1")
         _check(self, "held_out_share", 0 < self.held_out_share < 1, "between 0 and 1")
         _check_choice(self, "optimiser")
         _check_choice(self, "precision")
@@ -115,8 +194,9 @@ class Settings:
     """A complete set: what is learned from, what learns, and how."""
 
     preset: str
-    representation: SpectrumSettings
+    representation: SpectrumSettings | TileSettings
     predictor: LSTMSettings
+    head: PointSettings | FlowSettings | CodesSettings
     training: TrainingSettings
 
     def to_json(self) -> dict[str, Any]:
@@ -156,12 +236,28 @@ class Settings:
         return changed
 
 
-SECTIONS = ("representation", "predictor", "training")
+SECTIONS = ("representation", "predictor", "head", "training")
+
+_MUSIC = TrainingSettings(
+    steps=4000,
+    batch_size=24,
+    learning_rate=1e-3,
+    warmup_steps=100,
+    weight_decay=0.02,
+    averaging=0.998,
+    validate_every=200,
+    validation_sequences=96,
+    patience=5,
+    precision="bfloat16",
+)
+_READER = LSTMSettings(width=768, dropout=0.1, noise=0.3)
 
 PRESETS = {
-    "classic": Settings("classic", SpectrumSettings(), LSTMSettings(), TrainingSettings()),
+    "flow": Settings("flow", TileSettings(), _READER, FlowSettings(), _MUSIC),
+    "codes": Settings("codes", TileSettings(), _READER, CodesSettings(), _MUSIC),
+    "classic": Settings("classic", SpectrumSettings(), LSTMSettings(), PointSettings(), TrainingSettings()),
 }
-DEFAULT_PRESET = "classic"
+DEFAULT_PRESET = "flow"
 
 
 def preset_named(name: str) -> Settings:

@@ -8,6 +8,7 @@ One process or many run the same lines: each takes its part of a batch, Fabric a
 same step. The first alone writes and tells.
 """
 
+import copy
 import math
 import signal
 import time
@@ -26,12 +27,13 @@ from torch import Tensor
 from pipeline import checkpoint
 from pipeline.checkpoint import Checkpoint
 from pipeline.errors import TrainingError
+from pipeline.memory import keep_freed_memory
 from pipeline.predictors import Predictor, make_predictor
 from pipeline.processes import join, mixed, total
 from pipeline.prompts import choose_passages
 from pipeline.representations import Representation, make_representation
 from pipeline.settings import BEST, LAST, Settings, TrainingSettings
-from pipeline.windows import Batch, Position, Window, batches, prefetch, read_batch, sweep, windows
+from pipeline.windows import Batch, Position, Window, batches, prefetch, read_batch, sweep, sweep_of, thinned, windows
 from waveforms import BLOCK_SIZE
 from waveforms.corpus import Corpus
 from waveforms.errors import CorpusError
@@ -89,8 +91,21 @@ class Outcome:
     progress: Progress
 
 
-def begin(corpus: Corpus, settings: Settings, held_out: list[str] | None, watcher: Watcher) -> Checkpoint:
-    """A fresh run: split, fitted representation, new weights, prompts.
+def begin(
+    corpus: Corpus,
+    settings: Settings,
+    held_out: list[str] | None,
+    watcher: Watcher,
+    learned: Checkpoint | None = None,
+) -> Checkpoint:
+    """A fresh run: split, prompts, fitted representation and new weights, or those of a checkpoint.
+
+    Args:
+        corpus: to learn from.
+        settings: all of them; those of what is taken from `learned` are its own.
+        held_out: names and patterns of recordings, or None for a share of them.
+        watcher: is told how it goes.
+        learned: what to go on from with another corpus.
 
     Raises:
         CorpusError: the corpus cannot be split as asked.
@@ -98,14 +113,11 @@ def begin(corpus: Corpus, settings: Settings, held_out: list[str] | None, watche
     """
     fabric = join(settings.training)
     training, validation = corpus.split(held_out, fraction=settings.training.held_out_share)
-    torch.manual_seed(settings.training.seed)
-    representation = make_representation(settings.representation)
-    representation.fit(_counted_sweep(training, representation.margins, watcher, fabric), partial(total, fabric))
-    representation.load_state_dict(fabric.broadcast(representation.state_dict()))
+    run = learned or _fitted(training, settings, watcher, fabric)
     return Checkpoint(
         settings=settings,
-        predictor=make_predictor(settings.predictor, representation.dim),
-        representation=representation,
+        predictor=run.predictor,
+        representation=run.representation,
         split={
             "folder": str(corpus.folder.resolve() if corpus.folder.exists() else corpus.folder),
             "training": [r.name for r in training],
@@ -138,13 +150,16 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
     training, validation = _split_again(corpus, run.split)
     held_out = thinned(windows(validation, settings.sequence_blocks), settings.validation_sequences)
 
+    keep_freed_memory()
     representation = run.representation.to(fabric.device)
-    optimiser = _make_optimiser(run.predictor, settings)
-    model, optimiser = fabric.setup(run.predictor, optimiser)
+    average = run.predictor.to(fabric.device)
+    predictor = copy.deepcopy(average) if settings.averaging else average
+    optimiser = _make_optimiser(predictor, settings)
+    model, optimiser = fabric.setup(predictor, optimiser)
     model.mark_forward_method("loss")
     progress = Progress(**run.progress)
     if progress.step:
-        _restore(optimiser.optimizer, checkpoint.load_resume(out / LAST))
+        _restore(predictor, optimiser.optimizer, checkpoint.load_resume(out / LAST))
 
     stream = batches(
         training,
@@ -166,9 +181,10 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(progress.step, settings)
             model.train()
-            torch.manual_seed(mixed(settings.seed, progress.step, fabric.global_rank))  # of dropout
-            sequence, n_targets = _elements(batch, representation, fabric)
-            part = model.loss(sequence, n_targets) * batch.share
+            torch.manual_seed(mixed(settings.seed, progress.step, fabric.global_rank))  # of dropout, noise, variation
+            sequence, n_targets = _elements(batch, representation.vary, fabric)
+            with fabric.autocast():  # by itself, Fabric opens it only where several processes train
+                part = model.loss(sequence, n_targets) * batch.share
             loss = total(fabric, part.detach()).item()
             if not math.isfinite(loss):
                 raise TrainingError(
@@ -179,6 +195,8 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
             fabric.clip_gradients(model, optimiser, max_norm=settings.clip_norm, error_if_nonfinite=False)
             optimiser.step()
             optimiser.zero_grad()
+            if settings.averaging:
+                _average(average, predictor, settings.averaging, progress.step)
 
             progress.step, (progress.epoch, progress.batch) = progress.step + 1, position
             progress.seconds = time.perf_counter() - since
@@ -188,20 +206,20 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
                     "step": progress.step,
                     "training_loss": loss,
                     "learning_rate": learning_rate(progress.step - 1, settings),
-                } | validate(model, representation, validation, held_out, settings, fabric)
+                } | validate(average, representation, validation, held_out, settings, fabric)
                 row["seconds"] = progress.seconds = time.perf_counter() - since
                 run.history.append(row)
                 is_best = progress.best_loss is None or row["loss"] < progress.best_loss
                 if is_best:
                     progress.best_loss = row["loss"]
                 progress.n_worse = 0 if is_best else progress.n_worse + 1
-                _save(run, progress, optimiser, out, fabric, is_best=is_best)
+                _save(run, progress, predictor, optimiser, out, fabric, is_best=is_best)
                 watcher.validated(row, run, is_best)
                 if progress.n_worse >= settings.patience:
                     reason = "early"
                     break
             if total(fabric, torch.tensor(float(stop_asked()))):  # any of them
-                _save(run, progress, optimiser, out, fabric, is_best=False)
+                _save(run, progress, predictor, optimiser, out, fabric, is_best=False)
                 reason = "stopped"
                 break
     return Outcome(reason, run, progress)
@@ -229,8 +247,9 @@ def validate(
             rank=fabric.global_rank,
             n_ranks=fabric.world_size,
         )
-        sequence, n_targets = _elements(batch, representation, fabric)
-        losses = {"loss": model.loss(sequence, n_targets)} | model.baselines(sequence, n_targets)
+        sequence, n_targets = _elements(batch, representation.transform, fabric)
+        with fabric.autocast():
+            losses = {"loss": model.loss(sequence, n_targets)} | model.baselines(sequence, n_targets)
         sums = {name: sums.get(name, 0.0) + batch.n_counted * value.item() for name, value in losses.items()}
     n_targets_in_all = sum(window.n_targets for window in plan)
     sums_of_all = total(fabric, torch.tensor(list(sums.values()), dtype=torch.float64)).tolist()
@@ -252,17 +271,25 @@ def learning_rate(step: int, settings: TrainingSettings) -> float:
     return settings.learning_rate * (FINAL_SHARE + (1 - FINAL_SHARE) * cosine)
 
 
-def thinned(plan: list[Window], n_most: int) -> list[Window]:
-    """At most so many windows of a plan, spread evenly."""
-    if len(plan) <= n_most:
-        return plan
-    return [plan[i * len(plan) // n_most] for i in range(n_most)]
-
-
-def _elements(batch: Batch, representation: Representation, fabric: Fabric) -> tuple[Tensor, Tensor]:
+def _elements(batch: Batch, represent: Callable[[Tensor], Tensor], fabric: Fabric) -> tuple[Tensor, Tensor]:
     batch = fabric.to_device(batch)
     with torch.no_grad():
-        return representation.transform(batch.waveform), batch.n_targets
+        return represent(batch.waveform), batch.n_targets
+
+
+def _fitted(training: Corpus, settings: Settings, watcher: Watcher, fabric: Fabric) -> Checkpoint:
+    """New weights, and what is fitted before training."""
+    keep_freed_memory()
+    torch.manual_seed(settings.training.seed)
+    representation = make_representation(settings.representation)
+    representation.fit(_counted_sweep(training, representation.margins, watcher, fabric), partial(total, fabric))
+    representation.load_state_dict(fabric.broadcast(representation.state_dict()))
+    predictor = make_predictor(settings, representation.shape)
+    if fabric.is_global_zero:
+        with torch.no_grad():
+            predictor.fit(representation.transform(waveform) for waveform in sweep(training, representation.margins))
+    predictor.load_state_dict(fabric.broadcast(predictor.state_dict()))
+    return Checkpoint(settings, predictor, representation, split={})
 
 
 def _split_again(corpus: Corpus, split: dict[str, Any]) -> tuple[Corpus, Corpus]:
@@ -273,11 +300,11 @@ def _split_again(corpus: Corpus, split: dict[str, Any]) -> tuple[Corpus, Corpus]
 
 
 def _counted_sweep(corpus: Corpus, margins: tuple[int, int], watcher: Watcher, fabric: Fabric) -> Iterator[Tensor]:
-    done = 0
+    done, n_blocks = 0, sum(n for _, _, n in sweep_of(corpus))
     for waveform in prefetch(sweep(corpus, margins, rank=fabric.global_rank, n_ranks=fabric.world_size)):
         yield waveform
         done += (len(waveform) - sum(margins)) // BLOCK_SIZE * fabric.world_size  # the others are about as far
-        watcher.fitting(min(done, corpus.n_blocks), corpus.n_blocks)
+        watcher.fitting(min(done, n_blocks), n_blocks)
 
 
 def _make_optimiser(predictor: Predictor, settings: TrainingSettings) -> torch.optim.Optimizer:
@@ -286,9 +313,20 @@ def _make_optimiser(predictor: Predictor, settings: TrainingSettings) -> torch.o
     return torch.optim.RMSprop(predictor.parameters(), settings.learning_rate)
 
 
+@torch.no_grad()
+def _average(average: Predictor, predictor: Predictor, keep: float, step: int) -> None:
+    """Draw averaged weights towards the trained ones; early ones are soon forgotten (Polyak & Juditsky 1992).
+
+    Rolled out, averaged weights stray less than any step's own.
+    """
+    share = 1 - min(keep, (1 + step) / (10 + step))
+    torch._foreach_lerp_(list(average.parameters()), list(predictor.parameters()), share)
+
+
 def _save(
     run: Checkpoint,
     progress: Progress,
+    predictor: Predictor,
     optimiser: torch.optim.Optimizer,
     out: Path,
     fabric: Fabric,
@@ -299,24 +337,29 @@ def _save(
     if fabric.is_global_zero:
         if is_best:
             checkpoint.save(run, out / BEST)
-        checkpoint.save(run, out / LAST, resume=_resume_tensors(optimiser))
+        checkpoint.save(run, out / LAST, resume=_resume_tensors(run, predictor, optimiser))
     fabric.barrier()  # whoever ends sooner has the first one killed by torchrun
 
 
-def _resume_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    return {
+def _resume_tensors(run: Checkpoint, predictor: Predictor, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's memory, and the weights as trained where the run's own are their average."""
+    averaged = predictor is not run.predictor
+    weights = {f"weights.{name}": value for name, value in predictor.named_parameters() if averaged}
+    return weights | {
         f"optimiser.{index}.{name}": value
         for index, slots in optimiser.state_dict()["state"].items()
         for name, value in slots.items()
     }
 
 
-def _restore(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+def _restore(predictor: Predictor, optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     """Put back what `_resume_tensors` took."""
+    weights = {name.removeprefix("weights."): t for name, t in tensors.items() if name.startswith("weights.")}
+    predictor.load_state_dict(predictor.state_dict() | weights)
     state: dict[int, dict[str, Tensor]] = {}
     for full_name, value in tensors.items():
         room, *rest = full_name.split(".")
-        if room == "optimiser":  # beside it, older checkpoints hold a random state
+        if room == "optimiser":
             state.setdefault(int(rest[0]), {})[rest[1]] = value
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": state, "param_groups": groups})

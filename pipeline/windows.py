@@ -20,6 +20,7 @@ from waveforms.corpus import Corpus, Recording
 T = TypeVar("T")
 
 SWEEP_BLOCKS = 256  # 64 s, 11 MB: a stretch long enough that opening files costs nothing
+MOST_STRETCHES = 128  # of a sweep, 2.3 hours: means, variances and axes of more are the same
 
 
 class Window(NamedTuple):
@@ -97,10 +98,30 @@ def read_batch(
 
 
 def sweep(corpus: Corpus, margins: tuple[int, int], *, rank: int = 0, n_ranks: int = 1) -> Iterator[Tensor]:
-    """Every block of a corpus once over all processes, in order, in stretches of at most SWEEP_BLOCKS."""
-    stretches = [(r, first) for r in corpus for first in range(0, r.n_blocks, SWEEP_BLOCKS)]
-    for recording, first in stretches[rank::n_ranks]:
-        yield read_blocks(recording, first, min(SWEEP_BLOCKS, recording.n_blocks - first), margins)
+    """A corpus in stretches of at most SWEEP_BLOCKS, in order, for what is fitted; over all processes each once.
+
+    All of a small corpus; of a large one MOST_STRETCHES, spread evenly.
+    """
+    stretches = sweep_of(corpus)
+    for recording, first, n_blocks in stretches[rank::n_ranks]:
+        yield read_blocks(recording, first, n_blocks, margins)
+
+
+def sweep_of(corpus: Corpus) -> list[tuple[Recording, int, int]]:
+    """What a sweep reads: recordings, first blocks, numbers of blocks."""
+    stretches = [
+        (recording, first, min(SWEEP_BLOCKS, recording.n_blocks - first))
+        for recording in corpus
+        for first in range(0, recording.n_blocks, SWEEP_BLOCKS)
+    ]
+    return thinned(stretches, MOST_STRETCHES)
+
+
+def thinned(items: list[T], n_most: int) -> list[T]:
+    """At most so many of the items, spread evenly."""
+    if len(items) <= n_most:
+        return items
+    return [items[i * len(items) // n_most] for i in range(n_most)]
 
 
 def batches(

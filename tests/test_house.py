@@ -118,7 +118,7 @@ def test_the_demo_from_end_to_end_in_small(tmp_path: Path) -> None:
         "OUT": tmp_path / "clips",
         "DEMO": tmp_path / "run",
         "PIECES": 2,
-        "ARGS": "--steps 2 --width 16 --batch-size 2",
+        "ARGS": "--steps 2 --batch-size 2 --width 16 --dims 8 --guide 8 --flow-width 16 --flow-depth 1 --draw-steps 2",
     }
     variables = [f"{name}={value}" for name, value in small.items()]
     done = make(f"--old-file={venv}/.made", "demo", *variables)

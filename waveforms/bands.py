@@ -32,7 +32,7 @@ N_BANDS = len(_PLACES)  # 209
 CENTRES = tuple(place * SAMPLE_RATE / N_FFT for place in _PLACES)  # Hz
 
 
-def to_bands(log_magnitude: Tensor) -> Tensor:
+def to_bands(power: Tensor) -> Tensor:
     """Log magnitudes of bands, in nepers: half the log of the mean power of the bins that a band reaches.
 
     A band's weights fall linearly from its centre to its neighbours'.
@@ -40,9 +40,8 @@ def to_bands(log_magnitude: Tensor) -> Tensor:
     Shape:
         (..., N_BINS) -> (..., N_BANDS)
     """
-    power = (2 * log_magnitude).exp() @ _weights(log_magnitude.dtype, log_magnitude.device)
-    grouped = power.clamp(min=MAGNITUDE_FLOOR**2).log() / 2
-    return torch.cat([log_magnitude[..., :_N_LONE], grouped], dim=-1)
+    grouped = power @ _weights(power.dtype, power.device)
+    return torch.cat([power[..., :_N_LONE], grouped], dim=-1).clamp(min=MAGNITUDE_FLOOR**2).log() / 2
 
 
 def from_bands(bands: Tensor) -> Tensor:
@@ -54,6 +53,27 @@ def from_bands(bands: Tensor) -> Tensor:
     """
     below, share = _neighbours(bands.dtype, bands.device)
     return torch.lerp(bands[..., below], bands[..., below + 1], share)
+
+
+@lru_cache
+def transposition(semitones: int, device: torch.device) -> Tensor:
+    """What bands of log magnitude are multiplied by to be those of the sound `semitones` higher, time being kept.
+
+    The spectrum is stretched along the frequency axis, as if the strings were shorter; what is moved in from beyond
+    half the sample rate is the topmost band.
+
+    Shape:
+        (N_BANDS, N_BANDS), float32, for bands @ transposition
+    """
+    places = torch.tensor(_PLACES, dtype=torch.float64)
+    sources = (places * 2 ** (-semitones / 12)).clamp(max=_PLACES[-1])
+    below = (torch.searchsorted(places, sources, right=True) - 1).clamp(max=N_BANDS - 2)
+    share = (sources - places[below]) / (places[below + 1] - places[below])
+    matrix = torch.zeros(N_BANDS, N_BANDS, dtype=torch.float64)
+    column = torch.arange(N_BANDS)
+    matrix[below, column] = 1 - share
+    matrix[below + 1, column] += share
+    return matrix.to(device, torch.float32)
 
 
 @lru_cache

@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 from typing import Any
 
-from pipeline.settings import DEFAULT_PRESET, PRESETS, SECTIONS, Settings, preset_named
+from pipeline.settings import DEFAULT_PRESET, PRESETS, SECTIONS, Sampling, Settings, preset_named
 
 
 def add_settings_flags(parser: argparse.ArgumentParser) -> None:
@@ -18,15 +18,43 @@ def add_settings_flags(parser: argparse.ArgumentParser) -> None:
             field.name: field for preset in PRESETS.values() for field in dataclasses.fields(getattr(preset, section))
         }
         for name, field in fields.items():
-            default = getattr(getattr(PRESETS[DEFAULT_PRESET], section), name, None)
-            group.add_argument(
-                f"--{name.replace('_', '-')}",
-                type=type(field.default),
-                choices=field.metadata["choices"],
-                default=argparse.SUPPRESS,
-                help=f"{field.metadata['help']} (default: {default})",
-                metavar=None if field.metadata["choices"] else type(field.default).__name__.upper(),
-            )
+            _add_flag(group, field, argparse.SUPPRESS, _shown_default(section, name))
+
+
+def add_sampling_flags(parser: argparse.ArgumentParser) -> None:
+    """Add a flag for each field of `Sampling`."""
+    group = parser.add_argument_group("sampling")
+    for field in dataclasses.fields(Sampling):
+        _add_flag(group, field, field.default, field.default)
+
+
+def sampling_of(args: argparse.Namespace) -> Sampling:
+    """How the user wants to draw.
+
+    Raises:
+        SettingsError: a value is not legal.
+    """
+    return Sampling(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Sampling)})
+
+
+def _add_flag(group: Any, field: Any, default: Any, shown: Any) -> None:
+    group.add_argument(
+        f"--{field.name.replace('_', '-')}",
+        type=type(field.default),
+        choices=field.metadata["choices"],
+        default=default,
+        help=f"{field.metadata['help']} (default: {shown})",
+        metavar=None if field.metadata["choices"] else type(field.default).__name__.upper(),
+    )
+
+
+def _shown_default(section: str, name: str) -> str:
+    """Of the default preset, or of the first that has such a setting, which is named."""
+    of_presets = {preset: getattr(settings, section) for preset, settings in PRESETS.items()}
+    if hasattr(of_presets[DEFAULT_PRESET], name):
+        return str(getattr(of_presets[DEFAULT_PRESET], name))
+    preset = next(preset for preset, settings in of_presets.items() if hasattr(settings, name))
+    return f"{getattr(of_presets[preset], name)}, in {preset}"
 
 
 def given_settings(args: argparse.Namespace) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.commands.flags import add_sampling_flags, sampling_of
 from pipeline.errors import CheckpointError, SettingsError
-from pipeline.settings import BEST, CLIP_SECONDS, n_blocks_in
+from pipeline.settings import BEST, CLIP_SECONDS, Sampling, n_blocks_in
 
 if TYPE_CHECKING:
     from pipeline.checkpoint import Checkpoint
@@ -21,6 +22,7 @@ Render clips: read a prompt, predict the next block, feed it back, again and aga
   quarterwave generate                                  4 clips of 10 s from held-out prompts
   quarterwave generate --prompt mine.wav@12.5           begin from your own recording, 12.5 s into it
   quarterwave generate --prompt-mix a.wav*0.7 b.wav@3*0.3
+  quarterwave generate --variation --temperature 0.9    one prompt, continued in four ways, with more care
   quarterwave generate --seconds 3600 --clips 1         an hour, in the same memory
   quarterwave generate --seed 7                         the same clips again, to the bit
 
@@ -49,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"predicted length, in steps of 0.25 (default: {CLIP_SECONDS})",
     )
     parser.add_argument("--seed", type=int, metavar="N", help="of every random choice (default: a new one, printed)")
+    add_sampling_flags(parser)
     prompt = parser.add_argument_group("prompt")
     source = prompt.add_mutually_exclusive_group()
     source.add_argument(
@@ -66,6 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     prompt.add_argument(
         "--prompt-seconds", type=float, default=5.0, metavar="S", help="length, in steps of 0.25 (default: 5)"
+    )
+    prompt.add_argument(
+        "--variation", action="store_true", help="all clips from one prompt: how differently it can go on"
     )
     prompt.add_argument("--keep-prompt", action="store_true", help="let the clip begin with its prompt")
     output = parser.add_argument_group("files")
@@ -90,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
     if seed < 0:
         raise SettingsError(f"seed must be at least 0 and not {seed}")
     n_blocks, n_prompt_blocks = n_blocks_in(args.seconds), n_blocks_in(args.prompt_seconds)
+    sampling = sampling_of(args)
     path = args.checkpoint or _newest_checkpoint()
 
     import time
@@ -104,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     fabric = company()
     console.quiet = not fabric.is_global_zero
     seed = fabric.broadcast(seed)
-    rendering = _rendering(args, n_blocks, seed)
+    rendering = _rendering(args, n_blocks, seed, sampling)
     width = len(str(args.clips))
     paths = [args.out / f"clip-{seed}-{n + 1:0{width}}.wav" for n in range(args.clips)]
     if not args.force:
@@ -144,7 +151,7 @@ def _newest_checkpoint() -> Path:
     raise CheckpointError(f"{CHECKPOINTS}/: holds no checkpoint; train one first, or name one with --checkpoint FILE")
 
 
-def _rendering(args: argparse.Namespace, n_blocks: int, seed: int) -> "Rendering":
+def _rendering(args: argparse.Namespace, n_blocks: int, seed: int, sampling: Sampling) -> "Rendering":
     from pipeline.clips import Rendering
     from waveforms.level import Level
 
@@ -155,6 +162,7 @@ def _rendering(args: argparse.Namespace, n_blocks: int, seed: int) -> "Rendering
     return Rendering(
         n_blocks=n_blocks,
         seed=seed,
+        sampling=sampling,
         level=level,
         encoding=ENCODINGS[args.encoding],
         keep_prompt=args.keep_prompt,
@@ -170,7 +178,7 @@ def _prompts(args: argparse.Namespace, loaded: "Checkpoint", n_blocks: int, seed
     from pipeline.prompts import FilePart, Prompts, from_files, held_out, noise, silence
 
     def rng(clip: int) -> Any:
-        return np.random.default_rng([seed, clip])
+        return np.random.default_rng([seed, 0 if args.variation else clip])
 
     if args.prompt_mix:
         mixed = from_files([FilePart.parse(text) for text in args.prompt_mix], n_blocks)

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.settings import SECTIONS
 from waveforms.manifest import SUFFIX
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _print_checkpoint(path: Path, document: dict[str, Any]) -> None:
     settings, split = document["settings"], document["split"]
     console.print(f"{path}: checkpoint of quarterwave, format {document['format']}")
     console.print(f"preset {settings['preset']}")
-    for section in ("representation", "predictor", "training"):
+    for section in SECTIONS:
         values = ", ".join(f"{name} {value}" for name, value in settings[section].items())
         console.print(f"  {section}: {values}")
     console.print(

@@ -10,6 +10,7 @@ from pipeline.settings import BEST, LAST
 
 if TYPE_CHECKING:
     from pipeline.checkpoint import Checkpoint
+    from pipeline.settings import Settings
     from pipeline.train import Outcome
     from waveforms.corpus import Corpus
 
@@ -19,6 +20,7 @@ Learn to predict each block of sound from those before it.
 
   quarterwave train recordings/                          with the default settings
   quarterwave train recordings/ --held-out 'take3*.wav'  choose what is held out
+  quarterwave train recordings/ --from piano.safetensors --learning-rate 3e-4    go on from another checkpoint
   quarterwave train recordings/ --resume                 go on after Ctrl-C or a crash
   quarterwave train old/ new/ list.jsonl                 several folders, or lists of recordings
   torchrun --nproc-per-node 4 -m pipeline train recordings/      on four processors or GPUs, or more machines
@@ -46,6 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="hold out recordings of this name or pattern; may be given again",
     )
+    parser.add_argument(
+        "--from",
+        type=Path,
+        dest="learned",
+        metavar="FILE",
+        help="begin with what a checkpoint has learned, such as checkpoints/piano.safetensors, not from nothing",
+    )
     parser.add_argument("--resume", action="store_true", help="go on with the run in DIR where it stopped")
     parser.add_argument("--force", action="store_true", help="start afresh even if DIR holds a run")
     add_settings_flags(parser)
@@ -53,11 +62,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, and say where the checkpoints are and what it cost."""
-    settings = settings_of(args)
+    from pipeline import checkpoint
+
+    learned = checkpoint.load(args.learned) if args.learned else None
+    settings = _further(learned, args) if learned else settings_of(args)
     out = args.out or Path("checkpoints") / f"{_named_after(args.places)}-{settings.preset}"
     _check(args, out)
 
-    from pipeline import checkpoint
     from pipeline.commands.console import console, duration, make_folder, open_corpus, progress_bar
     from pipeline.commands.watching import Watching
     from pipeline.processes import from_first, join, loss_of_others_told
@@ -70,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     corpus = from_first(fabric, lambda: open_corpus(*args.places))
     with progress_bar() as bar, Watching(bar, out) as watching, loss_of_others_told():
         if started is None:
-            started = begin(corpus, settings, args.held_out, watching)
+            started = begin(corpus, settings, args.held_out, watching, learned)
             for stale in (LAST, BEST):
                 (out / stale).unlink(missing_ok=True)
         _introduce(started, corpus)
@@ -92,8 +103,20 @@ def _check(args: argparse.Namespace, out: Path) -> None:
         raise CheckpointError(f"{out / LAST}: no such file, so there is no run to go on with; leave out --resume")
     if exists and not (args.resume or args.force):
         raise OutputError(f"{out}: holds a run already; --resume goes on with it, --force starts afresh")
-    if args.resume and (args.preset or args.held_out):
-        raise SettingsError("--resume goes on with the run's own preset and split: leave out --preset and --held-out")
+    if args.resume and (args.preset or args.held_out or args.learned):
+        raise SettingsError(
+            "--resume goes on with the run's own preset, split and weights: leave out --preset, --held-out and --from"
+        )
+
+
+def _further(learned: "Checkpoint", args: argparse.Namespace) -> "Settings":
+    """Let a run that begins with a checkpoint's weights change how it is trained, and not what."""
+    given = given_settings(args)
+    fixed = sorted(name for name in given if not hasattr(learned.settings.training, name))
+    if fixed or args.preset:
+        flags = ", ".join("--" + name.replace("_", "-") for name in (["preset"] if args.preset else []) + fixed)
+        raise SettingsError(f"--from takes the preset and its sizes from {args.learned}: leave out {flags}")
+    return learned.settings.with_values(given)
 
 
 def _resumed(started: "Checkpoint", args: argparse.Namespace, out: Path) -> "Checkpoint":

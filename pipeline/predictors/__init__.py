@@ -1,19 +1,30 @@
 """Predictors: models of the next element given the past.
 
-One file each; `base` says what each offers. A new one is a file here, its settings in `pipeline.settings`, and a
-line below.
+`base` says what each offers. The stacked LSTM reads; a head, one file each, tells what comes next. A new head is a
+file here, its settings in `pipeline.settings`, and a line below.
 """
 
-from pipeline.predictors.base import Predictor, State
+from typing import Any
+
+from pipeline.predictors.base import Head, Predictor, State
+from pipeline.predictors.codes import Codes
+from pipeline.predictors.flow import Flow
 from pipeline.predictors.lstm import StackedLSTM
-from pipeline.settings import LSTMSettings
+from pipeline.predictors.point import Point
+from pipeline.settings import CodesSettings, FlowSettings, PointSettings, Settings
 
-_OF_SETTINGS = {LSTMSettings: StackedLSTM}
-
-
-def make_predictor(settings: LSTMSettings, dim: int) -> Predictor:
-    """The predictor that these settings describe, for elements of `dim` numbers, with fresh weights."""
-    return _OF_SETTINGS[type(settings)](settings, dim)
+_OF_SETTINGS: dict[type, Any] = {PointSettings: Point, FlowSettings: Flow, CodesSettings: Codes}
 
 
-__all__ = ["Predictor", "State", "make_predictor"]
+def make_predictor(settings: Settings, shape: tuple[int, int]) -> Predictor:
+    """The predictor that these settings describe, with fresh weights.
+
+    Args:
+        settings: of which those of the predictor and its head count.
+        shape: of the elements, (n_slices, size): see `Representation`.
+    """
+    head: Head = _OF_SETTINGS[type(settings.head)](settings.head, settings.predictor.width, shape)
+    return StackedLSTM(settings.predictor, shape[0] * shape[1], head)
+
+
+__all__ = ["Head", "Predictor", "State", "make_predictor"]

@@ -1,11 +1,19 @@
-"""What every predictor offers."""
+"""What every predictor offers, and every head."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any
 
 from torch import Generator, Tensor, nn
 
+from pipeline.settings import Sampling
+
 State = Any  # each predictor's own; constant in size, so a roll-out's memory does not grow
+
+
+def slices_of(elements: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Elements as the slices that they consist of; (..., dim) -> (..., n_slices, size)."""
+    return elements.reshape(*elements.shape[:-1], *shape)
 
 
 class Predictor(nn.Module, ABC):
@@ -13,6 +21,16 @@ class Predictor(nn.Module, ABC):
 
     Sequences are right-padded: of `sequence[i]` only the first `n_targets[i] + 1` elements count.
     """
+
+    @abstractmethod
+    def fit(self, elements: Iterable[Tensor]) -> None:
+        """Learn what is not learned by gradients, such as a codebook, in one pass over the training split, in order.
+
+        A predictor that has no such thing does not look at them.
+
+        Shape:
+            each (n_blocks, dim)
+        """
 
     @abstractmethod
     def loss(self, sequence: Tensor, n_targets: Tensor) -> Tensor:
@@ -25,6 +43,9 @@ class Predictor(nn.Module, ABC):
     @abstractmethod
     def baselines(self, sequence: Tensor, n_targets: Tensor) -> dict[str, Tensor]:
         """What `loss` would be for two predictors that learn nothing: always the `mean`, and `repeat` the last.
+
+        Where a predictor tells a distribution, they are the distribution of all elements whatever came before, and
+        the one around a repetition.
 
         Shape:
             (batch, length + 1, dim), (batch,) -> each ()
@@ -39,9 +60,44 @@ class Predictor(nn.Module, ABC):
         """
 
     @abstractmethod
-    def step(self, state: State, generator: Generator) -> tuple[Tensor, State]:
+    def step(self, state: State, generator: Generator, sampling: Sampling) -> tuple[Tensor, State]:
         """Give the next element and the state that has read it.
 
         Shape:
             element (n_clips, dim)
+        """
+
+
+class Head(nn.Module, ABC):
+    """The part of a predictor that turns the LSTM's state into a point, a softmax or a density.
+
+    Rows are blocks: `outputs` the LSTM's state before each, `previous` the element before it, `targets` the element
+    itself.
+    """
+
+    def fit(self, elements: Iterable[Tensor]) -> None:
+        """See `Predictor.fit`."""
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, previous: Tensor, targets: Tensor) -> Tensor:
+        """What training makes small, a mean over rows.
+
+        Shape:
+            (n, width), (n, dim), (n, dim) -> ()
+        """
+
+    @abstractmethod
+    def baselines(self, previous: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """See `Predictor.baselines`.
+
+        Shape:
+            (n, dim), (n, dim) -> each ()
+        """
+
+    @abstractmethod
+    def draw(self, outputs: Tensor, previous: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
+        """The next element.
+
+        Shape:
+            (n_clips, width), (n_clips, dim) -> (n_clips, dim)
         """

@@ -1,35 +1,35 @@
 """The point head: regression, the ancestor's way. It gives one best guess and knows no chance."""
 
+import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from pipeline.predictors.base import Head
+from pipeline.settings import PointSettings, Sampling
 
-class Point(nn.Module):
+
+class Point(Head):
     """Dense to the element; mean absolute or squared error.
 
     The weights start at zero, so an untrained head predicts the mean: training starts at a skill of 0 %.
     """
 
-    def __init__(self, width: int, dim: int, error: str) -> None:
+    def __init__(self, settings: PointSettings, width: int, shape: tuple[int, int]) -> None:
         super().__init__()
-        self.dense = nn.Linear(width, dim)
+        self.dense = nn.Linear(width, shape[0] * shape[1])
         nn.init.zeros_(self.dense.weight)
         nn.init.zeros_(self.dense.bias)
-        self.error = {"absolute": F.l1_loss, "squared": F.mse_loss}[error]
+        self.error = {"absolute": F.l1_loss, "squared": F.mse_loss}[settings.error]
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The mean error of the predictions.
-
-        Shape:
-            (n, width), (n, dim) -> ()
-        """
+    def loss(self, outputs: Tensor, previous: Tensor, targets: Tensor) -> Tensor:
+        """The mean error of the predictions."""
         return self.error(self.dense(outputs), targets)
 
-    def draw(self, outputs: Tensor, generator: Generator) -> Tensor:
-        """The best guess; there is nothing to draw.
+    def baselines(self, previous: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """See `Head.baselines`. An element has a mean of zero."""
+        return {"mean": self.error(torch.zeros_like(targets), targets), "repeat": self.error(previous, targets)}
 
-        Shape:
-            (n_clips, width) -> (n_clips, dim)
-        """
+    def draw(self, outputs: Tensor, previous: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
+        """The best guess; there is nothing to draw."""
         guess: Tensor = self.dense(outputs)
         return guess

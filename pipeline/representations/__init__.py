@@ -4,16 +4,20 @@ One file each; `base` says what each offers. A new one is a file here, its setti
 line below.
 """
 
+from typing import Any
+
 from pipeline.representations.base import Decoder, Representation
 from pipeline.representations.spectrum import Spectrum
-from pipeline.settings import SpectrumSettings
+from pipeline.representations.tiles import Tiles
+from pipeline.settings import SpectrumSettings, TileSettings
 
-_OF_SETTINGS = {SpectrumSettings: Spectrum}
+_OF_SETTINGS: dict[type, Any] = {SpectrumSettings: Spectrum, TileSettings: Tiles}
 
 
-def make_representation(settings: SpectrumSettings) -> Representation:
+def make_representation(settings: SpectrumSettings | TileSettings) -> Representation:
     """The representation that these settings describe, not yet fitted."""
-    return _OF_SETTINGS[type(settings)](settings)
+    representation: Representation = _OF_SETTINGS[type(settings)](settings)
+    return representation
 
 
 __all__ = ["Decoder", "Representation", "make_representation"]

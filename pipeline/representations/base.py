@@ -37,10 +37,12 @@ class Representation(nn.Module, ABC):
     """A fitted, invertible map. What was fitted lies in buffers, so it moves and is saved with the module.
 
     Attributes:
-        dim: numbers in an element.
+        shape: of an element, (n_slices, size): slices of a block, one after the other, and the numbers of each.
+        dim: numbers in an element, n_slices * size. Over the training split each has a mean of 0.
         margins: samples that `transform` needs before the first and after the last block.
     """
 
+    shape: tuple[int, int]
     dim: int
     margins: tuple[int, int]
 
@@ -64,6 +66,14 @@ class Representation(nn.Module, ABC):
         Shape:
             (..., n_blocks * BLOCK_SIZE + sum(margins)) -> (..., n_blocks, dim)
         """
+
+    def vary(self, waveform: Tensor) -> Tensor:
+        """As `transform`, but for training: of the waveform as it might have been played, too, by chance.
+
+        Shape:
+            (batch, n_blocks * BLOCK_SIZE + sum(margins)) -> (batch, n_blocks, dim)
+        """
+        return self.transform(waveform)
 
     @abstractmethod
     def decoder(self) -> Decoder:

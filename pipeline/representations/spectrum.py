@@ -26,6 +26,7 @@ class Spectrum(Representation):
         self.lap = settings.lap
         self.margins = margins(settings.lap)
         self.dim = 2 * ((BLOCK_SIZE + settings.lap) // 2 + 1)  # 11 026 for a lap of 0
+        self.shape = (1, self.dim)
         self.register_buffer("mean_", torch.zeros(self.dim))
         self.register_buffer("std_", torch.ones(self.dim))
 

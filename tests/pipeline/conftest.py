@@ -1,6 +1,6 @@
 """A tiny corpus of synthetic notes, and settings with which a model of it trains in a second."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,8 @@ from waveforms import SAMPLE_RATE
 from waveforms.corpus import Corpus
 
 TINY = {"layers": 1, "width": 16, "steps": 12, "batch_size": 4, "sequence_blocks": 6, "warmup_steps": 2}
+TINY_FLOW = TINY | {"dims": 8, "guide": 8, "flow_width": 16, "flow_depth": 1, "draw_steps": 2}
+TINY_CODES = TINY | {"dims": 8, "guide": 8, "code_width": 16, "codes": 8, "stages": 2}
 
 
 def melody(seed: int, seconds: float) -> np.ndarray:
@@ -43,3 +45,13 @@ def corpus(folder: Path) -> Iterator[Corpus]:
 @pytest.fixture
 def tiny() -> Settings:
     return preset_named("classic").with_values(TINY | {"validate_every": 4})
+
+
+@pytest.fixture
+def tiny_flow() -> Settings:
+    return preset_named("flow").with_values(TINY_FLOW | {"validate_every": 4})
+
+
+def as_flags(values: Mapping[str, object]) -> list[str]:
+    """Settings as the command line takes them."""
+    return [f"--{name.replace('_', '-')}={value}" for name, value in values.items()]

@@ -8,7 +8,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from pipeline import checkpoint
+from pipeline import __version__, checkpoint
 from pipeline.checkpoint import Checkpoint, Passage
 from pipeline.errors import CheckpointError, SettingsError
 from pipeline.predictors import make_predictor
@@ -22,7 +22,7 @@ def model(tiny: Settings) -> Checkpoint:
     representation.mean_ += 0.25
     return Checkpoint(
         settings=tiny,
-        predictor=make_predictor(tiny.predictor, representation.dim),
+        predictor=make_predictor(tiny, representation.shape),
         representation=representation,
         split={"folder": "somewhere", "training": ["a.wav"], "validation": ["ü.wav"]},
         history=[{"step": 4, "loss": 0.5}],
@@ -103,14 +103,25 @@ def test_the_model_is_rebuilt_from_the_file_and_not_from_defaults(saved: Path, t
 
 
 def test_a_newer_format_is_refused(saved: Path) -> None:
-    rewrite(saved, format=2)
-    with pytest.raises(CheckpointError, match=r"written in format 2; quarterwave .* reads up to 1: update quarterwave"):
+    rewrite(saved, format=3)
+    with pytest.raises(CheckpointError) as caught:
         checkpoint.load(saved)
+    assert str(caught.value) == f"{saved}: written in format 3; quarterwave {__version__} reads 2: update quarterwave"
+
+
+def test_an_older_format_is_refused(saved: Path) -> None:
+    rewrite(saved, format=1)
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.load(saved)
+    assert str(caught.value) == (
+        f"{saved}: written in format 1; quarterwave {__version__} reads 2: train again, "
+        "or render with the version that wrote it"
+    )
 
 
 def test_settings_that_are_not_legal_are_refused(saved: Path, tiny: Settings) -> None:
     rewrite(saved, settings=tiny.to_json() | {"preset": "baroque"})
-    with pytest.raises(SettingsError, match="preset must be one of classic and not baroque"):
+    with pytest.raises(SettingsError, match="preset must be one of flow, codes, classic and not baroque"):
         checkpoint.load(saved)
 
 

@@ -28,7 +28,7 @@ def make_model(settings: Settings, corpus: Corpus, spread: float = 0.02) -> Chec
     torch.manual_seed(0)
     representation = make_representation(settings.representation)
     representation.fit(sweep(corpus, representation.margins))
-    predictor = make_predictor(settings.predictor, representation.dim)
+    predictor = make_predictor(settings, representation.shape)
     torch.nn.init.normal_(predictor.head.dense.weight, std=spread)  # type: ignore[union-attr,arg-type]
     return Checkpoint(settings, predictor.eval(), representation, split={}, history=[{"step": 7}])
 

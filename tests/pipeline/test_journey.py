@@ -12,12 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
+from safetensors.torch import load_file
+from wavinfo import WavInfoReader
 
 from pipeline.cli import main
-from tests.pipeline.conftest import TINY, melody
+from tests.pipeline.conftest import TINY, TINY_CODES, TINY_FLOW, as_flags, melody
 from waveforms import SAMPLE_RATE
 
-FLAGS = [f"--{name.replace('_', '-')}={value}" for name, value in TINY.items()]
+FLAGS = as_flags(TINY_FLOW)
 
 
 def quarterwave(*arguments: str | Path, cwd: Path, status: int = 0) -> str:
@@ -36,7 +39,7 @@ def quarterwave(*arguments: str | Path, cwd: Path, status: int = 0) -> str:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A place with a folder of recordings of several kinds, one of them broken, and a model trained on it."""
+    """A place with a folder of recordings of several kinds, one of them broken, and a model of each preset."""
     home = tmp_path_factory.mktemp("home")
     folder = home / "takes"
     (folder / "more").mkdir(parents=True)
@@ -46,6 +49,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     soundfile.write(folder / "more" / "four.mp3", melody(4, 4.0), SAMPLE_RATE)
     (folder / "notes.txt").write_text("remember to tune the piano")
     quarterwave("train", folder, "--out", "run", "--validate-every=6", *FLAGS, cwd=home)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        patch.setenv("QUARTERWAVE_CACHE", str(home / "cache"))
+        for preset, values in {"classic": TINY, "codes": TINY_CODES}.items():
+            assert main(["train", "takes", f"--preset={preset}", f"--out={preset}", *as_flags(values)]) == 0
     return home
 
 
@@ -92,18 +100,67 @@ def test_every_kind_of_prompt(home: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for i, clip in enumerate(clips):
         assert all(np.abs(clip - other).max() > 1e-4 for other in clips[:i])
     kept = generate("kept", "--prompt", "takes/one.wav@1.5", "--keep-prompt", "--encoding=float")
+    np.testing.assert_allclose(kept[SAMPLE_RATE // 2 :], clips[1], atol=1e-4)
+    exact = ("--keep-prompt", "--encoding=float", "--checkpoint=classic/best.safetensors")
+    kept = generate("exact", "--prompt", "takes/one.wav@1.5", *exact)
     truth, _ = soundfile.read(home / "takes/one.wav", start=round(1.5 * SAMPLE_RATE), frames=SAMPLE_RATE // 2)
     np.testing.assert_allclose(kept[: SAMPLE_RATE // 2], truth, atol=1e-4)
-    np.testing.assert_allclose(kept[SAMPLE_RATE // 2 :], clips[1], atol=1e-4)
+
+
+def clips_of(home: Path, name: str, *arguments: str) -> list[bytes]:
+    """Render two clips of a second from noise; give the samples of each."""
+    common = ["--clips=2", "--seconds=1", "--prompt-seconds=0.5", "--seed=5", "--no-pictures", f"--out={home / name}"]
+    assert main(["generate", *common, *arguments]) == 0
+    return [soundfile.read(clip)[0].tobytes() for clip in sorted((home / name).glob("*.wav"))]
+
+
+def test_how_clips_are_drawn(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+    flow, codes = "--checkpoint=run/best.safetensors", "--checkpoint=codes/best.safetensors"
+    plain = clips_of(tmp_path, "plain", flow)
+    assert clips_of(tmp_path, "again", flow, "--temperature=1") == plain
+    assert clips_of(tmp_path, "careful", flow, "--temperature=0.5") != plain
+    daring = clips_of(tmp_path, "daring", codes)
+    likeliest = clips_of(tmp_path, "likeliest", codes, "--temperature=0")
+    assert daring != likeliest
+    assert clips_of(tmp_path, "one", codes, "--top-k=1") == likeliest
+    assert clips_of(tmp_path, "fewest", codes, "--top-p=0.001") == likeliest
+
+
+def test_one_prompt_goes_on_in_different_ways(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+
+    def rendered(name: str, *arguments: str) -> tuple[set[str], set[bytes]]:
+        common = ["--clips=4", "--seconds=0.5", "--prompt-seconds=0.5", "--seed=5", "--no-pictures"]
+        common += [f"--out={tmp_path / name}", "--checkpoint=run/best.safetensors"]
+        assert main(["generate", *common, *arguments]) == 0
+        clips = list((tmp_path / name).glob("*.wav"))
+        prompts = {json.loads(WavInfoReader(str(clip)).info.comment)["prompt"] for clip in clips}
+        return prompts, {soundfile.read(clip)[0].tobytes() for clip in clips}
+
+    prompts, waveforms = rendered("several")
+    assert len(prompts) > 1
+    assert len(waveforms) == 4
+    prompts, waveforms = rendered("variation", "--variation")
+    assert len(prompts) == 1
+    assert len(waveforms) == 4
+
+
+def test_a_clip_tells_how_it_was_drawn(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+    clips_of(tmp_path, "told", "--checkpoint=codes/best.safetensors", "--temperature=0.9", "--top-k=5", "--top-p=0.75")
+    comment = WavInfoReader(str(tmp_path / "told/clip-5-1.wav")).info.comment
+    assert json.loads(comment)["sampling"] == {"temperature": 0.9, "top_k": 5, "top_p": 0.75}
 
 
 def test_inspecting_a_checkpoint(home: Path) -> None:
     told = quarterwave("inspect", "run/best.safetensors", cwd=home)
-    assert "preset classic" in told
+    assert "preset flow" in told
+    assert "  head: guide 8, flow_width 16," in told
     assert "learned from 3 recordings" in told
     document = json.loads(quarterwave("inspect", "run/last.safetensors", "--json", cwd=home))
     assert document["settings"]["predictor"]["width"] == TINY["width"]
-    assert document["bytes"]["resume"] > document["bytes"]["predictor"]
+    assert document["bytes"]["resume"] > 2 * document["bytes"]["predictor"]  # two moments, and weights not averaged
 
 
 def test_tensorboard_shows_curves_clips_and_pictures(home: Path) -> None:
@@ -121,6 +178,17 @@ print(*[event.step for event in events.Audio("roll-out")], *[event.step for even
     assert {*scalars, "roll-out"} <= set(tags.split())
     assert losses.split() == [str(step) for step in range(1, TINY["steps"] + 1)]
     assert clips.split() == ["6", "12", "6", "12"]  # at each validation, sound and picture
+
+
+def test_a_run_goes_on_from_another(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+    out = tmp_path / "further"
+    begun = ["train", "takes", f"--out={out}", "--from=run/best.safetensors", "--steps=1", "--validate-every=1"]
+    assert main([*begun, "--learning-rate=1e-9", "--averaging=0", "--batch-size=2"]) == 0
+    first, further = (load_file(folder / "best.safetensors") for folder in (home / "run", out))
+    for name, value in further.items():
+        if name.startswith(("predictor.", "representation.")):
+            torch.testing.assert_close(value, first[name], atol=1e-6, rtol=0)
 
 
 def test_an_interrupted_run_says_how_to_go_on_and_does(home: Path) -> None:
@@ -157,6 +225,11 @@ FOREIGN = "takes/notes.txt"
             "new/last.safetensors: no such file, so there is no run to go",
         ),
         (["train", "takes", "--out", "run", "--resume", "--layers=2"], "--resume goes on with the settings in run"),
+        (
+            ["train", "takes", "--out=n", "--from=run/best.safetensors", "--layers=3", "--preset=flow"],
+            "--from takes the preset and its sizes from run/best.safetensors: leave out --preset, --layers\n",
+        ),
+        (["train", "takes", "--out=n", f"--from={FOREIGN}"], f"{FOREIGN}: not a readable safetensors file"),
         (["train", "takes", "--layers=0"], "layers must be at least 1 and not 0"),
         (["train", "takes", "--out", "n", "--held-out", "five.wav"], "takes: no recording is named 'five.wav'"),
         (["generate", "--checkpoint", FOREIGN], f"{FOREIGN}: not a readable safetensors file"),
@@ -164,6 +237,12 @@ FOREIGN = "takes/notes.txt"
         (["generate", "--seconds=0.3"], "a length must be a multiple of 0.25 s (one block), not 0.3 s"),
         (["generate", "--clips=0"], "clips must be at least 1 and not 0"),
         (["generate", "--seed=-1"], "seed must be at least 0 and not -1"),
+        (["generate", "--temperature=2.5"], "temperature must be between 0 and 2 and not 2.5"),
+        (["generate", "--temperature=nan"], "temperature must be between 0 and 2 and not nan"),
+        (["generate", "--top-k=-1"], "top_k must be at least 0 and not -1"),
+        (["generate", "--top-p=0"], "top_p must be above 0 and at most 1 and not 0.0"),
+        (["train", "takes", "--out=n", "--codes=9"], "preset flow has no setting codes"),
+        (["train", "takes", "--out=n", "--preset=codes", "--codes=1000"], "codes must be at most "),
         (["inspect", "nowhere"], "nowhere: "),
         (["corpus", "takes/one.wav"], "takes/one.wav: must be a folder"),
     ],
@@ -205,4 +284,8 @@ def test_help_teaches(home: Path) -> None:
     for command in ("corpus", "inspect", "train", "generate", "evaluate", "compare", "listen"):
         assert f"quarterwave {command}" in told
         assert f"quarterwave {command} " in quarterwave(command, "--help", cwd=home)
+    told = quarterwave("train", "--help", cwd=home)
+    assert re.search(r"--dims INT\s.*?\(default:\s+128\)", told, re.DOTALL)
+    assert re.search(r"--lap INT\s.*?\(default:\s+0, in\s+classic\)", told, re.DOTALL)
+    assert "None" not in told
     quarterwave("nonsense", cwd=home, status=2)

@@ -3,7 +3,9 @@ import pytest
 import torch
 
 from pipeline.predictors.lstm import StackedLSTM
-from pipeline.settings import LSTMSettings
+from pipeline.predictors.noise import noisy
+from pipeline.predictors.point import Point
+from pipeline.settings import LSTMSettings, PointSettings, Sampling
 
 DIM = 12
 
@@ -15,9 +17,10 @@ def sequence() -> torch.Tensor:
 
 def make(**changes: object) -> StackedLSTM:
     torch.manual_seed(1)
-    predictor = StackedLSTM(LSTMSettings(width=8, **changes), DIM)  # type: ignore[arg-type]
-    torch.nn.init.normal_(predictor.head.dense.weight)
-    return predictor.eval()
+    point = {name: changes.pop(name) for name in ("error",) if name in changes}
+    head = Point(PointSettings(**point), 8, (2, DIM // 2))  # type: ignore[arg-type]
+    torch.nn.init.normal_(head.dense.weight)
+    return StackedLSTM(LSTMSettings(width=8, **changes), DIM, head).eval()  # type: ignore[arg-type]
 
 
 ALL = torch.tensor([8, 8, 8])
@@ -33,8 +36,8 @@ def test_stepping_with_carried_state_equals_reading_the_whole(sequence: torch.Te
         grown = sequence[:, :4]
         for _ in range(5):
             outputs, _ = predictor.lstm(predictor.dense(grown))
-            again = predictor.head.draw(outputs[:, -1], generator)
-            element, state = predictor.step(state, generator)
+            again = predictor.head.draw(outputs[:, -1], grown[:, -1], generator, Sampling())
+            element, state = predictor.step(state, generator, Sampling())
             torch.testing.assert_close(element, again, atol=1e-5, rtol=1e-5)
             grown = torch.cat([grown, element[:, None]], dim=1)
 
@@ -71,13 +74,34 @@ def test_padding_does_not_count(sequence: torch.Tensor) -> None:
     assert torch.equal(predictor.loss(padded, n_targets), predictor.loss(sequence, n_targets))
 
 
+def test_noise_is_for_training_alone(sequence: torch.Tensor) -> None:
+    clear, blurred = make(dropout=0.0), make(dropout=0.0, noise=0.5)
+    assert torch.equal(blurred.loss(sequence, ALL), clear.loss(sequence, ALL))
+    clear.train()
+    blurred.train()
+    assert torch.equal(clear.loss(sequence, ALL), clear.loss(sequence, ALL))
+    assert not torch.equal(blurred.loss(sequence, ALL), blurred.loss(sequence, ALL))
+
+
+def test_noise_is_of_every_strength_up_to_the_most_and_one_strength_a_row() -> None:
+    torch.manual_seed(0)
+    rows = noisy(torch.ones(2000, 5, 40), 0.5) - 1
+    strengths = rows.flatten(1).std(1)
+    assert strengths.max() < 0.5 * 1.2  # 200 numbers tell a deviation to a few per cent
+    np.testing.assert_allclose(strengths.quantile(torch.tensor([0.25, 0.5, 0.75])), [0.125, 0.25, 0.375], atol=0.02)
+    assert np.corrcoef(rows[:, 0].std(1), rows[:, 4].std(1))[0, 1] > 0.9
+    assert abs(rows.mean()) < 0.005
+    assert torch.equal(noisy(torch.ones(3, 4), 0.0), torch.ones(3, 4))
+
+
 def test_it_learns_a_pattern_that_no_baseline_can() -> None:
     """A cycle of four vectors: the mean and the last element are wrong everywhere, the model gets it right."""
     torch.manual_seed(0)
     cycle = torch.randn(4, DIM)
     sequence = cycle.repeat(5, 1)[None].repeat(4, 1, 1)
     n_targets = torch.full((4,), 19)
-    predictor = StackedLSTM(LSTMSettings(layers=2, width=32, dropout=0.0), DIM)
+    head = Point(PointSettings(), 32, (1, DIM))
+    predictor = StackedLSTM(LSTMSettings(layers=2, width=32, dropout=0.0), DIM, head)
     optimiser = torch.optim.AdamW(predictor.parameters(), 0.01)
     for _ in range(250):
         loss = predictor.loss(sequence, n_targets)

@@ -27,7 +27,7 @@ from pipeline.representations import make_representation
 from pipeline.settings import BEST, LAST, Settings
 from pipeline.train import begin, train
 from pipeline.windows import Batch, Position, batches, read_batch, sweep, windows
-from tests.pipeline.conftest import TINY
+from tests.pipeline.conftest import TINY, TINY_CODES, TINY_FLOW, as_flags
 from tests.pipeline.test_train import Silent
 from waveforms.corpus import Corpus
 from waveforms.errors import AudioError
@@ -102,10 +102,6 @@ def job(tmp_path: Path) -> Iterator[Callable[..., Job]]:
             started.process.wait()
 
 
-def flags(values: dict[str, object]) -> list[str]:
-    return [f"--{name.replace('_', '-')}={value}" for name, value in values.items()]
-
-
 def losses(run: Path) -> dict[int, tuple[float, float, float]]:
     """By step: the training loss, the validation loss and that of a baseline."""
     return {
@@ -120,7 +116,7 @@ def test_two_processes_train_what_one_trains_stop_together_and_go_on_as_one(
     settings = tiny.with_values(LONG)
     train(begin(corpus, settings, None, Silent()), corpus, tmp_path / "one", Silent(stop_after=100))
     command = ["train", str(corpus.folder), "--out=two"]
-    two = job(command + flags(LONG), [*command, "--resume"])
+    two = job([*command, "--preset=classic", *as_flags(LONG)], [*command, "--resume"])
 
     two.wait_for("step     20")
     two.kill(1, signal.SIGTERM)  # not the one that writes
@@ -163,9 +159,11 @@ def test_two_processes_go_on_with_a_run_of_one_and_render_its_bytes(
         [*resume, "--out=two"],
         [*generate, "--seed=3", "--out=clips2"],
         [*generate, "--out=any"],
+        ["train", str(corpus.folder), "--out=flow", *as_flags(TINY_FLOW | {"steps": 2})],
+        ["train", str(corpus.folder), "--out=codes", "--preset=codes", *as_flags(TINY_CODES | {"steps": 2})],
     )
     assert two.end() == 0, two.told
-    assert [two.statuses(n) for n in range(5)] == [["1", "1"]] * 2 + [["0", "0"]] * 3
+    assert [two.statuses(n) for n in range(7)] == [["1", "1"]] * 2 + [["0", "0"]] * 5
     assert "quarterwave: nowhere: a folder of recordings is needed, and there is none of this name" in two.told
     assert "quarterwave: batch_size must be a multiple of the number of processes, 2, and not 3" in two.told
     one, other = losses(tmp_path / "one"), losses(tmp_path / "two")
@@ -214,7 +212,7 @@ def test_gradients_of_the_parts_add_up_to_that_of_the_batch(
     representation = make_representation(tiny.representation)
     representation.fit(sweep(corpus, (0, 0)))
     torch.manual_seed(0)
-    predictor = make_predictor(tiny.with_values({"error": "squared"}).predictor, representation.dim)
+    predictor = make_predictor(tiny.with_values({"error": "squared"}), representation.shape)
     torch.nn.init.normal_(predictor.head.dense.weight, std=0.02)  # type: ignore[union-attr,arg-type]
     plan = windows(corpus, 6)[-n_windows:]
     assert n_windows == 1 or len({window.n_targets for window in plan}) > 1

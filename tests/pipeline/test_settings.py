@@ -76,5 +76,5 @@ def test_names_are_read_strictly() -> None:
         Settings.from_json(data)
     with pytest.raises(SettingsError, match=r"^predictor must be a section of names and values and not 3$"):
         Settings.from_json(CLASSIC.to_json() | {"predictor": 3})
-    with pytest.raises(SettingsError, match=r"^preset must be one of classic and not baroque$"):
+    with pytest.raises(SettingsError, match=r"^preset must be one of flow, codes, classic and not baroque$"):
         preset_named("baroque")

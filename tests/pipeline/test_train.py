@@ -11,9 +11,10 @@ from lightning_fabric import Fabric
 from pipeline import checkpoint
 from pipeline.checkpoint import Checkpoint
 from pipeline.errors import TrainingError
-from pipeline.settings import BEST, LAST, Settings
+from pipeline.settings import BEST, LAST, Settings, preset_named
 from pipeline.train import Outcome, Progress, begin, learning_rate, train, validate
 from pipeline.windows import windows
+from tests.pipeline.conftest import TINY, TINY_CODES, TINY_FLOW
 from waveforms.corpus import Corpus
 from waveforms.errors import CorpusError
 
@@ -63,11 +64,14 @@ def test_a_run_writes_checkpoints_and_history(corpus: Corpus, tiny: Settings, tm
     assert {p.source for p in best.passages} <= set(best.split["validation"])
 
 
-@pytest.mark.parametrize("stop_after", [1, 4, 7])
+@pytest.mark.parametrize(
+    ("preset", "stop_after"), [("classic", 1), ("classic", 4), ("classic", 7), ("flow", 4), ("flow", 7), ("codes", 7)]
+)
 def test_a_stopped_run_goes_on_to_the_same_weights_bit_for_bit(
-    corpus: Corpus, tiny: Settings, tmp_path: Path, stop_after: int
+    corpus: Corpus, tmp_path: Path, preset: str, stop_after: int
 ) -> None:
-    settings = tiny.with_values({"layers": 2, "dropout": 0.5})  # dropout draws random numbers at each step
+    values = {"classic": TINY, "flow": TINY_FLOW, "codes": TINY_CODES}[preset] | {"validate_every": 4}
+    settings = preset_named(preset).with_values(values | {"layers": 2, "dropout": 0.5})  # drawn at each step
     whole = run(corpus, settings, tmp_path / "whole")
     stopped = run(corpus, settings, tmp_path / "parts", Silent(stop_after))
     assert (stopped.reason, stopped.progress.step) == ("stopped", stop_after)
@@ -87,7 +91,12 @@ def test_a_stopped_run_goes_on_to_the_same_weights_bit_for_bit(
         )
 
 
-def test_a_killed_run_goes_on_from_its_last_save(corpus: Corpus, tiny: Settings, tmp_path: Path) -> None:
+@pytest.mark.parametrize("averaging", [0.0, 0.9])
+def test_a_killed_run_goes_on_from_its_last_save(
+    corpus: Corpus, tiny_flow: Settings, tmp_path: Path, averaging: float
+) -> None:
+    tiny = tiny_flow.with_values({"averaging": averaging})
+
     class Killed(Silent):
         def stepped(self, progress: Progress, loss: float, n_blocks: int) -> None:
             if progress.step == 7:
@@ -124,6 +133,77 @@ def test_training_learns_its_training_split(
 
     assert skill(3e-3) > 5
     assert abs(skill(1e-9)) < 0.1  # where nothing moves, there is no skill: the head starts at the mean
+
+
+def test_a_density_learns_its_training_split(corpus: Corpus, tiny_flow: Settings, tmp_path: Path) -> None:
+    values = {"dims": 16, "width": 64, "guide": 32, "flow_width": 64, "dropout": 0.0, "precision": "float32"}
+    values |= {"learning_rate": 3e-3, "averaging": 0.0, "transpose": 0, "gain": 0.0}
+    settings = tiny_flow.with_values(values | {"steps": 80, "validate_every": 80})
+    done = run(corpus, settings, tmp_path).run
+    training = corpus.subset(done.split["training"])
+    plan = windows(training, settings.training.sequence_blocks)
+    row = validate(done.predictor, done.representation, training, plan, settings.training, Fabric(accelerator="cpu"))
+    assert row["skill_mean"] > 5
+    assert row["skill_repeat"] > 5
+
+
+class Weighing(Silent):
+    """Keeps trained and averaged weights at every validation."""
+
+    def __init__(self, out: Path) -> None:
+        super().__init__()
+        self.out = out
+        self.trained: list[dict[str, torch.Tensor]] = []
+        self.averaged: list[dict[str, torch.Tensor]] = []
+
+    def validated(self, row: dict[str, float], run: Checkpoint, is_best: bool) -> None:
+        super().validated(row, run, is_best)
+        resume = checkpoint.load_resume(self.out / LAST)
+        self.trained.append({n.removeprefix("weights."): t for n, t in resume.items() if n.startswith("weights.")})
+        self.averaged.append({name: weight.detach().clone() for name, weight in run.predictor.named_parameters()})
+
+
+@pytest.mark.parametrize("averaging", [0.9, 0.15])
+def test_averages_are_exponential_and_soon_forget_how_they_began(
+    corpus: Corpus, tiny_flow: Settings, tmp_path: Path, averaging: float
+) -> None:
+    settings = tiny_flow.with_values({"averaging": averaging, "validate_every": 1, "steps": 5})
+    watcher = Weighing(tmp_path)
+    fresh = begin(corpus, settings, None, watcher)
+    oracle = {name: weight.detach().double() for name, weight in fresh.predictor.named_parameters()}
+    train(fresh, corpus, tmp_path, watcher)
+    assert len(watcher.trained) == 5
+    for step, (trained, averaged) in enumerate(zip(watcher.trained, watcher.averaged, strict=True)):
+        keep = min(averaging, [1 / 10, 2 / 11, 3 / 12, 4 / 13, 5 / 14][step])
+        assert trained.keys() == averaged.keys() == oracle.keys()
+        for name in oracle:
+            oracle[name] = keep * oracle[name] + (1 - keep) * trained[name].double()
+            torch.testing.assert_close(averaged[name].double(), oracle[name], atol=1e-7, rtol=1e-5)
+    best = dict(checkpoint.load(tmp_path / BEST).predictor.named_parameters())
+    at = min(range(5), key=lambda n: watcher.rows[n]["loss"])
+    assert all(torch.equal(best[name], weight) for name, weight in watcher.averaged[at].items())
+
+
+def test_averaging_takes_no_part_in_training_and_is_what_is_validated(
+    corpus: Corpus, tiny_flow: Settings, tmp_path: Path
+) -> None:
+    settings = tiny_flow.with_values({"precision": "float32", "steps": 6, "validate_every": 6})
+    plain = run(corpus, settings.with_values({"averaging": 0.0}), tmp_path / "plain").run
+    averaged = run(corpus, settings.with_values({"averaging": 0.9}), tmp_path / "averaged").run
+    resume = checkpoint.load_resume(tmp_path / "averaged" / LAST)
+    for name, weight in plain.predictor.named_parameters():
+        assert torch.equal(resume[f"weights.{name}"], weight), name
+    validation = corpus.subset(plain.split["validation"])
+    plan = windows(validation, settings.training.sequence_blocks)
+    for done in (plain, averaged):
+        parts = done.predictor, done.representation, validation, plan, settings.training
+        assert validate(*parts, Fabric(accelerator="cpu"))["loss"] == done.history[-1]["loss"]
+    assert plain.history[-1]["loss"] != averaged.history[-1]["loss"]
+
+
+def test_without_averaging_weights_are_saved_once(corpus: Corpus, tiny: Settings, tmp_path: Path) -> None:
+    run(corpus, tiny, tmp_path)
+    assert {name.split(".")[0] for name in checkpoint.load_resume(tmp_path / LAST)} == {"optimiser"}
 
 
 def test_it_ends_early_when_nothing_gets_better(corpus: Corpus, tiny: Settings, tmp_path: Path) -> None:
@@ -174,3 +254,25 @@ def test_the_learning_rate_rises_then_falls_to_a_tenth(tiny: Settings) -> None:
     assert rates[100] == pytest.approx(0.1)
     assert learning_rate(10**9, settings) == pytest.approx(0.1)
     assert math.isfinite(learning_rate(0, tiny.with_values({"steps": 1, "warmup_steps": 0}).training))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_network_computes_in_the_precision_asked_for(
+    corpus: Corpus, tiny: Settings, tmp_path: Path, precision: str
+) -> None:
+    fresh = begin(corpus, tiny.with_values({"precision": precision, "steps": 1}), None, Silent())
+    seen = set()
+    fresh.predictor.dense.register_forward_hook(  # type: ignore[union-attr]
+        lambda module, _, output: seen.add((module.training, str(output.dtype)))
+    )
+    train(fresh, corpus, tmp_path, Silent())
+    assert seen == {(True, f"torch.{precision}"), (False, f"torch.{precision}")}
+
+
+def test_a_run_begins_with_what_another_has_learned(corpus: Corpus, tiny: Settings, tmp_path: Path) -> None:
+    first = train(begin(corpus, tiny, None, Silent()), corpus, tmp_path / "first", Silent()).run
+    again = begin(corpus, tiny, None, Silent(), learned=first)
+    assert again.representation is first.representation
+    assert again.predictor is first.predictor
+    assert again.history == []
+    assert again.progress == {}

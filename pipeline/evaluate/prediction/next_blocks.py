@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 
 from pipeline.checkpoint import Checkpoint
 from pipeline.evaluate.prediction.log_spectral import floor_below, log_spectral_distance
+from pipeline.settings import Sampling
 from pipeline.windows import read_blocks
 from waveforms import BLOCK_SIZE
 from waveforms.corpus import Corpus
@@ -57,7 +58,7 @@ def distances(
     ).to(generator.device)
     elements = representation.transform(extended)  # (batch, length + 1, dim)
     past, real = elements[:, :-1], elements[:, -1]
-    predicted, _ = checkpoint.predictor.step(checkpoint.predictor.start(past), generator)
+    predicted, _ = checkpoint.predictor.step(checkpoint.predictor.start(past), generator, Sampling())
     nexts = torch.stack([predicted, torch.zeros_like(real), past[:, -1], real])  # the mean of what is standardised: 0
     blocks = _decoded(checkpoint, past[:, -N_HEARD:], nexts)
     waveform = extended[:, before : extended.shape[1] - after]

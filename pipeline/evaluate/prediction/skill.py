@@ -17,8 +17,8 @@ from pipeline.evaluate import EvaluationError
 from pipeline.evaluate.numbers.intervals import bootstrap
 from pipeline.evaluate.prediction import next_blocks
 from pipeline.evaluate.report.data import Value
-from pipeline.train import skill, thinned, validate
-from pipeline.windows import windows
+from pipeline.train import skill, validate
+from pipeline.windows import thinned, windows
 from waveforms.corpus import Corpus
 
 Sums = npt.NDArray[np.float64]  # of one recording: figures summed over its blocks, and last how many blocks

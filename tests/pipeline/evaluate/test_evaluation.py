@@ -13,7 +13,7 @@ import soundfile
 
 from pipeline.cli import main
 from pipeline.evaluate.report.catalogue import MEASURES
-from tests.pipeline.conftest import TINY
+from tests.pipeline.conftest import TINY, as_flags
 from tests.pipeline.evaluate.playing import playing
 from waveforms import SAMPLE_RATE
 
@@ -46,8 +46,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         patch.setenv("QUARTERWAVE_CACHE", str(home / "cache"))
-        flags = [f"--{name.replace('_', '-')}={value}" for name, value in TINY.items()]
-        assert main(["train", "takes", "--out", "run", "--held-out", "take-0.wav", *flags]) == 0
+        arguments = ["train", "takes", "--preset=classic", "--out=run", "--held-out=take-0.wav"]
+        assert main([*arguments, *as_flags(TINY)]) == 0
         yield home
 
 

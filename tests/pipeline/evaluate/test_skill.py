@@ -1,6 +1,6 @@
 """What knows the next block has all the skill, what repeats or gives the mean has none; distances by closed forms."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +15,7 @@ from pipeline.evaluate import EvaluationError
 from pipeline.evaluate.prediction.log_spectral import floor_below, log_spectral_distance
 from pipeline.evaluate.prediction.skill import measure_skill
 from pipeline.predictors import Predictor
-from pipeline.settings import Settings
+from pipeline.settings import Sampling, Settings
 from pipeline.train import begin, validate
 from pipeline.windows import read_blocks, windows
 from tests.pipeline.test_train import Silent
@@ -32,6 +32,9 @@ class Fake(Predictor):
         super().__init__()
         self.rule = rule
 
+    def fit(self, elements: Iterable[Tensor]) -> None:
+        pass
+
     def loss(self, sequence: Tensor, n_targets: Tensor) -> Tensor:
         return self._error(self.rule(sequence[:, :-1], Generator()), sequence, n_targets)
 
@@ -42,7 +45,7 @@ class Fake(Predictor):
     def start(self, prompt: Tensor) -> Tensor:
         return prompt[:, -1]
 
-    def step(self, state: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+    def step(self, state: Tensor, generator: Generator, sampling: Sampling) -> tuple[Tensor, Tensor]:
         element = self.rule(state, generator)
         return element, element
 

@@ -1,0 +1,171 @@
+"""The softmax head: what comes next as probabilities of codes, from which one is drawn.
+
+A slice is told by `stages` codes: the first names the entry of a codebook that is nearest to it, each further one the
+entry nearest to what is left over (residual vector quantisation; Juang & Gray 1982, Zeghidour et al. 2021). Each stage
+has a network of its own that reads what the stages before it have told (Lee et al., "Autoregressive Image Generation
+using Residual Quantization", 2022).
+"""
+
+import warnings
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from pipeline.errors import SettingsError
+from pipeline.predictors.base import Head, slices_of
+from pipeline.predictors.within import Within
+from pipeline.settings import CodesSettings, Sampling
+
+N_SAMPLED = 65_536  # slices that codebooks are learned from: 64 an entry, as many again change little
+N_ROUNDS = 12  # of k-means
+
+
+class Codes(Head):
+    """LSTM's state -> codes of the next block's slices, one drawn after the other; the loss is in nats a code."""
+
+    codebooks: Tensor  # (stages, codes, size)
+    shares: Tensor  # (stages, codes): how often each code comes
+
+    def __init__(self, settings: CodesSettings, width: int, shape: tuple[int, int]) -> None:
+        super().__init__()
+        stages, n_codes, inner = settings.stages, settings.codes, settings.code_width
+        self.shape = shape
+        self.within = Within(width, settings.guide, shape, settings.feedback_noise)
+        self.lead = _Stages(stages, settings.guide, inner)
+        self.hear_told = _Stages(stages, shape[1], inner)
+        self.deep = _Stages(stages, inner, inner)
+        self.leave = _Stages(stages, inner, n_codes)
+        nn.init.zeros_(self.leave.weight)
+        self.register_buffer("codebooks", torch.zeros(stages, n_codes, shape[1]))
+        self.register_buffer("shares", torch.full((stages, n_codes), 1 / n_codes))
+
+    def fit(self, elements: Iterable[Tensor]) -> None:
+        """Learn the codebooks: k-means (Lloyd 1982) of slices spread evenly over the training split.
+
+        Raises:
+            SettingsError: there are fewer slices than codes.
+        """
+        from sklearn.cluster import KMeans
+        from sklearn.exceptions import ConvergenceWarning
+
+        left = _spread(elements, self.shape)
+        n_codes = self.codebooks.shape[1]
+        if len(left) < n_codes:
+            raise SettingsError(f"codes must be at most {len(left)}, the corpus's slices, and not {n_codes}")
+        for codebook, shares in zip(self.codebooks, self.shares, strict=True):
+            means = KMeans(n_codes, init="random", n_init=1, max_iter=N_ROUNDS, tol=0.0, random_state=0)
+            with warnings.catch_warnings():  # where slices repeat, as silence does, some entries may be left without
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                means.fit(left)
+            left = left - means.cluster_centers_[means.labels_]
+            codebook.copy_(torch.from_numpy(means.cluster_centers_))
+            counts = torch.bincount(torch.from_numpy(means.labels_), minlength=n_codes) + 1.0  # none is impossible
+            shares.copy_(counts / counts.sum())
+
+    def loss(self, outputs: Tensor, previous: Tensor, targets: Tensor) -> Tensor:
+        """The mean cross-entropy of a code.
+
+        Shape:
+            (n, width), (n, dim), (n, dim) -> ()
+        """
+        codes, told = self._encode(slices_of(targets, self.shape))  # (stages, n, n_slices), (..., size)
+        guides = self.within(outputs, previous, targets)
+        logits = self._logits(guides.flatten(0, 1), told.flatten(1, 2))
+        return F.cross_entropy(logits.float().flatten(0, 1), codes.flatten())
+
+    def baselines(self, previous: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """The cross-entropy if codes came as often as in all, and if a share of them, the best one, just stayed."""
+        codes, _ = self._encode(slices_of(targets, self.shape))
+        before, _ = self._encode(self.within.before(previous, targets))
+        chance = torch.stack([share[code] for share, code in zip(self.shares, codes, strict=True)])
+        stays = (codes == before).float()
+        often = stays.mean(dim=(1, 2), keepdim=True)
+        return {"mean": -chance.log().mean(), "repeat": -(often * stays + (1 - often) * chance).log().mean()}
+
+    def draw(self, outputs: Tensor, previous: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
+        """Draw the next block, code after code.
+
+        Shape:
+            (n_clips, width), (n_clips, dim) -> (n_clips, dim)
+        """
+        drawn: list[Tensor] = []
+        for guide in self.within.one_by_one(outputs, previous, drawn):
+            told = torch.zeros(len(outputs), self.shape[1], device=outputs.device)
+            for stage, codebook in enumerate(self.codebooks):
+                logits = self._logits(guide, told[None], slice(stage, stage + 1))[0]
+                told = told + codebook[draw_code(logits, generator, sampling)]
+            drawn.append(told)
+        return torch.cat(drawn, dim=-1)
+
+    def _encode(self, slices: Tensor) -> tuple[Tensor, Tensor]:
+        """The codes of slices, and what the stages before each had told.
+
+        Shape:
+            (..., size) -> (stages, ...), (stages, ..., size)
+        """
+        with torch.autocast(slices.device.type, enabled=False), torch.no_grad():
+            told, codes, before = torch.zeros_like(slices), [], []
+            for codebook in self.codebooks:
+                before.append(told)
+                nearest = (codebook.square().sum(-1) - 2 * (slices - told) @ codebook.T).argmin(-1)
+                told = told + codebook[nearest]
+                codes.append(nearest)
+            return torch.stack(codes), torch.stack(before)
+
+    def _logits(self, guides: Tensor, told: Tensor, stages: slice = slice(None)) -> Tensor:
+        """(n, guide), (stages, n, size) -> (stages, n, codes)."""
+        x = self.lead(guides.expand(len(told), *guides.shape), stages) + self.hear_told(told, stages)
+        x = x + F.silu(self.deep(F.silu(x), stages))
+        logits: Tensor = self.leave(F.silu(x), stages)
+        return logits
+
+
+class _Stages(nn.Module):
+    """A dense layer for each stage, all in one product."""
+
+    def __init__(self, stages: int, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(stages, n_in, n_out) * n_in**-0.5)
+        self.bias = nn.Parameter(torch.zeros(stages, 1, n_out))
+
+    def forward(self, x: Tensor, stages: slice) -> Tensor:
+        """(stages, n, n_in) -> (stages, n, n_out)."""
+        y: Tensor = torch.baddbmm(self.bias[stages].to(x.dtype), x, self.weight[stages].to(x.dtype))
+        return y
+
+
+def draw_code(logits: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
+    """Draw one code a row: at a temperature, among the top k, and within the top p (Holtzman et al. 2020).
+
+    Shape:
+        (n, codes) -> (n,)
+    """
+    if sampling.temperature == 0:
+        return logits.argmax(-1)
+    below = logits.double() - logits.max(-1, keepdim=True).values  # so that no temperature, however low, overflows
+    ranked, order = (below / sampling.temperature).softmax(-1).sort(descending=True)
+    if sampling.top_k:
+        ranked[:, sampling.top_k :] = 0
+    ranked[ranked.cumsum(-1) - ranked >= sampling.top_p * ranked.sum(-1, keepdim=True)] = 0
+    place = torch.multinomial(ranked, 1, generator=generator)
+    return order.gather(-1, place)[:, 0]
+
+
+def _spread(elements: Iterable[Tensor], shape: tuple[int, int]) -> np.ndarray:
+    """At most N_SAMPLED slices, spread evenly over all, however many there are: every n-th, n doubled when full."""
+    kept: list[Tensor] = []
+    every, n_seen = 1, 0
+    for slices in _slices(elements, shape):
+        first = -n_seen % every
+        kept.append(slices[first::every])
+        n_seen += len(slices)
+        while sum(map(len, kept)) > N_SAMPLED:
+            kept, every = [torch.cat(kept)[::2]], 2 * every
+    return torch.cat(kept).numpy() if kept else np.zeros((0, shape[1]), np.float32)
+
+
+def _slices(elements: Iterable[Tensor], shape: tuple[int, int]) -> Iterator[Tensor]:
+    return (slices_of(each, shape).flatten(0, -2).float().cpu() for each in elements)

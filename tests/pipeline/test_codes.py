@@ -1,0 +1,175 @@
+import math
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.errors import SettingsError
+from pipeline.predictors import codes as module
+from pipeline.predictors.codes import Codes, draw_code
+from pipeline.predictors.lstm import StackedLSTM
+from pipeline.settings import CodesSettings, LSTMSettings, Sampling
+from tests.pipeline import coins
+
+SHAPE = (2, 3)
+PROBABILITIES = torch.tensor([0.05, 0.5, 0.15, 0.3])
+
+
+def make(n_codes: int = 4, stages: int = 2, shape: tuple[int, int] = SHAPE) -> Codes:
+    torch.manual_seed(0)
+    return Codes(CodesSettings(guide=16, codes=n_codes, stages=stages, code_width=16), coins.WIDTH, shape).eval()
+
+
+def rows(n: int, size: int = 6, *, seed: int = 0) -> torch.Tensor:
+    return torch.randn(n, size, generator=torch.Generator().manual_seed(seed))
+
+
+def test_what_comes_in_few_kinds_is_told_exactly() -> None:
+    kinds = rows(4, 3)
+    elements = kinds[torch.randint(4, (50, 2), generator=torch.Generator().manual_seed(1))].flatten(1)
+    codes = make()
+    codes.fit([elements[:20], elements[20:]])
+    (first, second), told = codes._encode(elements.reshape(50, 2, 3))
+    assert not told[0].any()
+    torch.testing.assert_close(told[1].flatten(1), elements, atol=1e-6, rtol=0)
+    assert len(first.unique()) == 4
+    torch.testing.assert_close(codes.codebooks[1, second], torch.zeros(50, 2, 3), atol=1e-6, rtol=0)
+
+
+def test_each_stage_tells_some_of_what_is_left() -> None:
+    slices = rows(600, 3)
+    codes = make(n_codes=8, stages=4)
+    codes.fit([slices.reshape(300, 6)])
+    numbers, told = codes._encode(slices)
+    left = [(slices - part).square().mean().item() for part in told]
+    assert left[0] == pytest.approx(1, abs=0.1)
+    assert all(after < 0.8 * before for before, after in pairwise(left))
+    residual = slices.double().numpy()
+    for codebook, number in zip(codes.codebooks.double().numpy(), numbers, strict=True):
+        nearest = np.linalg.norm(residual[:, None] - codebook, axis=-1).argmin(-1)
+        np.testing.assert_array_equal(number, nearest)
+        residual = residual - codebook[nearest]
+
+
+def test_slices_are_spread_evenly_over_a_corpus_of_any_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "N_SAMPLED", 10)
+    numbered = torch.arange(84.0).reshape(42, 2)  # two slices of one number in each of 42 blocks
+    for lengths in ([42], [5, 1, 30, 6], [1] * 42):
+        assert module._spread(numbered.split(lengths), (2, 1)).ravel().tolist() == list(range(0, 84, 16))
+    assert module._spread([numbered[:5]], (2, 1)).ravel().tolist() == list(range(10))
+
+
+@pytest.mark.parametrize("elements", [[], [torch.zeros(1, 6)]])
+def test_too_few_slices_are_refused(elements: list[torch.Tensor]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        make().fit(elements)
+    n_slices = 2 * len(elements)
+    assert str(caught.value) == f"codes must be at most {n_slices}, the corpus's slices, and not 4"
+
+
+def test_a_fresh_head_knows_nothing() -> None:
+    codes = make(n_codes=7)
+    codes.fit([rows(40)])
+    with torch.no_grad():
+        loss = codes.loss(rows(40, coins.WIDTH), rows(40, seed=1), rows(40))
+    assert loss.item() == pytest.approx(math.log(7), abs=1e-6)
+
+
+def test_baselines_are_those_of_counting() -> None:
+    elements = rows(60)
+    codes = make()
+    codes.fit([elements])
+    previous = torch.cat([elements[:30], rows(30, seed=1)])  # half of the blocks repeat the last slice of their own
+    previous[:30, 3:] = elements[:30, :3]
+    found = codes.baselines(previous, elements)
+    numbers = codes._encode(elements.reshape(60, 2, 3))[0].numpy()
+    last = codes._encode(torch.stack([previous[:, 3:], elements[:, :3]], dim=1))[0].numpy()
+    entropies, crosses = [], []
+    for stage in range(2):
+        counts = Counter(numbers[stage].ravel().tolist())
+        share = {code: (counts[code] + 1) / (120 + 4) for code in range(4)}  # each is counted once more than it came
+        entropies.append(-sum(counts[code] / 120 * math.log(share[code]) for code in range(4)))
+        stays = (numbers[stage] == last[stage]).ravel()
+        often = stays.mean()
+        crosses.append(
+            -np.mean(
+                [
+                    math.log(often * stay + (1 - often) * share[code])
+                    for code, stay in zip(numbers[stage].ravel(), stays, strict=True)
+                ]
+            )
+        )
+    assert found["mean"].item() == pytest.approx(np.mean(entropies), rel=1e-5)
+    assert found["repeat"].item() == pytest.approx(np.mean(crosses), rel=1e-5)
+
+
+def shares(sampling: Sampling, n: int = 20_000) -> list[float]:
+    logits = PROBABILITIES.log().expand(n, 4) + 3.0  # a constant changes nothing
+    drawn = draw_code(logits, torch.Generator().manual_seed(0), sampling)
+    return (torch.bincount(drawn, minlength=4) / n).tolist()
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_codes_come_as_often_as_they_are_likely(temperature: float) -> None:
+    """To 0.015: four deviations of 20 000 draws."""
+    powers = PROBABILITIES.double() ** (1 / temperature)
+    assert shares(Sampling(temperature)) == pytest.approx((powers / powers.sum()).tolist(), abs=0.015)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "kept"),
+    [
+        (Sampling(top_k=1), [1]),
+        (Sampling(top_k=2), [1, 3]),
+        (Sampling(top_k=9), [0, 1, 2, 3]),
+        (Sampling(top_p=0.01), [1]),
+        (Sampling(top_p=0.49), [1]),
+        (Sampling(top_p=0.51), [1, 3]),
+        (Sampling(top_p=0.79), [1, 3]),
+        (Sampling(top_p=0.81), [1, 2, 3]),
+        (Sampling(top_p=0.96), [0, 1, 2, 3]),
+        (Sampling(top_k=3, top_p=0.83), [1, 3]),  # of the three, which have 0.95 together, two have 0.84 of it
+        (Sampling(0.0), [1]),
+        (Sampling(1e-300), [1]),
+    ],
+)
+def test_only_the_likeliest_are_drawn(sampling: Sampling, kept: list[int]) -> None:
+    wanted = [float(PROBABILITIES[code]) if code in kept else 0.0 for code in range(4)]
+    assert shares(sampling) == pytest.approx([each / sum(wanted) for each in wanted], abs=0.015)
+
+
+def test_rows_have_codes_of_their_own() -> None:
+    logits = rows(50, 9)
+    for sampling in (Sampling(0.0), Sampling(top_k=1), Sampling(2.0, top_k=1), Sampling(1e-300), Sampling(top_p=1e-9)):
+        assert torch.equal(draw_code(logits, torch.Generator(), sampling), logits.argmax(-1))
+
+
+def test_it_draws_what_it_was_taught() -> None:
+    codes = make(n_codes=2, stages=1, shape=coins.SHAPE)
+    codes.fit([coins.throw(200, torch.Generator().manual_seed(3))])
+    coins.learn(codes, 150)
+    with torch.no_grad():
+        given = torch.zeros(600, coins.WIDTH), torch.zeros(600, 2)
+        drawn = codes.draw(*given, torch.Generator().manual_seed(1), Sampling())
+        again = codes.draw(*given, torch.Generator().manual_seed(1), Sampling())
+        likeliest = codes.draw(*given, torch.Generator().manual_seed(1), Sampling(0.0))
+    assert torch.equal(drawn, again)
+    up, down = coins.POINTS
+    torch.testing.assert_close(likeliest, torch.full((600, 2), down))
+    assert {round(value, 5) for value in drawn.unique().tolist()} == {up, down}
+    assert (drawn[:, 0] > 0).float().mean() == pytest.approx(coins.SHARE, abs=0.08)
+    assert (drawn[:, 0] == drawn[:, 1]).float().mean() > 0.98  # the second slice knows the first
+
+
+def test_every_weight_is_taught() -> None:
+    head = make()
+    head.fit([rows(40)])
+    torch.nn.init.normal_(head.leave.weight)
+    predictor = StackedLSTM(LSTMSettings(layers=2, width=coins.WIDTH), 6, head).train()
+    predictor.loss(rows(10).reshape(2, 5, 6), torch.tensor([4, 2])).backward()  # type: ignore[no-untyped-call]
+    for name, weight in predictor.named_parameters():
+        assert weight.grad is not None, name
+        assert weight.grad.isfinite().all(), name
+        assert weight.grad.any(), name
