@@ -1,4 +1,4 @@
-"""One interface for both ears, and what makes two sets comparable: equal loudness, equal lengths.
+"""One interface for both ears, and what makes two sets comparable: equal loudness.
 
     recording -> clips of equal length -> -23 LUFS each -> the network's rate -> overlapping windows -> vectors
 
@@ -6,7 +6,6 @@ A set of clips is a list with one array of vectors for each clip. Vectors of one
 another, and clips (nearly) do not: whatever resamples a set must know where its clips begin.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -15,11 +14,11 @@ import torch
 from torch import Tensor
 
 from pipeline.evaluate import EvaluationError
-from pipeline.evaluate.distances.sets import Clips, Vectors
+from pipeline.evaluate.distances.sets import Vectors
 from pipeline.evaluate.networks.aisfx import load_aisfx
 from pipeline.evaluate.networks.musicnn import load_musicnn
 from waveforms import SAMPLE_RATE
-from waveforms.decoding import Waveform, regrouped
+from waveforms.decoding import Waveform
 from waveforms.loudness import LoudnessMeter
 
 LOUDNESS = -23.0  # LUFS, as EBU R 128 has it: any level will do if it is the same for all
@@ -90,27 +89,6 @@ class Embedding:
         vectors: Vectors = torch.cat(batches).numpy()
         return vectors
 
-    def embed_stream(self, pieces: Iterable[Waveform], *, clip_seconds: float) -> Iterator[Vectors]:
-        """Cut a recording into clips of one length and embed each, in memory that does not grow with the recording.
-
-        A recording is cut because loudness is: made equal over minutes, it would leave a quiet passage
-        quiet, and a clip that is judged beside it would be loud. What follows the last whole clip is left out.
-
-        Args:
-            pieces: the recording's waveform, as `waveforms.audio.stream` gives it.
-            clip_seconds: length of a clip.
-
-        Yields:
-            float32 (n_vectors, dim) for each clip.
-
-        Raises:
-            EvaluationError: as `embed`.
-        """
-        n_samples = round(clip_seconds * SAMPLE_RATE)
-        for clip in regrouped(pieces, n_samples):
-            if len(clip) == n_samples:
-                yield self.embed(clip)
-
     def _windows(self, waveform: Waveform) -> Tensor:
         """(n_samples,) -> (n_vectors, n_window), views of one padded waveform."""
         network = self.network
@@ -147,27 +125,3 @@ def at_equal_loudness(waveform: Waveform) -> Waveform:
     gain = 10.0 ** ((LOUDNESS - loudness) / 20.0) if np.isfinite(loudness) else 1.0
     scaled: Waveform = (waveform * np.float32(gain)).astype(np.float32)
     return scaled
-
-
-def at_equal_length(sets: Mapping[str, Clips]) -> dict[str, Clips]:
-    """Crop sets to the number of clips that all of them have; distances of unequal sets do not compare.
-
-    The clips that stay lie evenly over the whole set, so that a set loses none of its recordings first.
-
-    Args:
-        sets: {name: clips}.
-
-    Raises:
-        EvaluationError: a set has fewer than two clips, or clips differ in length.
-    """
-    lengths = {name: sorted({len(clip) for clip in clips}) for name, clips in sets.items()}
-    if len({length for found in lengths.values() for length in found}) > 1:
-        table = "; ".join(f"{name}: {', '.join(map(str, found))}" for name, found in lengths.items())
-        raise EvaluationError(
-            f"clips must be of one length to compare, and they have these numbers of vectors: {table}"
-        )
-    n_clips = min(map(len, sets.values()))
-    if n_clips < 2:
-        table = ", ".join(f"{name}: {len(clips)}" for name, clips in sets.items())
-        raise EvaluationError(f"each set must have two clips or more, and not {table}")
-    return {name: [clips[n * len(clips) // n_clips] for n in range(n_clips)] for name, clips in sets.items()}

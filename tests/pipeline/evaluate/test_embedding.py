@@ -11,7 +11,6 @@ from pipeline.evaluate.distances.embedding import (
     LOUDNESS,
     Embedding,
     Network,
-    at_equal_length,
     at_equal_loudness,
     load_embedding,
 )
@@ -86,30 +85,6 @@ def test_equal_loudness_is_measured_equal() -> None:
     assert not at_equal_loudness(np.zeros(44_100, np.float32)).any()
 
 
-def test_a_stream_is_cut_into_clips_wherever_its_pieces_end() -> None:
-    embedding = Embedding(Transparent())
-    waveform = noise(2.7)
-    wanted = [embedding.embed(waveform[start : start + 44_100]) for start in (0, 44_100)]
-    for pieces in ([waveform], np.split(waveform, [7, 30_000, 30_001, 90_000]), [waveform, waveform[:0]]):
-        clips = list(embedding.embed_stream(pieces, clip_seconds=1.0))
-        assert len(clips) == 2
-        assert all(np.array_equal(clip, want) for clip, want in zip(clips, wanted, strict=True))
-
-
-def test_a_stream_is_read_as_it_is_needed() -> None:
-    n_read = 0
-
-    def endless():
-        nonlocal n_read
-        while True:
-            n_read += 1
-            yield noise(0.4, seed=n_read)
-
-    clips = Embedding(Transparent()).embed_stream(endless(), clip_seconds=1.0)
-    next(clips)
-    assert n_read <= 4
-
-
 def test_what_cannot_be_embedded_is_told(network: Network) -> None:
     embedding = Embedding(network)
     window = rf"{embedding.name} hears windows of {embedding.seconds:.2f} s and not 1.50 s"
@@ -125,24 +100,3 @@ def test_the_shortest_waveform_is_a_window(network: Network) -> None:
     embedding = Embedding(network)
     n_samples = round(embedding.seconds * SAMPLE_RATE)
     assert len(embedding.embed(noise(4)[: n_samples + 1])) == 1
-
-
-def clips(n_clips: int, n_vectors: int = 3) -> list[np.ndarray]:
-    return [np.full((n_vectors, 2), n, np.float32) for n in range(n_clips)]
-
-
-def test_equal_length_spreads_what_it_keeps() -> None:
-    sets = at_equal_length({"real": clips(10), "x": clips(4), "classic": clips(5)})
-    assert {name: [int(clip[0, 0]) for clip in kept] for name, kept in sets.items()} == {
-        "real": [0, 2, 5, 7],
-        "x": [0, 1, 2, 3],
-        "classic": [0, 1, 2, 3],
-    }
-
-
-def test_unequal_clips_are_refused() -> None:
-    message = "clips must be of one length to compare, .* vectors: real: 3; x: 2, 3"
-    with pytest.raises(EvaluationError, match=message):
-        at_equal_length({"real": clips(4), "x": clips(2) + clips(2, n_vectors=2)})
-    with pytest.raises(EvaluationError, match="each set must have two clips or more, and not real: 9, x: 1"):
-        at_equal_length({"real": clips(9), "x": clips(1)})
