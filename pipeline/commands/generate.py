@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.commands.flags import add_sampling_flags, sampling_of
+from pipeline.commands.flags import add_sampling_flags, check_drawn_by, sampling_of
 from pipeline.errors import CheckpointError, SettingsError
 from pipeline.settings import BEST, CLIP_SECONDS, Sampling, n_blocks_in
 
@@ -117,6 +117,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.force:
         check_free(paths, rendering)
     loaded = checkpoint.load(path)
+    check_drawn_by(loaded.predictor, rendering.sampling, loaded.settings.preset)
     prompts = _prompts(args, loaded, n_prompt_blocks, seed)
     make_folder(args.out)
     fabric.barrier()  # all have looked before the first writes

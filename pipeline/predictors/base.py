@@ -20,7 +20,12 @@ class Predictor(nn.Module, ABC):
     """A model of the next element given the past.
 
     Sequences are right-padded: of `sequence[i]` only the first `n_targets[i] + 1` elements count.
+
+    Attributes:
+        drawn_by: the fields of `Sampling` that `step` looks at.
     """
+
+    drawn_by: tuple[str, ...]
 
     @abstractmethod
     def fit(self, elements: Iterable[Tensor]) -> None:
@@ -73,7 +78,12 @@ class Head(nn.Module, ABC):
 
     Rows are blocks: `outputs` the LSTM's state before each, `previous` the element before it, `targets` the element
     itself.
+
+    Attributes:
+        drawn_by: the fields of `Sampling` that `draw` looks at.
     """
+
+    drawn_by: tuple[str, ...] = ()
 
     def fit(self, elements: Iterable[Tensor]) -> None:
         """See `Predictor.fit`."""

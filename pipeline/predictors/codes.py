@@ -29,6 +29,8 @@ class Codes(Head):
     codebooks: Tensor  # (stages, codes, size)
     shares: Tensor  # (stages, codes): how often each code comes
 
+    drawn_by = ("temperature", "top_k", "top_p")
+
     def __init__(self, settings: CodesSettings, width: int, shape: tuple[int, int]) -> None:
         super().__init__()
         stages, n_codes, inner = settings.stages, settings.codes, settings.code_width

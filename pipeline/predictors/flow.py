@@ -27,6 +27,8 @@ class Flow(Head):
     every call, so losses compare.
     """
 
+    drawn_by = ("temperature",)
+
     def __init__(self, settings: FlowSettings, width: int, shape: tuple[int, int]) -> None:
         super().__init__()
         self.settings = settings

@@ -29,6 +29,7 @@ class StackedLSTM(Predictor):
         self.dense = nn.Linear(dim, width)
         self.lstm = nn.LSTM(width, width, layers, dropout=settings.dropout if layers > 1 else 0.0, batch_first=True)
         self.head = head
+        self.drawn_by = head.drawn_by
         with torch.no_grad():  # a forget gate that starts open: long memory first (Jozefowicz et al. 2015)
             for layer in range(layers):
                 getattr(self.lstm, f"bias_hh_l{layer}")[width : 2 * width] = 1.0

@@ -240,6 +240,14 @@ FOREIGN = "takes/notes.txt"
         (["generate", "--temperature=2.5"], "temperature must be between 0 and 2 and not 2.5"),
         (["generate", "--temperature=nan"], "temperature must be between 0 and 2 and not nan"),
         (["generate", "--top-k=-1"], "top_k must be at least 0 and not -1"),
+        (
+            ["generate", "--checkpoint=run/best.safetensors", "--top-k=3", "--temperature=0.5"],
+            "preset flow draws by temperature; leave out top_k\n",
+        ),
+        (
+            ["generate", "--checkpoint=classic/best.safetensors", "--temperature=0.5"],
+            "preset classic draws by no setting: it gives its one guess; leave out temperature\n",
+        ),
         (["generate", "--top-p=0"], "top_p must be above 0 and at most 1 and not 0.0"),
         (["train", "takes", "--out=n", "--codes=9"], "preset flow has no setting codes"),
         (["train", "takes", "--out=n", "--preset=codes", "--codes=1000"], "codes must be at most "),
