@@ -21,7 +21,7 @@ Learn from a folder of piano recordings and render new raw audio from it, block 
   quarterwave train demo/          learn from it
   quarterwave generate             render clips
   quarterwave evaluate clips/      measure them against real music
-  quarterwave compare RUN RUN      hold checkpoints side by side
+  quarterwave compare demo/ --layers 1,2    train with several settings, and hold them side by side
   quarterwave listen               make a blind listening test of them, and score it
 """
 

@@ -1,5 +1,6 @@
 """Files that appear whole, and never over another one unasked."""
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -21,7 +22,8 @@ def write_whole(path: Path, content: str | bytes) -> None:
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {(error.strerror or '').lower()}") from error
     finally:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the folder may be none
+            draft.unlink(missing_ok=True)
 
 
 def check_free(path: Path, *, force: bool) -> None:

@@ -57,6 +57,10 @@ class Progress:
         """In the data."""
         return Position(self.epoch, self.batch)
 
+    def is_over(self, settings: TrainingSettings) -> bool:
+        """Whether a run that stands here has come to its end: all steps done, or no better for too long."""
+        return self.step >= settings.steps or self.n_worse >= settings.patience
+
 
 class Watcher(Protocol):
     """Who is told how training goes: the command line's progress bar, TensorBoard. Here, nobody is."""
@@ -118,13 +122,19 @@ def begin(
         settings=settings,
         predictor=run.predictor,
         representation=run.representation,
-        split={
-            "folder": str(corpus.folder.resolve() if corpus.folder.exists() else corpus.folder),
-            "training": [r.name for r in training],
-            "validation": [r.name for r in validation],
-        },
+        split=named_split(training, validation),
         passages=choose_passages(validation),
     )
+
+
+def named_split(training: Corpus, validation: Corpus) -> dict[str, Any]:
+    """A split as a checkpoint keeps it: names of the recordings on each side, and their folder."""
+    folder = training.folder
+    return {
+        "folder": str(folder.resolve() if folder.exists() else folder),
+        "training": [r.name for r in training],
+        "validation": [r.name for r in validation],
+    }
 
 
 def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outcome:

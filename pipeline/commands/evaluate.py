@@ -8,8 +8,10 @@ from pipeline.settings import CLIP_SECONDS
 
 if TYPE_CHECKING:
     from pipeline.evaluate.entrants.reading import What
+    from pipeline.evaluate.entrants.request import Request
     from pipeline.evaluate.evaluation import Evaluation
     from pipeline.evaluate.report.data import Report
+    from waveforms.corpus import Corpus
 
 HELP = "measure clips against real music"
 DESCRIPTION = """\
@@ -78,8 +80,26 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def evaluate_all(args: argparse.Namespace, what: "list[What]") -> None:
+def check(args: argparse.Namespace) -> None:
+    """Check what can be checked before there is anything to evaluate.
+
+    Raises:
+        OutputError: there is a report already.
+        QuarterwaveError: see `evaluation.ears_for`.
+    """
+    from pipeline.evaluate.evaluation import ears_for
+
+    _check_free(args)
+    ears_for(_request(args, []))
+
+
+def evaluate_all(args: argparse.Namespace, what: "list[What]", corpus: "Corpus | None" = None) -> None:
     """Evaluate what was read, and tell of it.
+
+    Args:
+        args: the flags of `add_flags`.
+        what: the systems.
+        corpus: that all checkpoints among them learned from, where it is open.
 
     Raises:
         QuarterwaveError: see `evaluation.evaluate`.
@@ -87,23 +107,10 @@ def evaluate_all(args: argparse.Namespace, what: "list[What]") -> None:
     from collections.abc import Callable
 
     from pipeline.commands.console import progress_bar
-    from pipeline.evaluate.entrants.request import Request
     from pipeline.evaluate.evaluation import evaluate
-    from pipeline.files import check_free
 
-    for name in ("report.json", "report.html"):
-        check_free(args.out / name, force=args.force)
-    request = Request(
-        what=tuple(what),
-        out=args.out,
-        reference=args.reference,
-        trained_on=args.trained_on,
-        classic=args.classic,
-        n_clips=args.clips,
-        seconds=args.seconds,
-        seed=args.seed,
-        thorough=args.thorough,
-    )
+    _check_free(args)
+    request = _request(args, what, corpus)
     with progress_bar() as bar:
 
         def stage(description: str, total: int) -> Callable[[int], None]:
@@ -113,6 +120,30 @@ def evaluate_all(args: argparse.Namespace, what: "list[What]") -> None:
         evaluation = evaluate(request, stage)
     _write(evaluation, args.out)
     _tell(evaluation.report, args.out)
+
+
+def _check_free(args: argparse.Namespace) -> None:
+    from pipeline.files import check_free
+
+    for name in ("report.json", "report.html"):
+        check_free(args.out / name, force=args.force)
+
+
+def _request(args: argparse.Namespace, what: "list[What]", corpus: "Corpus | None" = None) -> "Request":
+    from pipeline.evaluate.entrants.request import Request
+
+    return Request(
+        what=tuple(what),
+        out=args.out,
+        corpus=corpus,
+        reference=args.reference,
+        trained_on=args.trained_on,
+        classic=args.classic,
+        n_clips=args.clips,
+        seconds=args.seconds,
+        seed=args.seed,
+        thorough=args.thorough,
+    )
 
 
 def _write(evaluation: "Evaluation", out: Path) -> None:

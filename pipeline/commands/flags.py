@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import SettingsError
@@ -16,13 +17,29 @@ def add_settings_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preset", choices=list(PRESETS), help=f"a complete set of settings (default: {DEFAULT_PRESET})"
     )
+    for group, field, shown in each_setting(parser):
+        _add_flag(group, field, argparse.SUPPRESS, shown)
+
+
+def each_setting(parser: argparse.ArgumentParser) -> Iterator[tuple[Any, Any, str]]:
+    """Each setting of any preset, once: a group of the parser for its section, its field, and the default to show."""
     for section in SECTIONS:
         group = parser.add_argument_group(f"{section} settings (shown: defaults of {DEFAULT_PRESET})")
         fields = {
             field.name: field for preset in PRESETS.values() for field in dataclasses.fields(getattr(preset, section))
         }
         for name, field in fields.items():
-            _add_flag(group, field, argparse.SUPPRESS, _shown_default(section, name))
+            yield group, field, _shown_default(section, name)
+
+
+def add_held_out_flag(parser: argparse.ArgumentParser) -> None:
+    """Add `--held-out`."""
+    parser.add_argument(
+        "--held-out",
+        action="append",
+        metavar="NAME",
+        help="hold out recordings of this name or pattern; may be given again",
+    )
 
 
 def add_sampling_flags(parser: argparse.ArgumentParser) -> None:

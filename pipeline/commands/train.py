@@ -4,15 +4,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.commands.flags import add_settings_flags, given_settings, settings_of
+from pipeline.commands.flags import add_held_out_flag, add_settings_flags, given_settings, settings_of
 from pipeline.errors import CheckpointError, OutputError, SettingsError
 from pipeline.settings import BEST, LAST
 
 if TYPE_CHECKING:
     from pipeline.checkpoint import Checkpoint
     from pipeline.settings import Settings
-    from pipeline.train import Outcome
-    from waveforms.corpus import Corpus
 
 HELP = "learn from a folder of recordings"
 DESCRIPTION = """\
@@ -42,12 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "optional. Or a URL of either, such as s3://bucket/takes",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="the run's folder (default: checkpoints/FOLDER-PRESET)")
-    parser.add_argument(
-        "--held-out",
-        action="append",
-        metavar="NAME",
-        help="hold out recordings of this name or pattern; may be given again",
-    )
+    add_held_out_flag(parser)
     parser.add_argument(
         "--from",
         type=Path,
@@ -69,25 +62,21 @@ def run(args: argparse.Namespace) -> int:
     out = args.out or Path("checkpoints") / f"{_named_after(args.places)}-{settings.preset}"
     _check(args, out)
 
-    from pipeline.commands.console import console, duration, make_folder, open_corpus, progress_bar
-    from pipeline.commands.watching import Watching
-    from pipeline.processes import from_first, join, loss_of_others_told
-    from pipeline.train import begin, train
+    from pipeline.commands.console import console, make_folder, open_corpus
+    from pipeline.commands.training import Fresh, tell_cost, train_into
+    from pipeline.processes import from_first, join
 
     started = _resumed(checkpoint.load(out / LAST), args, out) if args.resume else None
     fabric = join(started.settings.training if started else settings.training)
     console.quiet = not fabric.is_global_zero
     make_folder(out)
     corpus = from_first(fabric, lambda: open_corpus(*args.places))
-    with progress_bar() as bar, Watching(bar, out) as watching, loss_of_others_told():
-        if started is None:
-            started = begin(corpus, settings, args.held_out, watching, learned)
-            for stale in (LAST, BEST):
-                (out / stale).unlink(missing_ok=True)
-        _introduce(started, corpus)
-        outcome = train(started, corpus, out, watching)
-    _conclude(outcome, " ".join(args.places), out)
-    console.print(f"took {duration(outcome.progress.seconds)}, {outcome.progress.step} steps")
+    outcome = train_into(out, corpus, started or Fresh(settings, args.held_out, learned))
+    if outcome.reason == "stopped":
+        console.print(f"go on with: quarterwave train {' '.join(args.places)} --out {out} --resume")
+    else:
+        console.print(f"next: quarterwave generate --checkpoint {out / BEST}")
+    tell_cost(outcome)
     return 130 if outcome.reason == "stopped" else 0
 
 
@@ -129,33 +118,3 @@ def _resumed(started: "Checkpoint", args: argparse.Namespace, out: Path) -> "Che
         )
     started.settings = started.settings.with_values(given)
     return started
-
-
-def _introduce(started: "Checkpoint", corpus: "Corpus") -> None:
-    from pipeline.commands.console import console, duration
-
-    n_weights = sum(p.numel() for p in started.predictor.parameters())
-    n_training, n_validation = len(started.split["training"]), len(started.split["validation"])
-    console.print(
-        f"{len(corpus)} recordings, {duration(corpus.seconds)}: {n_training} to learn from, {n_validation} held out; "
-        f"preset {started.settings.preset}, {n_weights / 1e6:.1f} million weights"
-    )
-
-
-def _conclude(outcome: "Outcome", places: str, out: Path) -> None:
-    from pipeline.commands.console import console
-
-    if outcome.reason == "stopped":
-        console.print(f"stopped and saved: {out / LAST}")
-        console.print(f"go on with: quarterwave train {places} --out {out} --resume")
-        return
-    if outcome.reason == "early":
-        patience = outcome.run.settings.training.patience
-        console.print(f"ended early: {patience} validations without a better loss")
-    best = min(outcome.run.history, key=lambda row: row["loss"])
-    console.print(
-        f"best at step {best['step']:.0f}: skill {best['skill_mean']:.2f} % against the mean, "
-        f"{best['skill_repeat']:.2f} % against repeating"
-    )
-    console.print(f"wrote {out / BEST} (to render from) and {out / LAST} (to go on from)")
-    console.print(f"next: quarterwave generate --checkpoint {out / BEST}")

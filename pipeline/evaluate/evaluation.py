@@ -15,11 +15,14 @@ from pipeline.evaluate.distances.sets import Clips
 from pipeline.evaluate.entrants.cuts import Cut
 from pipeline.evaluate.entrants.gathering import Gatherer
 from pipeline.evaluate.entrants.request import Entrant, Gathered, Request, Stage
-from pipeline.evaluate.measuring import Ears, Measured
+from pipeline.evaluate.hearing import Ears
+from pipeline.evaluate.measuring import Measured, measure
 from pipeline.evaluate.networks import aisfx, basic_pitch, musicnn
+from pipeline.evaluate.remembered import RememberingEars
 from pipeline.evaluate.report.catalogue import MEASURES
 from pipeline.evaluate.report.data import Report, System, Value
 from pipeline.evaluate.report.systems import clips_of, histograms_of, values_of
+from pipeline.settings import n_blocks_in
 from waveforms.audio import Waveform
 
 
@@ -52,17 +55,14 @@ def evaluate(request: Request, stage: Stage) -> Evaluation:
         QuarterwaveError: a folder, a checkpoint or an output cannot be used.
     """
     since = time.perf_counter()
-    _check(request)
     gatherer = Gatherer(request, stage)
-    ears = Ears(thorough=request.thorough)
-    if request.seconds < ears.least_seconds:
-        raise EvaluationError(
-            f"a clip must last {ears.least_seconds:.2f} s for all ears to hear it, and not {request.seconds:g} s"
-        )
+    ears = ears_for(request)
     gathered = gatherer.gather()
     advanced = stage("listening", (1 + len(gathered.entrants)) * len(gathered.reference))
-    reference = _listened(ears, gathered.reference, None, advanced)
-    measured = {each.name: _listened(ears, each.cuts, each.index, advanced) for each in gathered.entrants}
+    remembering = RememberingEars(ears)
+    reference = _listened(remembering, gathered.reference, None, advanced)
+    measured = {each.name: _listened(remembering, each.cuts, each.index, advanced) for each in gathered.entrants}
+    remembering.tidy()
     systems = _systems(gathered, reference, measured, request.seed, stage)
     return Evaluation(
         Report(
@@ -80,22 +80,35 @@ def evaluate(request: Request, stage: Stage) -> Evaluation:
     )
 
 
-def _check(request: Request) -> None:
+def ears_for(request: Request) -> Ears:
+    """Load the ears, after checking of a request what needs no checkpoint.
+
+    Raises:
+        EvaluationError: a number is not legal, clips are too short for the ears, or these cannot be had.
+        SettingsError: the length is not one of whole blocks.
+    """
     if request.n_clips < 2:
         raise EvaluationError(f"clips must be at least 2 and not {request.n_clips}")
     if request.seed < 0:
         raise EvaluationError(f"seed must be at least 0 and not {request.seed}")
+    n_blocks_in(request.seconds)
+    ears = Ears(thorough=request.thorough)
+    if request.seconds < ears.least_seconds:
+        raise EvaluationError(
+            f"a clip must last {ears.least_seconds:.2f} s for all ears to hear it, and not {request.seconds:g} s"
+        )
+    return ears
 
 
 def _listened(
-    ears: Ears, cuts: Sequence[Cut], index: LandmarkIndex | None, advanced: Callable[[int], None]
+    ears: RememberingEars, cuts: Sequence[Cut], index: LandmarkIndex | None, advanced: Callable[[int], None]
 ) -> list[Measured]:
     found: list[Measured] = []
     for cut in cuts:
         if found and found[-1].cut.part is cut.part:  # the same sound again, as in silence
             found.append(replace(found[-1], cut=cut))
         else:
-            found.append(ears.measure(cut, index))
+            found.append(measure(ears, cut, index))
         advanced(1)
     return found
 

@@ -1,110 +1,43 @@
-"""From a clip to its numbers: every ear listens once.
-
-clip -> -23 LUFS -> embeddings, notes, copies, seams, life      clip as it is -> levels, offset
-"""
+"""From a clip to its numbers: what the ears hear, and what it has of the corpus that was learned from."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
 from pipeline.evaluate.copies.finding import Copies, find_copies
 from pipeline.evaluate.copies.landmarks import LandmarkIndex
-from pipeline.evaluate.distances.embedding import NAMES, Embedding, at_equal_loudness, load_embedding
-from pipeline.evaluate.distances.sets import Vectors
+from pipeline.evaluate.distances.embedding import at_equal_loudness
 from pipeline.evaluate.entrants.cuts import Cut
-from pipeline.evaluate.networks.musicnn import PIANO, Musicnn
-from pipeline.evaluate.notes.statistics import CHORD, NoteStatistics, measure_notes
-from pipeline.evaluate.notes.transcribers import Transcriber, load_transcriber
+from pipeline.evaluate.hearing import Heard
+from pipeline.evaluate.remembered import RememberingEars
 from pipeline.evaluate.report.data import Mark
-from pipeline.evaluate.sound.levels import Levels, measure_levels
-from pipeline.evaluate.sound.life import Life, measure_life
-from pipeline.evaluate.sound.seams import Seams, measure_seams
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
-    """What the ears say of a clip.
+class Measured(Heard):
+    """What is known of a clip.
 
     Attributes:
         cut: which clip.
-        seconds: its length.
-        vectors: of each embedding, (n_vectors, dim).
-        piano: the probability of musicnn's tag, 0 to 1.
-        notes: see there.
-        gaps: times from one onset to the next, chords counted once, in seconds, (n_gaps,).
         copies: None where it is not known what was learned from.
-        seams: see there.
-        life: see there.
-        levels: as the clip is; all else is measured at equal loudness.
-        dc_offset: mean of the samples, full scale at 1, as the clip is.
     """
 
     cut: Cut
-    seconds: float
-    vectors: Mapping[str, Vectors]
-    piano: float
-    notes: NoteStatistics
-    gaps: npt.NDArray[np.float64]
     copies: Copies | None
-    seams: Seams
-    life: Life
-    levels: Levels
-    dc_offset: float
 
 
-class Ears:
-    """All that listens, loaded once.
+def measure(ears: RememberingEars, cut: Cut, index: LandmarkIndex | None) -> Measured:
+    """Measure a clip.
 
     Args:
-        thorough: whether notes are heard by the thorough transcriber.
-
-    Raises:
-        EvaluationError: weights cannot be had; see `weights.obtain`.
+        ears: that hear it, or have heard it before.
+        cut: the clip.
+        index: of what its model learned from, if that is known.
     """
-
-    def __init__(self, *, thorough: bool = False) -> None:
-        self.embeddings: dict[str, Embedding] = {name: load_embedding(name) for name in NAMES}
-        self.transcriber: Transcriber = load_transcriber(thorough=thorough)
-
-    @property
-    def least_seconds(self) -> float:
-        """The shortest clip that all can hear."""
-        return max(embedding.seconds for embedding in self.embeddings.values())
-
-    def measure(self, cut: Cut, index: LandmarkIndex | None) -> Measured:
-        """Listen to a clip.
-
-        Args:
-            cut: the clip.
-            index: of what its model learned from, if that is known.
-        """
-        waveform = cut.read()
-        level = at_equal_loudness(waveform)
-        levels = measure_levels(waveform)
-        vectors = {name: embedding.embed(level) for name, embedding in self.embeddings.items()}
-        heard = self.transcriber.transcribe(level)
-        gaps = np.diff(heard.onsets)
-        return Measured(
-            cut=cut,
-            seconds=levels.seconds,
-            vectors=vectors,
-            piano=self._piano(vectors["musicnn"]),
-            notes=measure_notes(heard),
-            gaps=gaps[gaps >= CHORD],
-            copies=find_copies(index, level, origin=cut.origin) if index else None,
-            seams=measure_seams(level),
-            life=measure_life(level),
-            levels=levels,
-            dc_offset=float(np.mean(waveform, dtype=np.float64)),
-        )
-
-    def _piano(self, vectors: Vectors) -> float:
-        network = self.embeddings["musicnn"].network
-        assert isinstance(network, Musicnn)
-        return float(network.tags(torch.from_numpy(vectors))[:, PIANO].mean())
+    waveform = cut.read()
+    copies = find_copies(index, at_equal_loudness(waveform), origin=cut.origin) if index else None
+    return Measured(**vars(ears.hear(waveform)), cut=cut, copies=copies)
 
 
 # The measures that a single clip has, by their ids in the catalogue. None: this clip has no such number.

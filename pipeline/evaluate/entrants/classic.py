@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pipeline.checkpoint import Checkpoint
 from pipeline.evaluate import EvaluationError
+from pipeline.evaluate.pruning import drop_oldest
 from pipeline.settings import BEST, Settings, preset_named
 from pipeline.train import Progress, begin, train
 from waveforms import decoded
@@ -19,6 +20,7 @@ from waveforms.corpus import Corpus
 
 _VERSION = 1  # a change of what the preset means makes a new anchor
 _N_STEPS = 75
+_MOST_BYTES = 600 * 10**6  # in the cache: three anchors of 172 MB
 
 
 def anchor_settings() -> Settings:
@@ -34,7 +36,7 @@ def place_of(corpus: Corpus, settings: Settings) -> Path:
 
 
 def train_anchor(corpus: Corpus, settings: Settings, path: Path, advanced: Callable[[int], None]) -> None:
-    """Train the anchor and keep it.
+    """Train the anchor and keep it, with the two that were used last.
 
     Args:
         corpus: to learn from, but for what is held out.
@@ -55,6 +57,7 @@ def train_anchor(corpus: Corpus, settings: Settings, path: Path, advanced: Calla
             if outcome.reason == "stopped":
                 raise KeyboardInterrupt
             os.replace(Path(folder) / BEST, path)
+            drop_oldest(path.parent, _MOST_BYTES)
     except OSError as error:
         raise EvaluationError(
             f"{path}: cannot be written ({error.strerror}); set QUARTERWAVE_CACHE to a folder with room"

@@ -9,7 +9,10 @@ Fact = str | float
 
 
 def facts_of(checkpoint: Checkpoint) -> dict[str, Fact]:
-    """Settings by name, and what came of them. The loss compares within one representation alone."""
+    """Settings by name, and what came of them: steps, minutes and loss of the weights in this file.
+
+    Those of a run's best checkpoint end at its best step. The loss compares within one representation alone.
+    """
     settings = checkpoint.settings
     facts: dict[str, Fact] = {"preset": settings.preset}
     for section in SECTIONS:
@@ -22,6 +25,6 @@ def facts_of(checkpoint: Checkpoint) -> dict[str, Fact]:
     if checkpoint.history:
         last = checkpoint.history[-1]
         facts["steps"] = last["step"]
-        facts["training minutes"] = last["seconds"] / 60
+        facts["minutes of these steps"] = last["seconds"] / 60
         facts["held-out loss"] = last["loss"]
     return facts

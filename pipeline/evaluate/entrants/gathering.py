@@ -16,6 +16,7 @@ from pipeline.evaluate.entrants.reading import Folder, read_clips, read_folder, 
 from pipeline.evaluate.entrants.rendered import check_apart, draw_prompts, folder_of, make_folder, render
 from pipeline.evaluate.entrants.request import Entrant, Gathered, Request, Stage
 from pipeline.evaluate.prediction.skill import measure_skill
+from pipeline.evaluate.pruning import touch
 from pipeline.evaluate.report.data import Kind
 from pipeline.evaluate.report.systems import skill_values
 from pipeline.prompts import Prompt
@@ -50,9 +51,13 @@ class Gatherer:
         documents = [checkpoints.read_document(path) for path in rendered]
         if self._classic_path and self._classic_rendered:
             checkpoints.read_document(self._classic_path)
-        self._reference = request.reference or folder_of(documents, rendered)
         self._notes: list[str] = []
         self._corpora: dict[Path, Corpus] = {}
+        if request.corpus:
+            self._corpora[request.corpus.folder.resolve()] = request.corpus
+            self._reference = request.reference or request.corpus.folder
+        else:
+            self._reference = request.reference or folder_of(documents, rendered)
         self._indices: dict[tuple[str, ...], LandmarkIndex] = {}
         self._prompts: list[Prompt] = []
 
@@ -111,6 +116,7 @@ class Gatherer:
         if not path.exists():
             train_anchor(corpus, settings, path, self._stage("training the anchor classic", settings.training.steps))
             self._notes.append(f"the anchor classic was trained on the reference, once, and is kept: {path}")
+        touch(path)
         return self._rendered("classic", "anchor", path, n_clips, corpus)
 
     def _least(self, given: dict[str, int]) -> int:

@@ -84,6 +84,16 @@ def _free(name: str, taken: set[str]) -> str:
     return next(each for each in itertools.chain([name], numbered) if each not in taken)
 
 
+def leads_to_checkpoint(text: str) -> bool:
+    """Whether PATH or NAME=PATH is a checkpoint or a run's folder.
+
+    Raises:
+        EvaluationError: it is neither PATH nor NAME=PATH.
+    """
+    _, path = _name_and_path(text)
+    return path.exists() and resolve(path)[1]
+
+
 def resolve(path: Path) -> tuple[Path, bool]:
     """Tell what a path is: a run's folder leads to its best checkpoint.
 

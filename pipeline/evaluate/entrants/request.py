@@ -21,6 +21,7 @@ class Request:
     Attributes:
         what: the systems.
         out: the folder of results.
+        corpus: that all checkpoints learned from, where it is open; by default it is opened from its folder.
         reference: the folder of real music; by default the corpus of the first checkpoint.
         trained_on: the corpus that systems learned from, for the copy finder; by default each checkpoint's own.
         classic: a checkpoint or a folder of clips for that anchor; by default one is trained.
@@ -32,6 +33,7 @@ class Request:
 
     what: tuple[What, ...]
     out: Path
+    corpus: Corpus | None = None
     reference: Path | None = None
     trained_on: Path | None = None
     classic: Path | None = None

@@ -8,7 +8,7 @@ from rich.text import Text
 from pipeline.evaluate.report.data import Measure, Report, System, Value
 
 WIDTH = 100  # columns
-_RESULTS = ("weights", "steps", "training minutes", "held-out loss")  # shown even where they are the same
+_RESULTS = ("weights", "steps", "minutes of these steps", "held-out loss")  # shown even where they are the same
 
 Row = tuple[str, list[str]]  # what is told, and of each system
 

@@ -1,5 +1,6 @@
 """The anchor is trained once for a sound, wherever it lies, and again for another."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -36,6 +37,17 @@ def test_it_is_trained_and_kept(corpus: Corpus, tiny: Settings, cache: Path) -> 
     assert kept.settings == tiny
     assert kept.passages
     assert [each.name for each in path.parent.iterdir()] == [path.name]  # and nothing else
+
+
+def test_three_are_kept(corpus: Corpus, tiny: Settings, cache: Path) -> None:
+    path = place_of(corpus, tiny)
+    path.parent.mkdir()
+    for n in range(4):
+        with (path.parent / f"{n}.safetensors").open("wb") as file:
+            file.truncate(200 * 10**6)  # of holes
+        os.utime(file.name, (1e9 - n, 1e9 - n))
+    train_anchor(corpus, tiny, path, lambda n: None)
+    assert {each.name for each in path.parent.iterdir()} == {path.name, "0.safetensors", "1.safetensors"}
 
 
 def test_a_cache_that_cannot_be_written(corpus: Corpus, tiny: Settings, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from pipeline.cli import main
+from pipeline.evaluate.hearing import Ears
 from pipeline.evaluate.report.catalogue import MEASURES
 from tests.pipeline.conftest import TINY, as_flags
 from tests.pipeline.evaluate.playing import playing
@@ -178,6 +179,27 @@ def test_the_document_names_every_measure_and_field(report: dict[str, Any]) -> N
         assert f"`{name}`" in document, name
 
 
+def test_what_was_heard_is_not_listened_to_again(home: Path, printed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All is remembered from the fixture's run, and an evaluation that can remember nothing reports the same."""
+    monkeypatch.setenv("QUARTERWAVE_CACHE", str(home / "cache"))
+    arguments = ["evaluate", "thief", "--reference=takes", "--trained-on=takes", "--classic=hiss"]
+    arguments += [f"--clips={N_CLIPS}", f"--seconds={SECONDS}"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Ears, "hear", None)
+        assert main([*arguments, "--out=remembered"]) == 0
+    heard = home / "cache/heard"
+    heard.rename(home / "cache/aside")
+    heard.touch()  # a file, where a folder must be
+    try:
+        assert main([*arguments, "--out=listened"]) == 0
+    finally:
+        heard.unlink()
+        (home / "cache/aside").rename(heard)
+    reports = [json.loads((home / out / "report.json").read_text()) for out in ("remembered", "listened")]
+    assert [report.pop("seconds") > 0 for report in reports] == [True, True]
+    assert reports[0] == reports[1]
+
+
 def test_where_the_reference_has_no_notes_there_are_no_distances_of_notes(
     home: Path, printed: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,7 +270,7 @@ def test_a_corpus_that_is_gone(home: Path, capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "thief"], "thief: checkpoints are compared, and this is none; evaluate takes clips"),
+        (["run", "thief"], "thief: no checkpoint, and others are; name checkpoints alone, or only recordings"),
         (["run"], "two checkpoints or more are compared, and not 1"),
     ],
 )

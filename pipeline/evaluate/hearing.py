@@ -1,0 +1,107 @@
+"""What the ears hear in a clip, by its sound alone.
+
+clip -> -23 LUFS -> embeddings, notes, seams, life      clip as it is -> levels, offset
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pipeline.evaluate.distances.embedding import NAMES, Embedding, at_equal_loudness, load_embedding
+from pipeline.evaluate.distances.sets import Vectors
+from pipeline.evaluate.networks.musicnn import PIANO, Musicnn
+from pipeline.evaluate.notes.statistics import CHORD, NoteStatistics, measure_notes
+from pipeline.evaluate.notes.transcribers import Transcriber, load_transcriber
+from pipeline.evaluate.sound.levels import Levels, measure_levels
+from pipeline.evaluate.sound.life import Life, measure_life
+from pipeline.evaluate.sound.seams import Seams, measure_seams
+from waveforms.audio import Waveform
+
+_PACKAGES = ("librosa", "numpy", "pyloudnorm", "scipy", "soxr", "torch", "torchaudio", "transkun")
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """What the ears say of a sound.
+
+    Attributes:
+        seconds: its length.
+        vectors: of each embedding, (n_vectors, dim).
+        piano: the probability of musicnn's tag, 0 to 1.
+        notes: see there.
+        gaps: times from one onset to the next, chords counted once, in seconds, (n_gaps,).
+        seams: see there.
+        life: see there.
+        levels: as the clip is; all else is measured at equal loudness.
+        dc_offset: mean of the samples, full scale at 1, as the clip is.
+    """
+
+    seconds: float
+    vectors: Mapping[str, Vectors]
+    piano: float
+    notes: NoteStatistics
+    gaps: npt.NDArray[np.float64]
+    seams: Seams
+    life: Life
+    levels: Levels
+    dc_offset: float
+
+
+class Ears:
+    """All that listens, loaded once.
+
+    Args:
+        thorough: whether notes are heard by the thorough transcriber.
+
+    Raises:
+        EvaluationError: weights cannot be had; see `weights.obtain`.
+    """
+
+    def __init__(self, *, thorough: bool = False) -> None:
+        self.embeddings: dict[str, Embedding] = {name: load_embedding(name) for name in NAMES}
+        self.transcriber: Transcriber = load_transcriber(thorough=thorough)
+
+    @property
+    def least_seconds(self) -> float:
+        """The shortest clip that all can hear."""
+        return max(embedding.seconds for embedding in self.embeddings.values())
+
+    @property
+    def versions(self) -> dict[str, str | None]:
+        """Whose numbers these are: the transcriber, and the packages that compute; None for one that is not there."""
+        return {"transcriber": self.transcriber.name} | {name: _version(name) for name in _PACKAGES}
+
+    def hear(self, waveform: Waveform) -> Heard:
+        """Listen to a clip, float32 (n_samples,), at least `least_seconds` long."""
+        level = at_equal_loudness(waveform)
+        levels = measure_levels(waveform)
+        vectors = {name: embedding.embed(level) for name, embedding in self.embeddings.items()}
+        transcription = self.transcriber.transcribe(level)
+        gaps = np.diff(transcription.onsets)
+        return Heard(
+            seconds=levels.seconds,
+            vectors=vectors,
+            piano=self._piano(vectors["musicnn"]),
+            notes=measure_notes(transcription),
+            gaps=gaps[gaps >= CHORD],
+            seams=measure_seams(level),
+            life=measure_life(level),
+            levels=levels,
+            dc_offset=float(np.mean(waveform, dtype=np.float64)),
+        )
+
+    def _piano(self, vectors: Vectors) -> float:
+        network = self.embeddings["musicnn"].network
+        assert isinstance(network, Musicnn)
+        return float(network.tags(torch.from_numpy(vectors))[:, PIANO].mean())
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
