@@ -32,6 +32,17 @@ N_BANDS = len(_PLACES)  # 209
 CENTRES = tuple(place * SAMPLE_RATE / N_FFT for place in _PLACES)  # Hz
 
 
+def widths() -> Tensor:
+    """How much of the frequency axis each band stands for, in octaves; the first reaches down to 0 Hz, infinitely far.
+
+    Shape:
+        (N_BANDS,), float32
+    """
+    places = torch.tensor(_PLACES, dtype=torch.float64)
+    edges = torch.cat([places[:1], (places[1:] + places[:-1]) / 2, places[-1:]])
+    return (edges[1:] / edges[:-1]).log2().float()
+
+
 def to_bands(power: Tensor) -> Tensor:
     """Log magnitudes of bands, in nepers: half the log of the mean power of the bins that a band reaches.
 

@@ -1,15 +1,14 @@
 """The softmax head: what comes next as probabilities of codes, from which one is drawn.
 
-A slice is told by `stages` codes: the first names the entry of a codebook that is nearest to it, each further one the
-entry nearest to what is left over (residual vector quantisation; Juang & Gray 1982, Zeghidour et al. 2021). Each stage
-has a network of its own that reads what the stages before it have told (Lee et al., "Autoregressive Image Generation
-using Residual Quantization", 2022).
+What is new in a slice is told by `stages` codes: the first names the entry of a codebook that is nearest to it, each
+further one the entry nearest to what is left over (residual vector quantisation; Juang & Gray 1982, Zeghidour et al.
+2021). Each stage has a network of its own that reads what the stages before it have told (Lee et al., "Autoregressive
+Image Generation using Residual Quantization", 2022).
 """
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
@@ -19,7 +18,6 @@ from pipeline.predictors.base import Head, slices_of
 from pipeline.predictors.within import Within
 from pipeline.settings import CodesSettings, Sampling
 
-N_SAMPLED = 65_536  # slices that codebooks are learned from: 64 an entry, as many again change little
 N_ROUNDS = 12  # of k-means
 
 
@@ -36,7 +34,7 @@ class Codes(Head):
         stages, n_codes, inner = settings.stages, settings.codes, settings.code_width
         self.shape = shape
         self.within = Within(width, settings.guide, shape, settings.feedback_noise)
-        self.lead = _Stages(stages, settings.guide, inner)
+        self.lead = _Stages(stages, self.within.guide_size, inner)
         self.hear_told = _Stages(stages, shape[1], inner)
         self.deep = _Stages(stages, inner, inner)
         self.leave = _Stages(stages, inner, n_codes)
@@ -45,18 +43,18 @@ class Codes(Head):
         self.register_buffer("shares", torch.full((stages, n_codes), 1 / n_codes))
 
     def fit(self, elements: Iterable[Tensor]) -> None:
-        """Learn the codebooks: k-means (Lloyd 1982) of slices spread evenly over the training split.
+        """Learn the codebooks: k-means (Lloyd 1982) of innovations spread evenly over the training split.
 
         Raises:
-            SettingsError: there are fewer slices than codes.
+            SettingsError: there are fewer pairs of neighbouring slices than codes.
         """
         from sklearn.cluster import KMeans
         from sklearn.exceptions import ConvergenceWarning
 
-        left = _spread(elements, self.shape)
+        left = self.within.fit(elements).numpy()
         n_codes = self.codebooks.shape[1]
         if len(left) < n_codes:
-            raise SettingsError(f"codes must be at most {len(left)}, the corpus's slices, and not {n_codes}")
+            raise SettingsError(f"codes must be at most {len(left)}, the corpus's pairs of slices, and not {n_codes}")
         for codebook, shares in zip(self.codebooks, self.shares, strict=True):
             means = KMeans(n_codes, init="random", n_init=1, max_iter=N_ROUNDS, tol=0.0, random_state=0)
             with warnings.catch_warnings():  # where slices repeat, as silence does, some entries may be left without
@@ -73,17 +71,18 @@ class Codes(Head):
         Shape:
             (n, width), (n, dim), (n, dim) -> ()
         """
-        codes, told = self._encode(slices_of(targets, self.shape))  # (stages, n, n_slices), (..., size)
-        guides = self.within(outputs, previous, targets)
+        guides, innovations = self.within(outputs, previous, targets)
+        codes, told = self._encode(innovations)  # (stages, n, n_slices), (stages, n, n_slices, size)
         logits = self._logits(guides.flatten(0, 1), told.flatten(1, 2))
         return F.cross_entropy(logits.float().flatten(0, 1), codes.flatten())
 
     def baselines(self, previous: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """The cross-entropy if codes came as often as in all, and if a share of them, the best one, just stayed."""
-        codes, _ = self._encode(slices_of(targets, self.shape))
-        before, _ = self._encode(self.within.before(previous, targets))
+        """The cross-entropy if codes came as often as in all, and if a share of slices, the best one, were repeated."""
+        before = self.within.before(previous, targets)
+        codes, _ = self._encode(self.within.innovations(slices_of(targets, self.shape), before))
+        repeated, _ = self._encode(self.within.innovations(before, before))
         chance = torch.stack([share[code] for share, code in zip(self.shares, codes, strict=True)])
-        stays = (codes == before).float()
+        stays = (codes == repeated).float()
         often = stays.mean(dim=(1, 2), keepdim=True)
         return {"mean": -chance.log().mean(), "repeat": -(often * stays + (1 - often) * chance).log().mean()}
 
@@ -93,26 +92,27 @@ class Codes(Head):
         Shape:
             (n_clips, width), (n_clips, dim) -> (n_clips, dim)
         """
-        drawn: list[Tensor] = []
-        for guide in self.within.one_by_one(outputs, previous, drawn):
+
+        def draw(guide: Tensor) -> Tensor:
             told = torch.zeros(len(outputs), self.shape[1], device=outputs.device)
             for stage, codebook in enumerate(self.codebooks):
                 logits = self._logits(guide, told[None], slice(stage, stage + 1))[0]
                 told = told + codebook[draw_code(logits, generator, sampling)]
-            drawn.append(told)
-        return torch.cat(drawn, dim=-1)
+            return told
 
-    def _encode(self, slices: Tensor) -> tuple[Tensor, Tensor]:
-        """The codes of slices, and what the stages before each had told.
+        return self.within.unroll(outputs, previous, draw)
+
+    def _encode(self, innovations: Tensor) -> tuple[Tensor, Tensor]:
+        """The codes of innovations, and what the stages before each had told.
 
         Shape:
             (..., size) -> (stages, ...), (stages, ..., size)
         """
-        with torch.autocast(slices.device.type, enabled=False), torch.no_grad():
-            told, codes, before = torch.zeros_like(slices), [], []
+        with torch.autocast(innovations.device.type, enabled=False), torch.no_grad():
+            told, codes, before = torch.zeros_like(innovations), [], []
             for codebook in self.codebooks:
                 before.append(told)
-                nearest = (codebook.square().sum(-1) - 2 * (slices - told) @ codebook.T).argmin(-1)
+                nearest = (codebook.square().sum(-1) - 2 * (innovations - told) @ codebook.T).argmin(-1)
                 told = told + codebook[nearest]
                 codes.append(nearest)
             return torch.stack(codes), torch.stack(before)
@@ -154,20 +154,3 @@ def draw_code(logits: Tensor, generator: Generator, sampling: Sampling) -> Tenso
     ranked[ranked.cumsum(-1) - ranked >= sampling.top_p * ranked.sum(-1, keepdim=True)] = 0
     place = torch.multinomial(ranked, 1, generator=generator)
     return order.gather(-1, place)[:, 0]
-
-
-def _spread(elements: Iterable[Tensor], shape: tuple[int, int]) -> np.ndarray:
-    """At most N_SAMPLED slices, spread evenly over all, however many there are: every n-th, n doubled when full."""
-    kept: list[Tensor] = []
-    every, n_seen = 1, 0
-    for slices in _slices(elements, shape):
-        first = -n_seen % every
-        kept.append(slices[first::every])
-        n_seen += len(slices)
-        while sum(map(len, kept)) > N_SAMPLED:
-            kept, every = [torch.cat(kept)[::2]], 2 * every
-    return torch.cat(kept).numpy() if kept else np.zeros((0, shape[1]), np.float32)
-
-
-def _slices(elements: Iterable[Tensor], shape: tuple[int, int]) -> Iterator[Tensor]:
-    return (slices_of(each, shape).flatten(0, -2).float().cpu() for each in elements)

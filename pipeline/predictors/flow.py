@@ -1,13 +1,17 @@
-"""The density head: flow matching. It draws the next element from noise, slice after slice.
+"""The density head: flow matching. It draws what is new in the next element from noise, slice after slice.
 
-Lipman et al., "Flow Matching for Generative Modeling" (2023), with straight paths: between noise n and a slice y lies
-z = (1 - t) n + t y, and a network learns the velocity y - n from z, t and what came before. Drawing follows that
-velocity from noise at t = 0 to a slice at t = 1. One such small network for every slice, led by a recurrent one that
-has read the slices before it, is the way of Li et al., "Autoregressive Image Generation without Vector Quantization"
-(2024).
+Lipman et al., "Flow Matching for Generative Modeling" (2023). An innovation in units of its deviations, u, and noise n
+are mixed at an angle a: x = cos(a) n + sin(a) u, which turns by cos(a) u - sin(a) n an angle. A network learns the turn
+that is to be expected at x; drawing follows it from noise at 0 to an innovation at pi / 2 (Lu & Song, "Simplifying,
+Stabilizing and Scaling Continuous-Time Consistency Models", 2024). If innovations were normal it would be zero
+everywhere, so a fresh network, which is silent, draws by linear prediction.
+
+A small network for every slice, led by a recurrent one that has read the slices before it, is the way of Li et al.,
+"Autoregressive Image Generation without Vector Quantization" (2024).
 """
 
 import math
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
@@ -18,13 +22,14 @@ from pipeline.predictors.within import Within
 from pipeline.settings import FlowSettings, Sampling
 
 N_WAVES = 32  # in which the network is told the time
+SIGNAL, SPREAD = -1.0, 1.3  # mean and deviation of the log of signal over noise, tan(a), at which the network learns
 
 
 class Flow(Head):
     """LSTM's state -> slices of the next block, one drawn after the other.
 
-    Training and validation look at each slice at `moments` times t. In validation times and noise are the same at
-    every call, so losses compare.
+    Training and validation look at each slice at `moments` times. In validation times and noise are the same at every
+    call.
     """
 
     drawn_by = ("temperature",)
@@ -34,35 +39,40 @@ class Flow(Head):
         self.settings = settings
         self.shape = shape
         self.within = Within(width, settings.guide, shape, settings.feedback_noise)
-        self.velocity = _Velocity(settings.guide, shape[1], settings.flow_width, settings.flow_depth)
+        self.turn = _Turn(self.within.guide_size, shape[1], settings.flow_width, settings.flow_depth)
+
+    def fit(self, elements: Iterable[Tensor]) -> None:
+        """Fit the linear part."""
+        self.within.fit(elements)
 
     def loss(self, outputs: Tensor, previous: Tensor, targets: Tensor) -> Tensor:
-        """The mean squared error of the velocity.
+        """The mean squared error of the turn, in elements, where that of linear prediction is about 1.
 
         Shape:
             (n, width), (n, dim), (n, dim) -> ()
         """
-        slices = slices_of(targets, self.shape)
-        guide = self.velocity.led_by(self.within(outputs, previous, targets))
+        guides, innovations = self.within(outputs, previous, targets)
+        led = self.turn.led_by(guides)
         generator = None if self.training else torch.Generator(targets.device).manual_seed(0)
-        errors = [self._error(slices, guide, generator) for _ in range(self.settings.moments)]
+        errors = [self._error(innovations / self._spread, led, generator) for _ in range(self.settings.moments)]
         return torch.stack(errors).mean()
 
     def baselines(self, previous: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """The loss of a normal distribution around the mean, and of one around the slice before.
 
-        For y of variance s the best velocity is linear in z, and its mean squared error is
-        s + 1 - (t s - (1 - t))^2 / (t^2 s + (1 - t)^2). The variances are those of these targets, which flatters both.
+        For u of variance v the best turn is linear in x, and its mean squared error is v / (cos(a)^2 + sin(a)^2 v). The
+        variances are those of these targets, which flatters both.
         """
         slices = slices_of(targets, self.shape)
         before = self.within.before(previous, targets)
-        t = _times(1024, None, targets.device, spread=False)[:, None, None]
+        angles = angle_at((torch.arange(1024, device=targets.device)[:, None] + 0.5) / 1024)
 
-        def of(variance: Tensor) -> Tensor:
-            explained = (t * variance - (1 - t)).square() / (t.square() * variance + (1 - t).square())
-            return (variance + 1 - explained).mean()
+        def of(guesses: Tensor) -> Tensor:
+            left = (slices - guesses) @ self.within.innovations.axes / self._spread
+            variance = left.square().mean((0, 1))
+            return (self._weights * variance / (angles.cos().square() + angles.sin().square() * variance)).mean()
 
-        return {"mean": of(slices.square().mean(0)), "repeat": of((slices - before).square().mean(0))}
+        return {"mean": of(torch.zeros_like(slices)), "repeat": of(before)}
 
     def draw(self, outputs: Tensor, previous: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
         """Draw the next block; `temperature` scales the noise that it is drawn from.
@@ -70,27 +80,47 @@ class Flow(Head):
         Shape:
             (n_clips, width), (n_clips, dim) -> (n_clips, dim)
         """
-        n_steps = self.settings.draw_steps
-        moments = self.velocity.at(torch.arange(n_steps, device=outputs.device) / n_steps)
-        drawn: list[Tensor] = []
-        for guide in self.within.one_by_one(outputs, previous, drawn):
-            led = self.velocity.led_by(guide)
-            noise = torch.randn(len(outputs), self.shape[1], generator=generator, device=outputs.device)
-            z = noise * sampling.temperature
-            for moment in moments:
-                z = z + self.velocity(z, moment, led) / n_steps
-            drawn.append(z)
-        return torch.cat(drawn, dim=-1)
+        times = torch.linspace(0, 1, self.settings.draw_steps + 1, device=outputs.device)
+        told, turned = self.turn.at(times[:-1]), angle_at(times).diff()
 
-    def _error(self, slices: Tensor, led: Tensor, generator: Generator | None) -> Tensor:
-        t = _times(len(slices), generator, slices.device, spread=self.training)[:, None]  # (n, 1): of a block
-        noise = torch.randn(slices.shape, generator=generator, device=slices.device)
-        z = torch.lerp(noise, slices, t[..., None])
-        velocity = self.velocity(z, self.velocity.at(t), led)
-        return F.mse_loss(velocity.float(), slices - noise)
+        def draw(guide: Tensor) -> Tensor:
+            led = self.turn.led_by(guide)
+            x = torch.randn(len(outputs), self.shape[1], generator=generator, device=outputs.device)
+            x = x * sampling.temperature
+            for time, angle in zip(told, turned, strict=True):
+                x = x + angle * self.turn(x, time, led)
+            return x * self._spread
+
+        return self.within.unroll(outputs, previous, draw)
+
+    def _error(self, units: Tensor, led: Tensor, generator: Generator | None) -> Tensor:
+        n, device = len(units), units.device
+        offset = torch.rand(1, device=device) if self.training else 0.5
+        times = (torch.randperm(n, generator=generator, device=device) + offset)[:, None] / n  # (n, 1): of a block
+        noise = torch.randn(units.shape, generator=generator, device=device)
+        cosine, sine = angle_at(times).cos()[..., None], angle_at(times).sin()[..., None]
+        turn = self.turn(cosine * noise + sine * units, self.turn.at(times), led)
+        error: Tensor = self._weights * (turn - (cosine * units - sine * noise)).square()
+        return error.mean()
+
+    @property
+    def _spread(self) -> Tensor:
+        return self.within.innovations.spread
+
+    @property
+    def _weights(self) -> Tensor:
+        """An innovation's numbers count as they do in an element, not alike."""
+        variances = self._spread.square()
+        return variances / variances.mean()
 
 
-class _Velocity(nn.Module):
+def angle_at(times: Tensor) -> Tensor:
+    """How far a flow has turned: 0 at time 0, pi / 2 at time 1; evenly spread times look where it is decided."""
+    angles: Tensor = (SIGNAL + SPREAD * torch.special.ndtri(times)).exp().atan()
+    return angles
+
+
+class _Turn(nn.Module):
     """A residual network over one slice; time scales, shifts and gates its layers, the guide shifts them."""
 
     waves: Tensor
@@ -121,23 +151,16 @@ class _Velocity(nn.Module):
         told: Tensor = self.lead(guide)
         return told
 
-    def forward(self, z: Tensor, time: Tensor, led: Tensor) -> Tensor:
-        """The velocity at z.
+    def forward(self, x: Tensor, time: Tensor, led: Tensor) -> Tensor:
+        """The turn at x.
 
         Shape:
-            z (..., size), time and led as `at` and `led_by` give them -> (..., size)
+            x (..., size), time and led as `at` and `led_by` give them -> (..., size)
         """
         times, leads = time.chunk(3 * self.depth + 2, -1), led.chunk(self.depth + 1, -1)
-        x = self.enter(z) + leads[-1]
+        x = self.enter(x) + leads[-1]
         for n, layer in enumerate(self.layers):
             scale, shift, gate = times[3 * n : 3 * n + 3]
             x = x + gate * layer(self.norm(x) * (1 + scale) + (shift + leads[n]))
-        velocity: Tensor = self.leave(F.silu(self.norm(x) * (1 + times[-2]) + times[-1]))
-        return velocity
-
-
-def _times(n: int, generator: Generator | None, device: torch.device, *, spread: bool) -> Tensor:
-    """n times in (0, 1), in random order: evenly, or `spread` as a logit-normal (Esser et al. 2024)."""
-    offset = torch.rand(1, device=device) if spread else 0.5
-    share = (torch.randperm(n, generator=generator, device=device) + offset) / n
-    return torch.sigmoid(torch.special.ndtri(share.clamp(1e-3, 1 - 1e-3))) if spread else share
+        turn: Tensor = self.leave(F.silu(self.norm(x) * (1 + times[-2]) + times[-1]))
+        return turn

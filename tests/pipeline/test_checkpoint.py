@@ -72,6 +72,17 @@ def test_what_only_training_needs_can_be_left_out(model: Checkpoint, tmp_path: P
     )
 
 
+def test_weights_that_only_render_take_half_the_room(model: Checkpoint, saved: Path, tmp_path: Path) -> None:
+    checkpoint.save(model, tmp_path / "best.safetensors")
+    sizes, in_full = (checkpoint.tensor_sizes(path) for path in (tmp_path / "best.safetensors", saved))
+    assert sizes["predictor"] * 2 == in_full["predictor"]
+    assert sizes["representation"] == in_full["representation"]
+    before, after = model.predictor.state_dict(), checkpoint.load(tmp_path / "best.safetensors").predictor.state_dict()
+    for name, weight in before.items():
+        assert after[name].dtype == torch.float32
+        torch.testing.assert_close(after[name], weight, rtol=2**-11, atol=2**-25)  # of float16
+
+
 def test_nothing_in_the_file_is_pickled(saved: Path) -> None:
     content = saved.read_bytes()
     length = int.from_bytes(content[:8], "little")
@@ -103,10 +114,10 @@ def test_the_model_is_rebuilt_from_the_file_and_not_from_defaults(saved: Path, t
 
 
 def test_a_newer_format_is_refused(saved: Path) -> None:
-    rewrite(saved, format=3)
+    rewrite(saved, format=4)
     with pytest.raises(CheckpointError) as caught:
         checkpoint.load(saved)
-    assert str(caught.value) == f"{saved}: written in format 3; quarterwave {__version__} reads 2: update quarterwave"
+    assert str(caught.value) == f"{saved}: written in format 4; quarterwave {__version__} reads 3: update quarterwave"
 
 
 def test_an_older_format_is_refused(saved: Path) -> None:
@@ -114,7 +125,7 @@ def test_an_older_format_is_refused(saved: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
         checkpoint.load(saved)
     assert str(caught.value) == (
-        f"{saved}: written in format 1; quarterwave {__version__} reads 2: train again, "
+        f"{saved}: written in format 1; quarterwave {__version__} reads 3: train again, "
         "or render with the version that wrote it"
     )
 

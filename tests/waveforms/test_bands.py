@@ -1,9 +1,11 @@
+import math
+
 import numpy as np
 import pytest
 import torch
 
 from waveforms import SAMPLE_RATE
-from waveforms.bands import CENTRES, LONE_BELOW, N_BANDS, PER_OCTAVE, from_bands, to_bands, transposition
+from waveforms.bands import CENTRES, LONE_BELOW, N_BANDS, PER_OCTAVE, from_bands, to_bands, transposition, widths
 from waveforms.spectra import HOP, MAGNITUDE_FLOOR, N_BINS, N_FFT, to_frames
 
 BIN = SAMPLE_RATE / N_FFT  # Hz
@@ -107,3 +109,12 @@ def test_transposing_reads_the_bands_at_other_frequencies(semitones: int) -> Non
     oracle = [np.interp(sources, CENTRES, frame) for frame in bands.numpy()]
     moved = bands @ transposition(semitones, torch.device("cpu")).double()
     np.testing.assert_allclose(moved, oracle, atol=1e-4)
+
+
+def test_widths_add_up_to_the_octaves_that_bands_cover() -> None:
+    found = widths()
+    assert found[0] == float("inf")
+    lowest = SAMPLE_RATE / N_FFT / 2  # the lower edge of the second band, half a bin
+    assert found[1:].sum().item() == pytest.approx(math.log2(SAMPLE_RATE / 2 / lowest), rel=1e-5)
+    high = [width for width, centre in zip(found.tolist(), CENTRES, strict=True) if 2000 < centre < 20_000]
+    assert high == pytest.approx([1 / PER_OCTAVE] * len(high), rel=0.01)
