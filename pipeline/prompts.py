@@ -90,9 +90,10 @@ class FilePart:
 def choose_passages(validation: Corpus) -> list[Passage]:
     """Passages spread evenly over the held-out recordings, the longest that fit up to PASSAGE_BLOCKS."""
     n_each = math.ceil(N_PASSAGES / len(validation))
-    step = max(1, len(validation) // N_PASSAGES)
+    n_recordings = min(N_PASSAGES, len(validation))
     passages = []
-    for recording in list(validation)[::step][:N_PASSAGES]:
+    for n in range(n_recordings):
+        recording = validation[(2 * n + 1) * len(validation) // (2 * n_recordings)]
         n_blocks = min(PASSAGE_BLOCKS, recording.n_samples // BLOCK_SIZE)
         n_places = min(n_each, recording.n_blocks // n_blocks)  # without overlap
         for place in range(n_places):

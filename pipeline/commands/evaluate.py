@@ -19,6 +19,7 @@ Measure clips: how near they come to real music, what notes they have, whether t
 
   quarterwave evaluate clips/ --reference recordings/        a folder of clips, whoever made them
   quarterwave evaluate checkpoints/recordings-classic        renders clips and measures them
+  quarterwave evaluate checkpoints/piano.safetensors --prompts mine/ --reference mine/      on music of yours
   quarterwave evaluate before=old/ after=new/ --reference recordings/ --trained-on recordings/
 
 Beside what you name, anchors are measured: real (other clips of the reference's recordings), classic (the ancestor's
@@ -51,6 +52,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FOLDER",
         help="where to look for copies (default: what each checkpoint was trained on)",
+    )
+    parser.add_argument(
+        "--prompts",
+        type=Path,
+        metavar="FOLDER",
+        help="recordings, not learned from, that clips begin from (default: what each checkpoint held out)",
     )
     parser.add_argument(
         "--classic",
@@ -138,6 +145,7 @@ def _request(args: argparse.Namespace, what: "list[What]", corpus: "Corpus | Non
         corpus=corpus,
         reference=args.reference,
         trained_on=args.trained_on,
+        prompts=args.prompts,
         classic=args.classic,
         n_clips=args.clips,
         seconds=args.seconds,

@@ -44,6 +44,15 @@ def test_passages_come_from_every_held_out_recording(corpus: Corpus) -> None:
         np.testing.assert_allclose(passage.samples.numpy() / 32768, truth, atol=1 / 65536)
 
 
+def test_of_many_recordings_passages_come_from_all_over(tmp_path: Path) -> None:
+    for n in range(20):
+        soundfile.write(tmp_path / f"{n:02}.wav", 0.1 * np.sin(np.arange(4 * BLOCK_SIZE) / (10 + n)), SAMPLE_RATE)
+    numbers = [int(passage.source[:2]) for passage in choose_passages(Corpus.open(tmp_path))]
+    assert len(numbers) == N_PASSAGES
+    assert set(np.diff(numbers)) == {2, 3}
+    assert (numbers[0], numbers[-1]) == (1, 18)
+
+
 def test_a_held_out_prompt_is_a_passage_at_its_place() -> None:
     samples = torch.arange(8 * BLOCK_SIZE).remainder(30_000).to(torch.int16)
     passage = Passage("aria.wav", 10.0, samples)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import checkpoint as checkpoints
-from pipeline.checkpoint import Checkpoint
+from pipeline.checkpoint import Checkpoint, Passage
 from pipeline.evaluate import EvaluationError
 from pipeline.evaluate.copies.landmarks import LandmarkIndex
 from pipeline.evaluate.entrants import anchors
@@ -19,7 +19,7 @@ from pipeline.evaluate.prediction.skill import measure_skill
 from pipeline.evaluate.pruning import touch
 from pipeline.evaluate.report.data import Kind
 from pipeline.evaluate.report.systems import skill_values
-from pipeline.prompts import Prompt
+from pipeline.prompts import Prompt, choose_passages
 from pipeline.settings import n_blocks_in
 from waveforms import BLOCK_SIZE
 from waveforms.corpus import Corpus
@@ -149,7 +149,7 @@ class Gatherer:
         request = self._request
         loaded = checkpoints.load(path)
         if kind == "system" or not self._prompts:
-            prompts = draw_prompts(loaded, n_clips, seed=request.seed)
+            prompts = draw_prompts(self._passages(loaded), n_clips, seed=request.seed)
             self._prompts = self._prompts or prompts
         else:
             prompts = self._prompts
@@ -168,6 +168,10 @@ class Gatherer:
             self._notes.append(f"{name}: no copies and no skill: {error}")
         about = f"checkpoint {path}, preset {loaded.settings.preset}"
         return Entrant(name, kind, about, read_clips(paths), index, facts_of(loaded), skill)
+
+    def _passages(self, loaded: Checkpoint) -> list[Passage]:
+        folder = self._request.prompts
+        return choose_passages(self._open(folder)) if folder else loaded.passages
 
     def _learned(self, loaded: Checkpoint, corpus: Corpus) -> LandmarkIndex:
         if self._request.trained_on:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.checkpoint import Checkpoint
+from pipeline.checkpoint import Checkpoint, Passage
 from pipeline.clips import Rendering, render_clips
 from pipeline.errors import OutputError
 from pipeline.evaluate import EvaluationError
@@ -35,13 +35,13 @@ def folder_of(documents: Sequence[dict[str, Any]], paths: Sequence[Path]) -> Pat
     return folder
 
 
-def draw_prompts(checkpoint: Checkpoint, n_clips: int, *, seed: int) -> list[Prompt]:
-    """Held-out prompts, drawn as `generate` draws them; checkpoints with one split get the same.
+def draw_prompts(passages: Sequence[Passage], n_clips: int, *, seed: int) -> list[Prompt]:
+    """Prompts from passages, drawn as `generate` draws them; checkpoints with one split get the same.
 
     Raises:
-        SettingsError: the checkpoint carries none.
+        SettingsError: there are no passages.
     """
-    return [held_out(checkpoint.passages, N_PROMPT_BLOCKS, np.random.default_rng([seed, n])) for n in range(n_clips)]
+    return [held_out(passages, N_PROMPT_BLOCKS, np.random.default_rng([seed, n])) for n in range(n_clips)]
 
 
 def check_apart(measured: Sequence[Path], folders: Sequence[Path]) -> None:

@@ -24,6 +24,7 @@ class Request:
         corpus: that all checkpoints learned from, where it is open; by default it is opened from its folder.
         reference: the folder of real music; by default the corpus of the first checkpoint.
         trained_on: the corpus that systems learned from, for the copy finder; by default each checkpoint's own.
+        prompts: recordings that clips begin from; by default what each checkpoint held out.
         classic: a checkpoint or a folder of clips for that anchor; by default one is trained.
         n_clips: of each system.
         seconds: of a clip.
@@ -36,6 +37,7 @@ class Request:
     corpus: Corpus | None = None
     reference: Path | None = None
     trained_on: Path | None = None
+    prompts: Path | None = None
     classic: Path | None = None
     n_clips: int = 32
     seconds: float = 10.0

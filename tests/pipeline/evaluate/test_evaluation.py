@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -198,6 +199,19 @@ def test_what_was_heard_is_not_listened_to_again(home: Path, printed: str, monke
     reports = [json.loads((home / out / "report.json").read_text()) for out in ("remembered", "listened")]
     assert [report.pop("seconds") > 0 for report in reports] == [True, True]
     assert reports[0] == reports[1]
+
+
+def test_clips_begin_from_the_recordings_that_are_named(
+    home: Path, printed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUARTERWAVE_CACHE", str(home / "cache"))
+    arguments = ["run", "--prompts=thief", "--classic=hiss", "--clips=2", f"--seconds={SECONDS}", "--out=prompted"]
+    assert main(["evaluate", *arguments]) == 0
+    clips = list((home / "prompted/clips/run").glob("*.wav"))
+    assert len(clips) == 2
+    for clip in clips:
+        with soundfile.SoundFile(clip) as file:
+            assert re.match(r"clip-\d.wav @", json.loads(file.comment)["prompt"])
 
 
 def test_where_the_reference_has_no_notes_there_are_no_distances_of_notes(
