@@ -5,6 +5,7 @@
 #   make generate CLIPS=4 SECONDS=10 PROMPT=file.wav OUT=clips
 #   make evaluate WHAT=clips REFERENCE=folder    measure clips, or a checkpoint, against real music
 #   make corpus CORPUS=folder PIECES=100     sampled piano; MIDI=folder plays MIDI files of your own instead
+#   make piano MIDI=folder RECORDINGS=folder     train the checkpoint that comes along anew, on two cores in an hour
 #   make test | check | bench | setup | clean
 #   make thorough                    add the thorough transcriber, for evaluating
 #   make bench ARGS=--quick          a short look at speed and memory; without ARGS, all of it in half an hour
@@ -26,11 +27,11 @@ WHAT ?= $(OUT)
 DEMO := checkpoints/demo
 KERAS := benchmarks/.venv-keras
 
-.PHONY: help demo setup thorough corpus train generate evaluate bench check test clean
+.PHONY: help demo piano setup thorough corpus train generate evaluate bench check test clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '1,12s/^#[ ]\{0,1\}//p' Makefile
+	@sed -n '1,13s/^#[ ]\{0,1\}//p' Makefile
 
 $(VENV)/.made: constraints.txt setup.cfg pyproject.toml tools/mend_torchaudio.py
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, and $(PYTHON) is " + sys.version.split()[0] + "; name another with make PYTHON=...")'
@@ -61,6 +62,19 @@ demo: setup
 	$(BIN)/quarterwave train $(CORPUS) --out $(DEMO) --force --steps 400 $(ARGS) && \
 	$(BIN)/quarterwave generate --checkpoint $(DEMO)/best.safetensors --out $(OUT) --seed 1 --force && \
 	echo "demo: corpus in $(CORPUS)/, checkpoint in $(DEMO)/, clips in $(OUT)/; $$(($$(date +%s) - since)) s in all"
+
+# checkpoints/piano.md tells of the works that are held out and of what MIDI and RECORDINGS were.
+PIANO_HELD_OUT := johnson_lift handel_lascia dichterliebe_2 bwv244_54 \
+	$(if $(MIDI),chopin_etudes_op10 scarlatti_keyboard_sonata_in_f_minor \
+	debussy_suite_bergamasque_xakeiyjjtkk_cut_no_4) \
+	$(if $(RECORDINGS),goldberg_var_13 wtc1_prelude_02 wtc1_fugue_03)
+
+piano: setup
+	test -e piano/demo/PROVENANCE.md || $(BIN)/quarterwave corpus piano/demo --pieces 400
+	$(if $(MIDI),test -e piano/performances/PROVENANCE.md || $(BIN)/quarterwave corpus piano/performances --midi $(MIDI))
+	$(BIN)/quarterwave train piano/demo $(if $(MIDI),piano/performances) $(RECORDINGS) --out checkpoints/piano \
+		$(foreach name,$(PIANO_HELD_OUT),--held-out '*$(name)*') $(ARGS)
+	cp checkpoints/piano/best.safetensors checkpoints/piano.safetensors
 
 corpus: setup
 	$(BIN)/quarterwave corpus $(CORPUS) $(if $(MIDI),--midi $(MIDI)) $(if $(PIECES),--pieces $(PIECES)) $(ARGS)

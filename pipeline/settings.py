@@ -239,13 +239,13 @@ class Settings:
 SECTIONS = ("representation", "predictor", "head", "training")
 
 _MUSIC = TrainingSettings(
-    steps=4000,
+    steps=2000,
     batch_size=24,
     learning_rate=1e-3,
     warmup_steps=100,
     weight_decay=0.02,
     averaging=0.998,
-    validate_every=200,
+    validate_every=100,
     validation_sequences=96,
     patience=5,
     precision="bfloat16",

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.checkpoint import Checkpoint
+from pipeline.checkpoint import FORMAT, Checkpoint
 from pipeline.evaluate import EvaluationError
 from pipeline.evaluate.pruning import drop_oldest
 from pipeline.settings import BEST, Settings, preset_named
@@ -30,7 +30,12 @@ def anchor_settings() -> Settings:
 
 def place_of(corpus: Corpus, settings: Settings) -> Path:
     """Where the cache keeps the anchor of a corpus; it depends on names and sound, and not on where the corpus is."""
-    content = [_VERSION, settings.to_json(), [[recording.name, recording.findings.digest] for recording in corpus]]
+    content = [
+        _VERSION,
+        FORMAT,
+        settings.to_json(),
+        [[recording.name, recording.findings.digest] for recording in corpus],
+    ]
     digest = hashlib.blake2b(json.dumps(content).encode(), digest_size=20).hexdigest()
     return decoded.root() / "anchors" / f"{digest}.safetensors"
 

@@ -9,6 +9,7 @@ import soundfile
 
 from pipeline import checkpoint
 from pipeline.evaluate import EvaluationError
+from pipeline.evaluate.entrants import classic
 from pipeline.evaluate.entrants.classic import anchor_settings, place_of, train_anchor
 from pipeline.settings import Settings
 from tests.conftest import noise
@@ -26,6 +27,12 @@ def test_its_place_is_its_content(folder: Path, tmp_path: Path) -> None:
     soundfile.write(moved / "melody_0.wav", noise(40_000), SAMPLE_RATE)
     assert place_of(Corpus.open(moved), settings) != place
     assert settings.preset == "classic"
+
+
+def test_one_of_another_format_is_not_taken(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = place_of(corpus, anchor_settings())
+    monkeypatch.setattr(classic, "FORMAT", 99)
+    assert place_of(corpus, anchor_settings()) != place
 
 
 def test_it_is_trained_and_kept(corpus: Corpus, tiny: Settings, cache: Path) -> None:
