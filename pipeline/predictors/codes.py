@@ -64,6 +64,8 @@ class Codes(Head):
             codebook.copy_(torch.from_numpy(means.cluster_centers_))
             counts = torch.bincount(torch.from_numpy(means.labels_), minlength=n_codes) + 1.0  # none is impossible
             shares.copy_(counts / counts.sum())
+        with torch.no_grad():
+            self.leave.bias.copy_(self.shares.log()[:, None])  # training begins at a skill of 0
 
     def loss(self, outputs: Tensor, previous: Tensor, targets: Tensor) -> Tensor:
         """The mean cross-entropy of a code.

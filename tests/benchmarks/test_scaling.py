@@ -1,0 +1,132 @@
+"""The simulation against closed forms, and what a corpus costs against what our own code does."""
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.costs import (
+    BYTES_PER_WINDOW,
+    GRADIENT_BYTES,
+    N_WEIGHTS,
+    WAV_BYTES_PER_HOUR,
+    Machine,
+    costs_of,
+    forward_flops,
+    step_flops,
+    training_seconds,
+)
+from benchmarks.scaling import GLOO_BANDWIDTH, GLOO_HOP, main
+from benchmarks.workers import Setup, simulate
+from pipeline.predictors import make_predictor
+from pipeline.settings import preset_named
+
+FLOW = preset_named("flow")
+STEADY = {"jitter": 0.0, "slow_share": 0.0}
+
+
+def setup(**values: float) -> Setup:
+    """A second of computing, and gradients that take 0.1 s from worker to worker."""
+    usual = {"compute": 1.0, "gradient_bytes": 1e8, "bandwidth": 1e9, "hop": 0.0, "batch_bytes": 0.0}
+    return Setup("workers", **(usual | values))
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 4096])
+def test_without_jitter_and_with_fast_storage_only_the_exchange_is_lost(n: int) -> None:
+    exchange = 2 * (n - 1) / n * 0.1
+    share = simulate(setup(**STEADY), n)
+    assert share.efficiency == pytest.approx(1 / (1 + exchange), rel=1e-9)
+    assert (share.stragglers, share.input) == pytest.approx((0, 0), abs=1e-9)
+
+
+def test_two_processes_as_they_were_measured() -> None:
+    """A core that two share computes the parts of both, 0.70 s each, one after the other."""
+    two = setup(compute=2 * 0.70, gradient_bytes=GRADIENT_BYTES, bandwidth=GLOO_BANDWIDTH, hop=GLOO_HOP, **STEADY)
+    assert simulate(two, 2).step == pytest.approx(1.61, rel=0.05)
+
+
+def test_many_hops_cost_a_ring_its_length() -> None:
+    assert setup(hop=1e-3).exchange(101) == pytest.approx(2 * 100 / 101 * 0.1 + 0.2)
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_where_storage_is_slower_than_computing_storage_sets_the_pace(depth: int) -> None:
+    share = simulate(setup(batch_bytes=1e9, storage=4e9, depth=depth, **STEADY), 16)
+    assert share.step == pytest.approx(16 * 1e9 / 4e9)  # all bytes of a step over those of a second
+    assert share.limit == "input"
+
+
+def test_a_reader_that_is_just_faster_than_a_step_costs_nothing() -> None:
+    share = simulate(setup(batch_bytes=1e9, reader=1e9 / 0.9, latency=0.09, **STEADY), 2)
+    assert share.step == pytest.approx(1.1)
+
+
+def test_one_slow_step_holds_up_all() -> None:
+    n, slow = 100, 0.01
+    share = simulate(setup(jitter=0.0, slow_share=slow, slow_factor=3.0), n)
+    expected = 2 * (1 - (1 - slow) ** n)  # 1.27 s: the chance that any is slow, of two seconds more
+    assert share.stragglers == pytest.approx(expected, abs=4 * 2 * 0.5 / np.sqrt(150))  # four deviations of the mean
+
+
+def test_stragglers_are_the_expected_maximum_of_lognormals() -> None:
+    maxima = np.random.default_rng(1).lognormal(-0.02, 0.2, (20_000, 64)).max(1)
+    share = simulate(setup(jitter=0.2, slow_share=0.0), 64)
+    assert share.compute + share.stragglers == pytest.approx(maxima.mean(), rel=0.04)
+
+
+def test_batches_ahead_even_out_jitter() -> None:
+    close = {"batch_bytes": 1e9, "reader": 1e9 / 1.09, "jitter": 0.3, "slow_share": 0.0}
+    one, many = (simulate(setup(depth=depth, **close), 1).input for depth in (1, 8))
+    assert many < one
+
+
+def test_the_same_seed_gives_the_same_share() -> None:
+    assert simulate(setup(), 8) == simulate(setup(), 8)
+    assert simulate(setup(), 8) != simulate(setup(), 8, seed=1)
+
+
+def test_the_presets_weights() -> None:
+    predictor = make_predictor(FLOW, (5, FLOW.representation.dims))
+    assert sum(p.numel() for p in predictor.parameters()) == N_WEIGHTS
+
+
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")  # told whenever mkldnn is turned off or on
+@pytest.mark.parametrize("changes", [{}, {"layers": 3, "moments": 1, "flow_depth": 2}])
+def test_operations_are_those_that_torch_counts(changes: dict[str, int]) -> None:
+    settings = FLOW.with_values({"width": 256, "guide": 160, "flow_width": 192} | changes)
+    predictor = make_predictor(settings, (5, FLOW.representation.dims)).train()
+    sequence, n_targets = torch.randn(1, 9, 640), torch.tensor([8])
+    with torch.backends.mkldnn.flags(enabled=False):  # whose LSTM is not counted
+        with FlopCounterMode(display=False) as forward:
+            loss = predictor.loss(sequence, n_targets)
+        with FlopCounterMode(display=False) as backward:
+            loss.backward()
+    assert forward.get_total_flops() / 8 == pytest.approx(forward_flops(settings), rel=0.01)
+    both = forward.get_total_flops() + backward.get_total_flops()
+    assert both / 8 == pytest.approx(step_flops(settings), rel=0.06)  # nothing is handed down to what is given
+
+
+def test_operations_of_another_head_are_not_told() -> None:
+    with pytest.raises(TypeError, match="settings must be of a flow over tiles"):
+        forward_flops(preset_named("classic"))
+
+
+def test_an_hour() -> None:
+    costs = costs_of(1)
+    assert (costs.n_blocks, costs.wav_bytes) == (14_400, WAV_BYTES_PER_HOUR) == (14_400, 317_520_000)
+    assert costs.n_recordings == 15
+    assert costs.plan_bytes == pytest.approx(360 * BYTES_PER_WINDOW, rel=0.03)
+    assert costs.survey_seconds == 3.6
+
+
+def test_a_machine_trains_no_faster_than_it_reads() -> None:
+    assert training_seconds(2, 3, Machine("one", 100)) == 864
+    assert training_seconds(2, 3, Machine("one", 100, most_blocks_per_second=50)) == 1728
+
+
+def test_all_tables_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main() == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("a block: 114 MFLOPs forward, 343 in training\n")
+    assert "| 10 000 | 150 thousand | 144 million | 3.2 TB | 1.6 TB | 10 h |" in printed
+    assert printed.count("\n| --- |") == 4
