@@ -1,0 +1,154 @@
+"""`python -m benchmarks.scaling`: the tables of docs/scale.md. Arithmetic and a simulation; nothing is measured."""
+
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from benchmarks.costs import (
+    BLOCKS_PER_HOUR,
+    GRADIENT_BYTES,
+    Machine,
+    costs_of,
+    forward_flops,
+    step_flops,
+    training_seconds,
+)
+from benchmarks.workers import Setup, simulate
+from pipeline.settings import preset_named
+from waveforms import BLOCK_SIZE
+
+FLOW = preset_named("flow")
+BATCH, LENGTH = FLOW.training.batch_size, FLOW.training.sequence_blocks
+STEP_BLOCKS = BATCH * LENGTH  # 960
+BLOCK_BYTES = 2 * BLOCK_SIZE  # of WAV: 16 bits, one channel
+ELEMENT_BYTES = 2 * 640  # of a block on principal axes: 16 bits
+
+PASSES = {1: 5, 100: 5, 10_000: 1, 1_000_000: 1}  # by hours
+
+# Measured; docs/scale.md tells how.
+TWO_CORES_RATE = 912.0  # blocks a second
+STEP_SECONDS = 1.5  # one core
+READER_RATE = 8800.0  # blocks that one reading thread gives in a second of processor time
+GLOO_BANDWIDTH, GLOO_HOP = GRADIENT_BYTES / 0.23, 5e-5
+# Assumed or published.
+OPEN_SECONDS = 1e-3  # until shared storage answers, for each window of a batch
+GPU_PEAK, GPU_SHARE, N_GPUS = 989e12, 0.3, 8  # H100, dense bfloat16
+CORES_SHARE = 0.7  # of 64 times one core, as memory is shared
+
+GPU_RATE = GPU_PEAK * GPU_SHARE / step_flops(FLOW)
+MACHINES = (
+    Machine("two cores", TWO_CORES_RATE),
+    Machine("64 cores", 64 * CORES_SHARE * STEP_BLOCKS / STEP_SECONDS),
+    Machine("8 GPUs, as it reads today", N_GPUS * GPU_RATE, N_GPUS * READER_RATE),
+    Machine("8 GPUs, fed", N_GPUS * GPU_RATE),
+)
+
+CORE = Setup("a core each on one machine", STEP_SECONDS, GRADIENT_BYTES, GLOO_BANDWIDTH, GLOO_HOP, 0.0)
+CORE = replace(CORE, batch_bytes=BATCH * (LENGTH + 1) * BLOCK_BYTES, reader=READER_RATE * BLOCK_BYTES)
+NODE = replace(
+    CORE,
+    name="two cores each, 10 Gb/s",
+    compute=STEP_BLOCKS / TWO_CORES_RATE,
+    bandwidth=1.25e9,
+    storage=2e9,
+    latency=BATCH * OPEN_SECONDS,
+)
+GPU = replace(
+    CORE,
+    name="GPU, as it reads today",
+    compute=STEP_BLOCKS / GPU_RATE,
+    bandwidth=5e10,
+    hop=5e-6,
+    storage=1e11,
+    latency=BATCH * OPEN_SECONDS,
+)
+FED = replace(
+    GPU, name="GPU, elements ready", batch_bytes=BATCH * (LENGTH + 1) * ELEMENT_BYTES, reader=1e10, latency=0.0
+)
+LARGE = replace(FED, name="the same, 768 sequences a GPU", compute=32 * FED.compute, batch_bytes=32 * FED.batch_bytes)
+SETUPS = {CORE: (1, 2, 8, 64), NODE: (1, 8, 64, 512, 4096)} | dict.fromkeys((GPU, FED, LARGE), (1, 8, 64, 512, 4096))
+
+
+def rows_of_sizes() -> Iterator[tuple[str, ...]]:
+    """What each size costs before it is learned from."""
+    yield "hours", "recordings", "blocks", "WAV", "FLAC", "first opening, a core", "later", "index", "plan", "names"
+    for hours in PASSES:
+        costs = costs_of(hours, LENGTH)
+        yield (
+            f"{hours:,}".replace(",", " "),
+            _count(costs.n_recordings),
+            _count(costs.n_blocks),
+            _bytes(costs.wav_bytes),
+            _bytes(costs.wav_bytes / 2),
+            _time(costs.survey_seconds),
+            _time(costs.open_seconds),
+            _bytes(costs.index_bytes),
+            f"{_bytes(costs.plan_bytes)}, {_time(costs.plan_seconds)}",
+            _bytes(costs.header_bytes),
+        )
+
+
+def rows_of_training() -> Iterator[tuple[str, ...]]:
+    """How long each machine trains, and the steps in a pass."""
+    yield "hours", "passes", *(machine.name for machine in MACHINES), "steps in all"
+    for hours, n_passes in PASSES.items():
+        times = (_time(training_seconds(hours, n_passes, machine)) for machine in MACHINES)
+        steps = hours * BLOCKS_PER_HOUR * n_passes / STEP_BLOCKS
+        yield f"{hours:,}".replace(",", " "), str(n_passes), *times, _count(steps)
+
+
+def rows_of_machines() -> Iterator[tuple[str, ...]]:
+    """How many of each machine train that long in a day, if no second is lost between them."""
+    yield "hours", *(machine.name for machine in MACHINES)
+    for hours, n_passes in PASSES.items():
+        days = (training_seconds(hours, n_passes, machine) / 86400 for machine in MACHINES)
+        yield f"{hours:,}".replace(",", " "), *(str(math.ceil(n)) for n in days)
+
+
+def rows_of_workers() -> Iterator[tuple[str, ...]]:
+    """Efficiency against the number of workers, and where a step's seconds go."""
+    yield "workers", "N", "step", "computing", "stragglers", "exchange", "input", "most goes to"
+    for setup, numbers in SETUPS.items():
+        for n in numbers:
+            share = simulate(setup, n)
+            parts = (share.compute, share.stragglers, share.exchange, share.input)
+            shares = (f"{100 * part / share.step:.0f} %" for part in parts)
+            yield setup.name, str(n), _time(share.step), *shares, share.limit
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows, of which the first is the head, as Markdown."""
+    head, *rest = rows
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rest))
+
+
+def _count(number: float) -> str:
+    return _in(number, ((1, ""), (1e3, " thousand"), (1e6, " million"), (1e9, " billion")))
+
+
+def _bytes(number: float) -> str:
+    return _in(number, ((1, " B"), (1e3, " kB"), (1e6, " MB"), (1e9, " GB"), (1e12, " TB")))
+
+
+def _time(seconds: float) -> str:
+    return _in(seconds, ((1e-3, " ms"), (1, " s"), (60, " min"), (3600, " h"), (86400, " days")))
+
+
+def _in(number: float, units: Sequence[tuple[float, str]]) -> str:
+    """Two figures, and all of those before the point, in the largest unit of which there is one."""
+    size, name = max(((s, n) for s, n in units if s <= number), default=units[0])
+    value = number / size
+    return f"{value:.0f}{name}" if value >= 9.95 else f"{value:.2g}{name}"
+
+
+def main() -> int:
+    """Print the tables."""
+    print(f"a block: {forward_flops(FLOW) / 1e6:.0f} MFLOPs forward, {step_flops(FLOW) / 1e6:.0f} in training\n")
+    for rows in (rows_of_sizes(), rows_of_training(), rows_of_machines(), rows_of_workers()):
+        print(table(list(rows)), end="\n\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
