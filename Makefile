@@ -5,7 +5,7 @@
 #   make generate CLIPS=4 SECONDS=10 PROMPT=file.wav OUT=clips
 #   make evaluate WHAT=clips REFERENCE=folder    measure clips, or a checkpoint, against real music
 #   make corpus CORPUS=folder PIECES=100     sampled piano; MIDI=folder plays MIDI files of your own instead
-#   make piano MIDI=folder RECORDINGS=folder     train the checkpoint that comes along anew, on two cores in an hour
+#   make piano MIDI=folder RECORDINGS=folder     train the checkpoint that comes along anew, in about an hour
 #   make test | check | bench | setup | clean
 #   make thorough                    add the thorough transcriber, for evaluating
 #   make bench ARGS=--quick          a short look at speed and memory; without ARGS, all of it in half an hour

@@ -5,6 +5,8 @@ docs/scale.md tells how each constant came about.
 
 from dataclasses import dataclass
 
+from pipeline.predictors.flow import N_WAVES, TIME_WIDTH
+from pipeline.representations.tiles import N_SLICES
 from pipeline.settings import FlowSettings, LSTMSettings, Settings, TileSettings
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 
@@ -22,8 +24,6 @@ HEADER_BYTES = 100_000_000  # that safetensors allows
 SURVEY_TIMES_REAL_TIME = 1000  # first opening, a core
 OPEN_SECONDS_PER_FILE = 6e-5  # later ones
 PLAN_SECONDS_PER_WINDOW = 5.8e-6
-
-N_SLICES, N_WAVES, TIME_WIDTH = 5, 32, 256  # of the flow's network, where settings do not tell
 
 
 @dataclass(frozen=True)

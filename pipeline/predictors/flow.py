@@ -21,7 +21,7 @@ from pipeline.predictors.base import Head, slices_of
 from pipeline.predictors.within import Within
 from pipeline.settings import FlowSettings, Sampling
 
-N_WAVES = 32  # in which the network is told the time
+N_WAVES, TIME_WIDTH = 32, 256  # in which the network is told the time, and units of the layer that hears it
 SIGNAL, SPREAD = -1.0, 1.3  # mean and deviation of the log of signal over noise, tan(a), at which the network learns
 
 
@@ -130,7 +130,9 @@ class _Turn(nn.Module):
         self.depth, self.width = depth, width
         self.enter = nn.Linear(size, width)
         self.lead = nn.Linear(guide, (depth + 1) * width)
-        self.time = nn.Sequential(nn.Linear(2 * N_WAVES, 256), nn.SiLU(), nn.Linear(256, (3 * depth + 2) * width))
+        self.time = nn.Sequential(
+            nn.Linear(2 * N_WAVES, TIME_WIDTH), nn.SiLU(), nn.Linear(TIME_WIDTH, (3 * depth + 2) * width)
+        )
         self.layers = nn.ModuleList(
             nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width)) for _ in range(depth)
         )

@@ -20,7 +20,7 @@ from waveforms.corpus import Corpus
 
 _VERSION = 1  # a change of what the preset means makes a new anchor
 _N_STEPS = 75
-_MOST_BYTES = 600 * 10**6  # in the cache: three anchors of 172 MB
+_MOST_BYTES = 300 * 10**6  # in the cache: three anchors of 93 MB
 
 
 def anchor_settings() -> Settings:

@@ -51,7 +51,7 @@ def test_three_are_kept(corpus: Corpus, tiny: Settings, cache: Path) -> None:
     path.parent.mkdir()
     for n in range(4):
         with (path.parent / f"{n}.safetensors").open("wb") as file:
-            file.truncate(200 * 10**6)  # of holes
+            file.truncate(100 * 10**6)  # of holes
         os.utime(file.name, (1e9 - n, 1e9 - n))
     train_anchor(corpus, tiny, path, lambda n: None)
     assert {each.name for each in path.parent.iterdir()} == {path.name, "0.safetensors", "1.safetensors"}
