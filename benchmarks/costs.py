@@ -6,24 +6,27 @@ docs/scale.md tells how each constant came about.
 from dataclasses import dataclass
 
 from pipeline.predictors.flow import N_WAVES, TIME_WIDTH
+from pipeline.predictors.keys import WIDTH
 from pipeline.representations.tiles import N_SLICES
 from pipeline.settings import FlowSettings, LSTMSettings, Settings, TileSettings
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms.keys import N_KEYS
 
 BLOCKS_PER_HOUR = 3600 * SAMPLE_RATE // BLOCK_SIZE  # 14 400
 WAV_BYTES_PER_HOUR = 3600 * SAMPLE_RATE * 2  # 16 bits, one channel
-N_WEIGHTS = 18_466_688  # of the preset flow
+N_WEIGHTS = 19_536_985  # of the preset flow
 GRADIENT_BYTES = 4 * N_WEIGHTS  # float32
+STRUCK = 0.3  # keys in a slice
 
 MINUTES_PER_RECORDING = 4  # assumed
 BYTES_PER_RECORDING = 1222  # in memory
-BYTES_PER_WINDOW = 110  # in memory
+BYTES_PER_WINDOW = 212  # in memory
 NAME_BYTES = 50  # of a recording in a checkpoint's header
 HEADER_BYTES = 100_000_000  # that safetensors allows
 
 SURVEY_TIMES_REAL_TIME = 1000  # first opening, a core
 OPEN_SECONDS_PER_FILE = 6e-5  # later ones
-PLAN_SECONDS_PER_WINDOW = 5.8e-6
+PLAN_SECONDS_PER_WINDOW = 1e-5
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def costs_of(hours: float, sequence_blocks: int = 40) -> Costs:
     """What so many hours cost."""
     n_recordings = hours * 60 / MINUTES_PER_RECORDING
     n_blocks = hours * BLOCKS_PER_HOUR
-    n_windows = n_blocks / sequence_blocks + n_recordings / 2  # grids begin anywhere, so half of all have one more
+    n_windows = n_blocks / sequence_blocks
     return Costs(
         n_recordings=n_recordings,
         n_blocks=n_blocks,
@@ -96,8 +99,12 @@ def training_seconds(hours: float, n_passes: float, machine: Machine) -> float:
     return hours * BLOCKS_PER_HOUR * n_passes / machine.rate
 
 
-def forward_flops(settings: Settings) -> int:
+def forward_flops(settings: Settings, n_struck: float = STRUCK) -> int:
     """Operations of the network for a block, two a weight that is used: of the LSTM once, of the head for each slice.
+
+    Args:
+        settings: all of them.
+        n_struck: keys struck in a slice.
 
     Raises:
         TypeError: the settings are not of a flow over tiles.
@@ -106,13 +113,16 @@ def forward_flops(settings: Settings) -> int:
     if not (isinstance(lstm, LSTMSettings) and isinstance(head, FlowSettings) and isinstance(tiles, TileSettings)):
         raise TypeError("settings must be of a flow over tiles")
     size, guide, width, depth = tiles.dims, head.guide, head.flow_width, head.flow_depth
-    block = N_SLICES * size * lstm.width + lstm.layers * 8 * lstm.width**2 + 2 * lstm.width * guide
-    led = size * guide + 6 * guide**2 + (guide + size) * (depth + 1) * width + 2 * size**2  # GRU, shifts, innovations
+    heard = size + N_KEYS
+    block = N_SLICES * heard * lstm.width + lstm.layers * 8 * lstm.width**2 + 2 * lstm.width * guide
+    keys = (guide + size) * WIDTH + (1 + n_struck) * (N_KEYS * WIDTH + WIDTH**2 + WIDTH * (N_KEYS + 1))
+    led = heard * guide + 6 * guide**2 + (guide + heard) * (depth + 1) * width  # GRU, shifts
+    innovations = heard * size + size**2
     turn = 2 * size * width + 2 * depth * width**2
     time = 2 * N_WAVES * TIME_WIDTH + TIME_WIDTH * (3 * depth + 2) * width
-    return 2 * (block + head.moments * time + N_SLICES * (led + head.moments * turn))
+    return round(2 * (block + head.moments * time + N_SLICES * (keys + led + innovations + head.moments * turn)))
 
 
-def step_flops(settings: Settings) -> int:
+def step_flops(settings: Settings, n_struck: float = STRUCK) -> int:
     """Operations of training on a block: those of the way back are twice those of the way forward."""
-    return 3 * forward_flops(settings)
+    return 3 * forward_flops(settings, n_struck)

@@ -7,14 +7,14 @@ from benchmarks.figures import Figure, Reference
 from benchmarks.limits import DTYPES, OPERATIONS, multiply
 from benchmarks.rolling import classic, render
 from benchmarks.trainer import Trainer
-from benchmarks.training import CLASSIC, DIM
+from benchmarks.training import CLASSIC, SHAPE
 from pipeline.settings import MAX_SEQ_LEN
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 
 
 def measure(batches: tuple[int, ...], n_clips: int, n_rounds: int) -> list[Figure]:
     """Rates of training and rendering."""
-    trainer, model = Trainer(CLASSIC, DIM, "cuda"), classic("cuda")
+    trainer, model = Trainer(CLASSIC, SHAPE, "cuda"), classic("cuda")
     works: dict[tuple[object, ...], Work] = {("limit", p): multiply(p, "cuda") for p in DTYPES}
     works |= {(batch, p): trainer.step(batch, p) for batch in batches for p in DTYPES}
     works |= {("clips", n): timed(lambda n=n: render(model, n, MAX_SEQ_LEN)) for n in (1, n_clips)}  # type: ignore[misc]

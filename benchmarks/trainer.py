@@ -4,6 +4,7 @@ import torch
 
 from benchmarks.clock import Work, timed
 from benchmarks.limits import DTYPES
+from pipeline.elements import Shape
 from pipeline.predictors import make_predictor
 from pipeline.settings import Settings
 
@@ -13,14 +14,14 @@ class Trainer:
 
     Args:
         settings: of predictor and training.
-        dim: numbers in an element.
+        shape: of an element.
         device: "cpu" or "cuda".
     """
 
-    def __init__(self, settings: Settings, dim: int, device: str = "cpu") -> None:
-        self._length, self._dim, self._device = settings.training.sequence_blocks, dim, device
+    def __init__(self, settings: Settings, shape: Shape, device: str = "cpu") -> None:
+        self._length, self._dim, self._device = settings.training.sequence_blocks, shape.dim, device
         self._width, self._layers = settings.predictor.width, settings.predictor.layers
-        self._predictor = make_predictor(settings, (1, dim)).to(device)
+        self._predictor = make_predictor(settings, shape).to(device)
         make_optimiser = {"adamw": torch.optim.AdamW, "rmsprop": torch.optim.RMSprop}[settings.training.optimiser]
         self._optimiser = make_optimiser(self._predictor.parameters())
 

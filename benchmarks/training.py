@@ -12,12 +12,13 @@ from benchmarks.limits import DTYPES, OPERATIONS, multiply
 from benchmarks.peers import newcomer
 from benchmarks.peers.keras_process import Keras
 from benchmarks.trainer import Trainer
+from pipeline.elements import Shape
 from pipeline.representations import make_representation
 from pipeline.settings import preset_named
 
 CLASSIC = preset_named("classic")
 SAME = CLASSIC.with_values({"layers": 1, "dropout": 0.0, "optimiser": "rmsprop"})
-DIM = make_representation(CLASSIC.representation).dim
+SHAPE = make_representation(CLASSIC.representation).shape
 TARGET_BATCH, TARGET_RATIO, TARGET_OF_BEST = 16, 8, 15
 
 Rates = dict[tuple[Any, ...], float]
@@ -25,7 +26,11 @@ Rates = dict[tuple[Any, ...], float]
 
 def measure(keras: Keras | None, batches: tuple[int, ...], n_rounds: int) -> list[Figure]:
     """Rates of training, in blocks that are predicted in a second."""
-    trainers = {"same": Trainer(SAME, DIM), "redundant": Trainer(SAME, newcomer.DIM), "classic": Trainer(CLASSIC, DIM)}
+    trainers = {
+        "same": Trainer(SAME, SHAPE),
+        "redundant": Trainer(SAME, Shape(1, newcomer.DIM)),
+        "classic": Trainer(CLASSIC, SHAPE),
+    }
     length, width = CLASSIC.training.sequence_blocks, CLASSIC.predictor.width
     works: dict[tuple[Any, ...], Work] = {("limit", p): multiply(p) for p in DTYPES}
     for batch in batches:

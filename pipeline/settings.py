@@ -239,8 +239,8 @@ class Settings:
 SECTIONS = ("representation", "predictor", "head", "training")
 
 _MUSIC = TrainingSettings(
-    steps=2000,
-    batch_size=24,
+    steps=3000,
+    batch_size=8,
     learning_rate=1e-3,
     warmup_steps=100,
     weight_decay=0.02,
@@ -250,7 +250,7 @@ _MUSIC = TrainingSettings(
     patience=5,
     precision="bfloat16",
 )
-_READER = LSTMSettings(width=768, dropout=0.1, noise=0.3)
+_READER = LSTMSettings(width=768, dropout=0.1, noise=1.0)
 
 PRESETS = {
     "flow": Settings("flow", TileSettings(), _READER, FlowSettings(), _MUSIC),

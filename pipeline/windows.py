@@ -1,9 +1,12 @@
 """A corpus as training sequences: which windows of blocks an epoch holds, and how they are read.
 
-A window of length L reads L + 1 blocks and has L targets: each block but the first, predicted from those before it.
-The targets of a recording are laid out on a grid of L whose origin is drawn anew for every epoch. So in each epoch
-every block of every recording, but its first, is a target exactly once, however short the recording is; windows at
-the two ends have fewer targets and are padded.
+Recordings follow one another, as on a record, in an order drawn anew for every epoch. A window of length L reads
+L + 1 blocks of that stream and has L targets: each block but the first, predicted from those before it. Windows lie on
+a grid of L whose origin is drawn too, so in each epoch every block, but the stream's first, is a target exactly once.
+The windows at the stream's two ends have fewer targets and are padded.
+
+A window that ran over no end would show how pieces end and never what comes then: a roll-out would fall silent for good
+when its piece was over.
 """
 
 from collections.abc import Iterator
@@ -23,12 +26,23 @@ SWEEP_BLOCKS = 256  # 64 s, 11 MB: a stretch long enough that opening files cost
 MOST_STRETCHES = 128  # of a sweep, 2.3 hours: means, variances and axes of more are the same
 
 
-class Window(NamedTuple):
-    """A stretch of one recording: `n_targets + 1` blocks from `first` on."""
+class Span(NamedTuple):
+    """`n_blocks` of one recording, from block `first` on."""
 
     recording: int
     first: int
-    n_targets: int
+    n_blocks: int
+
+
+class Window(NamedTuple):
+    """Spans that follow one another; all blocks but the first are targets."""
+
+    spans: tuple[Span, ...]
+
+    @property
+    def n_targets(self) -> int:
+        """Blocks to be predicted."""
+        return sum(span.n_blocks for span in self.spans) - 1
 
 
 class Batch(NamedTuple):
@@ -53,20 +67,30 @@ class Position(NamedTuple):
 
 
 def windows(corpus: Corpus, length: int, rng: np.random.Generator | None = None) -> list[Window]:
-    """The windows of one epoch, in the corpus's order.
+    """The windows of one epoch, in the order of its stream.
 
     Args:
         corpus: the recordings.
         length: targets in a full window.
-        rng: draws the grid's origin in each recording; without one every grid begins at the first target.
+        rng: draws the recordings' order and the grid's origin; without one they follow as they lie in the corpus, and
+            the grid begins at the first target.
     """
+    order = rng.permutation(len(corpus)).tolist() if rng else range(len(corpus))
+    origin = int(rng.integers(length)) if rng else 0
+    starts = np.cumsum([0] + [corpus[index].n_blocks for index in order])
+    last = int(starts[-1]) - 1  # of the stream's blocks
     plan = []
-    for index, recording in enumerate(corpus):
-        origin = int(rng.integers(length)) if rng else 0
-        for start in range(origin - length if origin else 0, recording.n_blocks - 1, length):
-            first = max(start, 0)
-            plan.append(Window(index, first, min(start + length, recording.n_blocks - 1) - first))
+    for at in range(origin - length if origin else 0, last, length):
+        first, end = max(at, 0), min(at + length, last) + 1
+        places = range(int(np.searchsorted(starts, first, "right")) - 1, int(np.searchsorted(starts, end)))
+        plan.append(Window(tuple(_span(order[n], first - starts[n], end - starts[n], corpus) for n in places)))
     return plan
+
+
+def _span(recording: int, first: int, end: int, corpus: Corpus) -> Span:
+    """The part of a stretch that lies in a recording; places count from the recording's first block."""
+    first, end = max(int(first), 0), min(int(end), corpus[recording].n_blocks)
+    return Span(recording, first, end - first)
 
 
 def read_blocks(recording: Recording, first: int, n_blocks: int, margins: tuple[int, int]) -> Tensor:
@@ -88,13 +112,25 @@ def read_batch(
     processes that train together have to take every step together.
     """
     part = plan[rank::n_ranks]
-    waveforms = [read_blocks(corpus[w.recording], w.first, length + 1, margins) for w in part or plan[:1]]
+    waveforms = [_read_window(corpus, window, length, margins) for window in part or plan[:1]]
     return Batch(
         torch.stack(waveforms),
         torch.tensor([w.n_targets for w in part or plan[:1]]),
         n_counted=sum(w.n_targets for w in part),
         n_in_all=sum(w.n_targets for w in plan),
     )
+
+
+def _read_window(corpus: Corpus, window: Window, length: int, margins: tuple[int, int]) -> Tensor:
+    """A window's waveform, padded to `length` targets with what follows its last block."""
+    n_left, waveforms = length + 1, []
+    for n, span in enumerate(window.spans, start=1):
+        is_last = n == len(window.spans)
+        n_blocks = n_left if is_last else span.n_blocks
+        edges = (margins[0] if n == 1 else 0, margins[1] if is_last else 0)
+        waveforms.append(read_blocks(corpus[span.recording], span.first, n_blocks, edges))
+        n_left -= n_blocks
+    return torch.cat(waveforms)
 
 
 def sweep(corpus: Corpus, margins: tuple[int, int], *, rank: int = 0, n_ranks: int = 1) -> Iterator[Tensor]:

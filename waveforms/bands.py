@@ -7,12 +7,14 @@ bands to an octave.
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from waveforms import SAMPLE_RATE
 from waveforms.spectra import MAGNITUDE_FLOOR, N_BINS, N_FFT
 
 LONE_BELOW = 1300  # Hz; from about here on, PER_OCTAVE bands are wider than bins
+KNEE, BEND = -5.0, 0.3  # nepers re full scale, -43 dB, where a level counts half; how gently it comes to that
 PER_OCTAVE = 36  # three a semitone; Frechet distances in aisfx grow by 3 with 36 and by 13 with 24
 
 _N_LONE = -(-LONE_BELOW * N_FFT // SAMPLE_RATE)  # 61
@@ -30,6 +32,29 @@ def _place() -> tuple[float, ...]:
 _PLACES = _place()
 N_BANDS = len(_PLACES)  # 209
 CENTRES = tuple(place * SAMPLE_RATE / N_FFT for place in _PLACES)  # Hz
+
+
+def to_levels(bands: Tensor) -> Tensor:
+    """Bands as they count: log magnitude where loud, and the fainter, the less of it. The inverse is `from_levels`.
+
+    What lies between the partials of notes is faint and flutters by several decibels from frame to frame, which nobody
+    hears and nothing predicts; in log magnitude it is most of what changes. For a magnitude m the level is
+    log(1 + (m / k) ^ BEND) / BEND, which is how mu-law treats samples (ITU-T G.711) for a BEND of 1; k is KNEE's.
+
+    Shape:
+        (..., N_BANDS) -> (..., N_BANDS), in nepers above KNEE where it is loud, 0 for silence
+    """
+    return F.softplus(bands - KNEE, beta=BEND)
+
+
+def from_levels(levels: Tensor) -> Tensor:
+    """The bands whose levels these are, none below MAGNITUDE_FLOOR.
+
+    Shape:
+        (..., N_BANDS) -> (..., N_BANDS)
+    """
+    least = to_levels(levels.new_tensor(MAGNITUDE_FLOOR).log())
+    return KNEE + torch.expm1(BEND * levels.clamp(min=least)).log() / BEND
 
 
 def widths() -> Tensor:
@@ -67,7 +92,7 @@ def from_bands(bands: Tensor) -> Tensor:
 
 
 @lru_cache
-def transposition(semitones: int, device: torch.device) -> Tensor:
+def transposition(semitones: float, device: torch.device) -> Tensor:
     """What bands of log magnitude are multiplied by to be those of the sound `semitones` higher, time being kept.
 
     The spectrum is stretched along the frequency axis, as if the strings were shorter; what is moved in from beyond

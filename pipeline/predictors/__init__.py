@@ -6,6 +6,7 @@ file here, its settings in `pipeline.settings`, and a line below.
 
 from typing import Any
 
+from pipeline.elements import Shape
 from pipeline.predictors.base import Head, Predictor, State
 from pipeline.predictors.codes import Codes
 from pipeline.predictors.flow import Flow
@@ -16,15 +17,15 @@ from pipeline.settings import CodesSettings, FlowSettings, PointSettings, Settin
 _OF_SETTINGS: dict[type, Any] = {PointSettings: Point, FlowSettings: Flow, CodesSettings: Codes}
 
 
-def make_predictor(settings: Settings, shape: tuple[int, int]) -> Predictor:
+def make_predictor(settings: Settings, shape: Shape) -> Predictor:
     """The predictor that these settings describe, with fresh weights.
 
     Args:
         settings: of which those of the predictor and its head count.
-        shape: of the elements, (n_slices, size): see `Representation`.
+        shape: of the elements.
     """
     head: Head = _OF_SETTINGS[type(settings.head)](settings.head, settings.predictor.width, shape)
-    return StackedLSTM(settings.predictor, shape[0] * shape[1], head)
+    return StackedLSTM(settings.predictor, shape, head)
 
 
 __all__ = ["Head", "Predictor", "State", "make_predictor"]

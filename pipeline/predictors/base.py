@@ -11,11 +11,6 @@ from pipeline.settings import Sampling
 State = Any  # each predictor's own; constant in size, so a roll-out's memory does not grow
 
 
-def slices_of(elements: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Elements as the slices that they consist of; (..., dim) -> (..., n_slices, size)."""
-    return elements.reshape(*elements.shape[:-1], *shape)
-
-
 class Predictor(nn.Module, ABC):
     """A model of the next element given the past.
 

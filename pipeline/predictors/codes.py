@@ -13,8 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from pipeline.elements import Shape
 from pipeline.errors import SettingsError
-from pipeline.predictors.base import Head, slices_of
+from pipeline.predictors.base import Head
+from pipeline.predictors.chance import draw_code
 from pipeline.predictors.within import Within
 from pipeline.settings import CodesSettings, Sampling
 
@@ -29,17 +31,17 @@ class Codes(Head):
 
     drawn_by = ("temperature", "top_k", "top_p")
 
-    def __init__(self, settings: CodesSettings, width: int, shape: tuple[int, int]) -> None:
+    def __init__(self, settings: CodesSettings, width: int, shape: Shape) -> None:
         super().__init__()
         stages, n_codes, inner = settings.stages, settings.codes, settings.code_width
         self.shape = shape
         self.within = Within(width, settings.guide, shape, settings.feedback_noise)
         self.lead = _Stages(stages, self.within.guide_size, inner)
-        self.hear_told = _Stages(stages, shape[1], inner)
+        self.hear_told = _Stages(stages, shape.n_numbers, inner)
         self.deep = _Stages(stages, inner, inner)
         self.leave = _Stages(stages, inner, n_codes)
         nn.init.zeros_(self.leave.weight)
-        self.register_buffer("codebooks", torch.zeros(stages, n_codes, shape[1]))
+        self.register_buffer("codebooks", torch.zeros(stages, n_codes, shape.n_numbers))
         self.register_buffer("shares", torch.full((stages, n_codes), 1 / n_codes))
 
     def fit(self, elements: Iterable[Tensor]) -> None:
@@ -68,25 +70,30 @@ class Codes(Head):
             self.leave.bias.copy_(self.shares.log()[:, None])  # training begins at a skill of 0
 
     def loss(self, outputs: Tensor, previous: Tensor, targets: Tensor) -> Tensor:
-        """The mean cross-entropy of a code.
+        """The mean cross-entropy of a code, and the keys' loss.
 
         Shape:
             (n, width), (n, dim), (n, dim) -> ()
         """
-        guides, innovations = self.within(outputs, previous, targets)
+        guides, innovations, keys = self.within(outputs, previous, targets)
         codes, told = self._encode(innovations)  # (stages, n, n_slices), (stages, n, n_slices, size)
         logits = self._logits(guides.flatten(0, 1), told.flatten(1, 2))
-        return F.cross_entropy(logits.float().flatten(0, 1), codes.flatten())
+        loss: Tensor = F.cross_entropy(logits.float().flatten(0, 1), codes.flatten()) + keys
+        return loss
 
     def baselines(self, previous: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """The cross-entropy if codes came as often as in all, and if a share of slices, the best one, were repeated."""
-        before = self.within.before(previous, targets)
-        codes, _ = self._encode(self.within.innovations(slices_of(targets, self.shape), before))
-        repeated, _ = self._encode(self.within.innovations(before, before))
+        """The cross-entropy if codes came as often as in all, and if a share of slices, the best one, were repeated;
+        `Keys.baselines` added.
+        """
+        slices, before = self.within.neighbours(previous, targets)
+        codes, _ = self._encode(self.within.innovations_of(slices, before))
+        repeated, _ = self._encode(self.within.innovations_of(before, before))
+        keys = self.within.keys.baselines(self.shape.keys(slices), self.shape.keys(before))
         chance = torch.stack([share[code] for share, code in zip(self.shares, codes, strict=True)])
         stays = (codes == repeated).float()
         often = stays.mean(dim=(1, 2), keepdim=True)
-        return {"mean": -chance.log().mean(), "repeat": -(often * stays + (1 - often) * chance).log().mean()}
+        again = -(often * stays + (1 - often) * chance).log().mean()
+        return {"mean": keys["mean"] - chance.log().mean(), "repeat": keys["repeat"] + again}
 
     def draw(self, outputs: Tensor, previous: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
         """Draw the next block, code after code.
@@ -96,13 +103,13 @@ class Codes(Head):
         """
 
         def draw(guide: Tensor) -> Tensor:
-            told = torch.zeros(len(outputs), self.shape[1], device=outputs.device)
+            told = torch.zeros(len(outputs), self.shape.n_numbers, device=outputs.device)
             for stage, codebook in enumerate(self.codebooks):
                 logits = self._logits(guide, told[None], slice(stage, stage + 1))[0]
                 told = told + codebook[draw_code(logits, generator, sampling)]
             return told
 
-        return self.within.unroll(outputs, previous, draw)
+        return self.within.unroll(outputs, previous, draw, generator, sampling)
 
     def _encode(self, innovations: Tensor) -> tuple[Tensor, Tensor]:
         """The codes of innovations, and what the stages before each had told.
@@ -139,20 +146,3 @@ class _Stages(nn.Module):
         """(stages, n, n_in) -> (stages, n, n_out)."""
         y: Tensor = torch.baddbmm(self.bias[stages].to(x.dtype), x, self.weight[stages].to(x.dtype))
         return y
-
-
-def draw_code(logits: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
-    """Draw one code a row: at a temperature, among the top k, and within the top p (Holtzman et al. 2020).
-
-    Shape:
-        (n, codes) -> (n,)
-    """
-    if sampling.temperature == 0:
-        return logits.argmax(-1)
-    below = logits.double() - logits.max(-1, keepdim=True).values  # so that no temperature, however low, overflows
-    ranked, order = (below / sampling.temperature).softmax(-1).sort(descending=True)
-    if sampling.top_k:
-        ranked[:, sampling.top_k :] = 0
-    ranked[ranked.cumsum(-1) - ranked >= sampling.top_p * ranked.sum(-1, keepdim=True)] = 0
-    place = torch.multinomial(ranked, 1, generator=generator)
-    return order.gather(-1, place)[:, 0]

@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from pipeline.predictors.base import Head, slices_of
+from pipeline.elements import Shape
+from pipeline.predictors.base import Head
 from pipeline.predictors.within import Within
 from pipeline.settings import FlowSettings, Sampling
 
@@ -34,45 +35,47 @@ class Flow(Head):
 
     drawn_by = ("temperature",)
 
-    def __init__(self, settings: FlowSettings, width: int, shape: tuple[int, int]) -> None:
+    def __init__(self, settings: FlowSettings, width: int, shape: Shape) -> None:
         super().__init__()
         self.settings = settings
         self.shape = shape
         self.within = Within(width, settings.guide, shape, settings.feedback_noise)
-        self.turn = _Turn(self.within.guide_size, shape[1], settings.flow_width, settings.flow_depth)
+        self.turn = _Turn(self.within.guide_size, shape.n_numbers, settings.flow_width, settings.flow_depth)
 
     def fit(self, elements: Iterable[Tensor]) -> None:
         """Fit the linear part."""
         self.within.fit(elements)
 
     def loss(self, outputs: Tensor, previous: Tensor, targets: Tensor) -> Tensor:
-        """The mean squared error of the turn, in elements, where that of linear prediction is about 1.
+        """The mean squared error of the turn, in elements, about 1 for linear prediction, plus the keys' loss.
 
         Shape:
             (n, width), (n, dim), (n, dim) -> ()
         """
-        guides, innovations = self.within(outputs, previous, targets)
+        guides, innovations, keys = self.within(outputs, previous, targets)
         led = self.turn.led_by(guides)
         generator = None if self.training else torch.Generator(targets.device).manual_seed(0)
         errors = [self._error(innovations / self._spread, led, generator) for _ in range(self.settings.moments)]
-        return torch.stack(errors).mean()
+        loss: Tensor = torch.stack(errors).mean() + keys
+        return loss
 
     def baselines(self, previous: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """The loss of a normal distribution around the mean, and of one around the slice before.
+        """The loss of a normal distribution around the mean, and of one around the slice before,
+        plus `Keys.baselines`.
 
         For u of variance v the best turn is linear in x, and its mean squared error is v / (cos(a)^2 + sin(a)^2 v). The
         variances are those of these targets, which flatters both.
         """
-        slices = slices_of(targets, self.shape)
-        before = self.within.before(previous, targets)
+        slices, before = self.within.neighbours(previous, targets)
         angles = angle_at((torch.arange(1024, device=targets.device)[:, None] + 0.5) / 1024)
 
         def of(guesses: Tensor) -> Tensor:
-            left = (slices - guesses) @ self.within.innovations.axes / self._spread
+            left = self.shape.sound(slices - guesses) @ self.within.innovations.axes / self._spread
             variance = left.square().mean((0, 1))
             return (self._weights * variance / (angles.cos().square() + angles.sin().square() * variance)).mean()
 
-        return {"mean": of(torch.zeros_like(slices)), "repeat": of(before)}
+        keys = self.within.keys.baselines(self.shape.keys(slices), self.shape.keys(before))
+        return {"mean": of(torch.zeros_like(slices)) + keys["mean"], "repeat": of(before) + keys["repeat"]}
 
     def draw(self, outputs: Tensor, previous: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
         """Draw the next block; `temperature` scales the noise that it is drawn from.
@@ -85,13 +88,13 @@ class Flow(Head):
 
         def draw(guide: Tensor) -> Tensor:
             led = self.turn.led_by(guide)
-            x = torch.randn(len(outputs), self.shape[1], generator=generator, device=outputs.device)
+            x = torch.randn(len(outputs), self.shape.n_numbers, generator=generator, device=outputs.device)
             x = x * sampling.temperature
             for time, angle in zip(told, turned, strict=True):
                 x = x + angle * self.turn(x, time, led)
             return x * self._spread
 
-        return self.within.unroll(outputs, previous, draw)
+        return self.within.unroll(outputs, previous, draw, generator, sampling)
 
     def _error(self, units: Tensor, led: Tensor, generator: Generator | None) -> Tensor:
         n, device = len(units), units.device

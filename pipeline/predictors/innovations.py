@@ -1,4 +1,4 @@
-"""Innovations: what of a slice does not follow linearly from the slice before it.
+"""Innovations: what of a slice's sound does not follow linearly from the slice before it and the keys now struck.
 
 Most of a slice is the last one, decayed. Linear prediction (Makhoul, "Linear Prediction: A Tutorial Review", 1975)
 knows that before any training, and a head is left with what is new.
@@ -17,23 +17,23 @@ class Innovations(nn.Module):
     Before `fit` nothing is expected: an innovation is the slice itself.
     """
 
-    weight: Tensor  # (size, size): from the slice before to the one that is expected
+    weight: Tensor  # (n_known, size): from what is known to the slice that is expected
     axes: Tensor  # (size, size): principal axes of innovations, in columns
     spread: Tensor  # (size,): their deviations
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, n_known: int, size: int) -> None:
         super().__init__()
-        self.register_buffer("weight", torch.zeros(size, size))
+        self.register_buffer("weight", torch.zeros(n_known, size))
         self.register_buffer("axes", torch.eye(size))
         self.register_buffer("spread", torch.ones(size))
 
-    def fit(self, slices: Tensor, before: Tensor) -> None:
+    def fit(self, slices: Tensor, known: Tensor) -> None:
         """Least squares; an innovation has a mean of zero, as slices have over a corpus.
 
         Shape:
-            (n, size), (n, size)
+            (n, size), (n, n_known)
         """
-        x, y = before.double(), slices.double()
+        x, y = known.double(), slices.double()
         weight = torch.linalg.solve(x.T @ x + len(x) * RIDGE * torch.eye(x.shape[1]), x.T @ y)
         left = y - x @ weight
         variances, axes = torch.linalg.eigh(left.T @ left / len(x))
@@ -41,20 +41,20 @@ class Innovations(nn.Module):
         self.axes.copy_(axes)
         self.spread.copy_(variances.clamp(min=LEAST).sqrt())
 
-    def forward(self, slices: Tensor, before: Tensor) -> Tensor:
+    def forward(self, slices: Tensor, known: Tensor) -> Tensor:
         """What is new.
 
         Shape:
-            (..., size), (..., size) -> (..., size)
+            (..., size), (..., n_known) -> (..., size)
         """
         with torch.autocast(slices.device.type, enabled=False):  # it is a target, not to be rounded
-            new: Tensor = (slices - before @ self.weight) @ self.axes
+            new: Tensor = (slices - known @ self.weight) @ self.axes
             return new
 
-    def inverse(self, innovations: Tensor, before: Tensor) -> Tensor:
+    def inverse(self, innovations: Tensor, known: Tensor) -> Tensor:
         """The slices.
 
         Shape:
-            (..., size), (..., size) -> (..., size)
+            (..., size), (..., n_known) -> (..., size)
         """
-        return innovations @ self.axes.T + before @ self.weight
+        return innovations @ self.axes.T + known @ self.weight

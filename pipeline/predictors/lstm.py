@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor, nn
 
+from pipeline.elements import Shape
 from pipeline.predictors.base import Head, Predictor
 from pipeline.predictors.noise import noisy
 from pipeline.settings import LSTMSettings, Sampling
@@ -22,11 +23,12 @@ class LSTMState(NamedTuple):
 class StackedLSTM(Predictor):
     """Dense to the LSTM's width, LSTM layers with dropout between them, and a head (Hochreiter & Schmidhuber 1997)."""
 
-    def __init__(self, settings: LSTMSettings, dim: int, head: Head) -> None:
+    def __init__(self, settings: LSTMSettings, shape: Shape, head: Head) -> None:
         super().__init__()
         width, layers = settings.width, settings.layers
         self.noise = settings.noise
-        self.dense = nn.Linear(dim, width)
+        self.shape = shape
+        self.dense = nn.Linear(shape.dim, width)
         self.lstm = nn.LSTM(width, width, layers, dropout=settings.dropout if layers > 1 else 0.0, batch_first=True)
         self.head = head
         self.drawn_by = head.drawn_by
@@ -42,7 +44,9 @@ class StackedLSTM(Predictor):
         """See `Predictor.loss`."""
         heard = sequence[:, :-1]
         if self.training and self.noise:
-            heard = noisy(heard, self.noise)
+            slices = self.shape.slices(heard)
+            sound = noisy(self.shape.sound(slices), self.noise)
+            heard = torch.cat([sound, self.shape.keys(slices)], dim=-1).flatten(-2)
         outputs, _ = self.lstm(self.dense(heard))  # (batch, length, width)
         counted = _counted(sequence, n_targets)
         return self.head.loss(outputs[counted], sequence[:, :-1][counted], sequence[:, 1:][counted])

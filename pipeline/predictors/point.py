@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from pipeline.elements import Shape
 from pipeline.predictors.base import Head
 from pipeline.settings import PointSettings, Sampling
 
@@ -14,9 +15,9 @@ class Point(Head):
     The weights start at zero, so an untrained head predicts the mean: training starts at a skill of 0 %.
     """
 
-    def __init__(self, settings: PointSettings, width: int, shape: tuple[int, int]) -> None:
+    def __init__(self, settings: PointSettings, width: int, shape: Shape) -> None:
         super().__init__()
-        self.dense = nn.Linear(width, shape[0] * shape[1])
+        self.dense = nn.Linear(width, shape.dim)
         nn.init.zeros_(self.dense.weight)
         nn.init.zeros_(self.dense.bias)
         self.error = {"absolute": F.l1_loss, "squared": F.mse_loss}[settings.error]

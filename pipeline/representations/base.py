@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 
 from torch import Tensor, nn
 
+from pipeline.elements import Shape
+
 Total = Callable[[Tensor], Tensor]  # sums a tensor over the processes that fit together, in each of them alike
 
 
@@ -37,13 +39,11 @@ class Representation(nn.Module, ABC):
     """A fitted, invertible map. What was fitted lies in buffers, so it moves and is saved with the module.
 
     Attributes:
-        shape: of an element, (n_slices, size): slices of a block, one after the other, and the numbers of each.
-        dim: numbers in an element, n_slices * size. Over the training split each has a mean of 0.
+        shape: of an element. Over the training split each of its real numbers has a mean of 0.
         margins: samples that `transform` needs before the first and after the last block.
     """
 
-    shape: tuple[int, int]
-    dim: int
+    shape: Shape
     margins: tuple[int, int]
 
     @abstractmethod

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from pipeline.elements import Shape
 from pipeline.representations.base import Decoder, Representation, Total, alone
 from pipeline.settings import SpectrumSettings
 from waveforms import BLOCK_SIZE
@@ -25,15 +26,14 @@ class Spectrum(Representation):
         super().__init__()
         self.lap = settings.lap
         self.margins = margins(settings.lap)
-        self.dim = 2 * ((BLOCK_SIZE + settings.lap) // 2 + 1)  # 11 026 for a lap of 0
-        self.shape = (1, self.dim)
-        self.register_buffer("mean_", torch.zeros(self.dim))
-        self.register_buffer("std_", torch.ones(self.dim))
+        self.shape = Shape(1, 2 * ((BLOCK_SIZE + settings.lap) // 2 + 1))  # 11 026 for a lap of 0
+        self.register_buffer("mean_", torch.zeros(self.shape.dim))
+        self.register_buffer("std_", torch.ones(self.shape.dim))
 
     def fit(self, waveforms: Iterable[Tensor], total: Total = alone) -> None:
         """Mean and standard deviation of each number, merged stretch by stretch (Chan, Golub & LeVeque 1979)."""
         count = torch.zeros(1, dtype=torch.float64)
-        mean, squares = torch.zeros(2, self.dim, dtype=torch.float64)
+        mean, squares = torch.zeros(2, self.shape.dim, dtype=torch.float64)
         for waveform in waveforms:
             spectra = to_spectra(cut(waveform, lap=self.lap)).double()
             n, its_mean = spectra.shape[0], spectra.mean(0)

@@ -1,8 +1,9 @@
-"""Blocks as what is heard of them: bands of log magnitude, slice by slice, on few principal axes; phase is left out.
+"""Blocks as what is heard of them, slice by slice: levels of bands on few principal axes, and the keys struck.
 
 A block's tile is cut into N_SLICES slices of 50 ms. A slice, its bands over its frames, is one point; the training
-split's principal axes (Pearson 1901; Jolliffe, "Principal Component Analysis", 2002) keep what varies most. The way
-back ends in phase recovery, which runs on from block to block, so blocks have no seams.
+split's principal axes (Pearson 1901; Jolliffe, "Principal Component Analysis", 2002) keep what varies most. Phase is
+left out: the way back ends in phase recovery, which runs on from block to block, so blocks have no seams. The keys are
+for the predictor, which can be certain of a key and never of a sound; the way back leaves them aside.
 """
 
 from collections.abc import Iterable
@@ -10,23 +11,33 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from pipeline.elements import Shape
 from pipeline.representations.base import Decoder, Representation, Total, alone
 from pipeline.settings import TileSettings
-from waveforms.bands import CENTRES, N_BANDS, PER_OCTAVE, from_bands, to_bands, transposition, widths
+from waveforms.bands import (
+    CENTRES,
+    N_BANDS,
+    PER_OCTAVE,
+    from_bands,
+    from_levels,
+    to_bands,
+    to_levels,
+    transposition,
+    widths,
+)
+from waveforms.keys import FRAMES_PER_SLICE, N_KEYS, SLICE_SAMPLES, hear_keys
 from waveforms.phase import PhaseRecovery
 from waveforms.spectra import FRAMES_PER_BLOCK, TILE_MARGINS, to_frames
 
-N_SLICES = 5  # of a block
-FRAMES_PER_SLICE = FRAMES_PER_BLOCK // N_SLICES
+N_SLICES = FRAMES_PER_BLOCK // FRAMES_PER_SLICE  # 5 of a block
 SLICE_SIZE = FRAMES_PER_SLICE * N_BANDS  # 1045 numbers
-_ORIGIN = -9.0  # nepers: about where the mean of music's bands lies
 _LOWEST = 27.5  # Hz
 _WIDEST = 1 / 4  # octaves that a band counts for at most
 LOUDEST = 0.0  # nepers re full scale: a recording has no louder bin unless it was clipped, so no clip has
 
 
 class Tiles(Representation):
-    """Each slice, its bands weighted, on the training split's principal axes, the first `dims` of them.
+    """Each slice, its bands weighted, on the training split's principal axes, the first `dims` of them, and its keys.
 
     Bands are weighted by the root of their width in octaves: between 55 and 220 Hz, where the left hand plays, there
     are 8 of 209, which would be drowned.
@@ -44,9 +55,8 @@ class Tiles(Representation):
     def __init__(self, settings: TileSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.margins = TILE_MARGINS
-        self.shape = (N_SLICES, settings.dims)
-        self.dim = N_SLICES * settings.dims
+        self.margins = (TILE_MARGINS[0] + SLICE_SAMPLES, TILE_MARGINS[1] + SLICE_SAMPLES)
+        self.shape = Shape(N_SLICES, settings.dims, N_KEYS)
         self.register_buffer("weights", _weights(), persistent=False)
         self.register_buffer("mean_", torch.zeros(SLICE_SIZE))
         self.register_buffer("axes_", torch.eye(SLICE_SIZE, settings.dims))
@@ -58,8 +68,7 @@ class Tiles(Representation):
         sums = torch.zeros(SLICE_SIZE, dtype=torch.float64)
         products = torch.zeros(SLICE_SIZE, SLICE_SIZE, dtype=torch.float64)
         for waveform in waveforms:
-            slices = _slices(waveform).flatten(0, -2) - _ORIGIN  # near zero, so that float32 products lose nothing
-            slices = slices * self.weights
+            slices = to_levels(_bands(waveform)[1:-1]).flatten(1) * self.weights
             count = count + len(slices)
             sums = sums + slices.sum(0, dtype=torch.float64)
             products = products + (slices.T @ slices).double()
@@ -69,13 +78,13 @@ class Tiles(Representation):
         variances, axes = torch.linalg.eigh(covariance)
         variances = variances.flip(0)[: self.settings.dims].clamp(min=1e-12)
         spread = variances.sqrt()
-        self.mean_.copy_(mean / self.weights + _ORIGIN)
+        self.mean_.copy_(mean / self.weights)
         self.axes_.copy_(_facing_one_way(axes.flip(1)[:, : self.settings.dims]))
         self.scale_.copy_(spread.sqrt() * spread.mean().sqrt())
 
     def transform(self, waveform: Tensor) -> Tensor:
         """See `Representation.transform`."""
-        return self._on_axes(_slices(waveform))
+        return self._elements(_bands(waveform))
 
     def vary(self, waveform: Tensor) -> Tensor:
         """See `Representation.vary`: transposed by up to `transpose` semitones, and louder or quieter.
@@ -83,13 +92,11 @@ class Tiles(Representation):
         The bands are moved along the frequency axis; time stays as it is.
         """
         gains = torch.randn(len(waveform), 1, device=waveform.device) * self.settings.gain
-        slices = _slices(waveform * 10 ** (gains / 20))
-        bands = slices.reshape(*slices.shape[:-1], FRAMES_PER_SLICE, N_BANDS)
+        bands = _bands(waveform * 10 ** (gains / 20))
         most = self.settings.transpose
         semitones = torch.randint(-most, most + 1, (len(waveform),)).tolist()
         moves = torch.stack([transposition(n, waveform.device) for n in semitones])  # (batch, N_BANDS, N_BANDS)
-        moved = torch.einsum("bnsfi,bij->bnsfj", bands, moves)
-        return self._on_axes(moved.flatten(-2))
+        return self._elements(torch.einsum("bsfi,bij->bsfj", bands, moves))
 
     def inverse_transform(self, elements: Tensor) -> Tensor:
         """Elements to tiles; the way on is `waveforms.phase`.
@@ -97,23 +104,31 @@ class Tiles(Representation):
         Shape:
             (..., n_blocks, dim) -> (..., n_blocks, FRAMES_PER_BLOCK, N_BINS)
         """
-        weighted = (elements.reshape(*elements.shape[:-1], *self.shape) * self.scale_) @ self.axes_.T
-        bands = (weighted / self.weights + self.mean_).reshape(*elements.shape[:-1], FRAMES_PER_BLOCK, N_BANDS)
-        return from_bands(bands).clamp(max=LOUDEST)
+        sound = self.shape.sound(self.shape.slices(elements))
+        weighted = (sound * self.scale_) @ self.axes_.T
+        levels = (weighted / self.weights + self.mean_).reshape(*elements.shape[:-1], FRAMES_PER_BLOCK, N_BANDS)
+        return from_bands(from_levels(levels)).clamp(max=LOUDEST)
 
     def decoder(self) -> Decoder:
         """See `Representation.decoder`."""
         return _TilesDecoder(self)
 
-    def _on_axes(self, slices: Tensor) -> Tensor:
-        return ((slices - self.mean_) * self.weights @ self.axes_ / self.scale_).flatten(-2)
+    def _elements(self, bands: Tensor) -> Tensor:
+        """(..., n_blocks * N_SLICES + 2, FRAMES_PER_SLICE, N_BANDS) -> (..., n_blocks, dim)."""
+        slices = to_levels(bands[..., 1:-1, :, :]).flatten(-2)
+        sound = (slices - self.mean_) * self.weights @ self.axes_ / self.scale_
+        return torch.cat([sound, hear_keys(bands)], dim=-1).reshape(*bands.shape[:-3], -1, self.shape.dim)
 
 
-def _slices(waveform: Tensor) -> Tensor:
-    """(..., n_blocks * BLOCK_SIZE + sum(TILE_MARGINS)) -> (..., n_blocks, N_SLICES, SLICE_SIZE)."""
+def _bands(waveform: Tensor) -> Tensor:
+    """Of all slices, and of one more at either end.
+
+    Shape:
+        (..., n_blocks * BLOCK_SIZE + sum(Tiles.margins)) -> (..., n_blocks * N_SLICES + 2, FRAMES_PER_SLICE, N_BANDS)
+    """
     frames = to_frames(waveform)
-    bands = to_bands(frames.real.square() + frames.imag.square())  # (..., n_blocks * FRAMES_PER_BLOCK, N_BANDS)
-    return bands.reshape(*bands.shape[:-2], -1, N_SLICES, SLICE_SIZE)
+    bands = to_bands(frames.real.square() + frames.imag.square())  # (..., n_frames, N_BANDS)
+    return bands.reshape(*bands.shape[:-2], -1, FRAMES_PER_SLICE, N_BANDS)
 
 
 def _weights() -> Tensor:

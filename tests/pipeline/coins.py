@@ -2,24 +2,29 @@
 
 import torch
 
+from pipeline.elements import Shape
 from pipeline.predictors import Head
 
-SHAPE = (2, 1)  # two slices of one number
+SHAPE = Shape(
+    n_slices=2, n_numbers=1, n_keys=2
+)  # the first key is struck when the first point comes up, the other never
+NOTHING = torch.zeros(1, 6)  # a block before the first throw
 POINTS, SHARE = (2.0, -1.0), 1 / 3  # the first comes up in a third of the throws; the mean is 0
 WIDTH = 8  # of the LSTM's state, which knows nothing here
 
 
 def throw(n: int, generator: torch.Generator) -> torch.Tensor:
-    """(n, 2)."""
+    """(n, 6)."""
     up = torch.rand(n, 1, generator=generator) < SHARE
-    return torch.where(up, *(torch.tensor(point) for point in POINTS)).expand(n, 2).contiguous()
+    sound = torch.where(up, *(torch.tensor(point) for point in POINTS))
+    return torch.cat([sound, up.float(), torch.zeros(n, 1)], dim=1).repeat(1, 2)
 
 
 def learn(head: Head, n_steps: int) -> None:
     """Train a head on throws alone."""
     generator = torch.Generator().manual_seed(0)
     optimiser = torch.optim.AdamW(head.parameters(), 5e-3)
-    outputs, previous = torch.zeros(256, WIDTH), torch.zeros(256, 2)
+    outputs, previous = torch.zeros(256, WIDTH), NOTHING.expand(256, -1)
     for _ in range(n_steps):
         loss = head.train().loss(outputs, previous, throw(256, generator))
         loss.backward()  # type: ignore[no-untyped-call]

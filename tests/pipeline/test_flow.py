@@ -3,6 +3,7 @@ import pytest
 import torch
 from scipy.stats import norm
 
+from pipeline.elements import Shape
 from pipeline.predictors.flow import Flow
 from pipeline.predictors.lstm import StackedLSTM
 from pipeline.predictors.point import Point
@@ -10,10 +11,10 @@ from pipeline.settings import FlowSettings, LSTMSettings, PointSettings, Samplin
 from tests.pipeline import coins
 
 SMALL = FlowSettings(guide=16, flow_width=32, flow_depth=1)
-SHAPE = (2, 3)
+SHAPE = Shape(n_slices=2, n_numbers=3, n_keys=1)
 
 
-def make(shape: tuple[int, int] = SHAPE) -> Flow:
+def make(shape: Shape = SHAPE) -> Flow:
     """A flow whose last layer says something: a fresh one's is silent."""
     torch.manual_seed(0)
     flow = Flow(SMALL, coins.WIDTH, shape)
@@ -25,28 +26,35 @@ def rows(n: int, size: int, *, seed: int = 0, deviation: float = 1.0) -> torch.T
     return deviation * torch.randn(n, size, generator=torch.Generator().manual_seed(seed))
 
 
+def mute(sound: torch.Tensor) -> torch.Tensor:
+    """Blocks of that sound, (n, 6), in which no key is struck, (n, 8)."""
+    return torch.nn.functional.pad(sound.unflatten(-1, (2, 3)), (0, 1)).flatten(1)
+
+
 def test_it_draws_one_of_two_points_where_a_best_guess_lies_between_them() -> None:
     torch.manual_seed(0)
     flow = Flow(SMALL, coins.WIDTH, coins.SHAPE)
     coins.learn(flow, 250)
     point = Point(PointSettings("squared"), coins.WIDTH, coins.SHAPE)
     coins.learn(point, 50)
-    outputs, previous = torch.zeros(600, coins.WIDTH), torch.zeros(600, 2)
+    outputs, previous = torch.zeros(600, coins.WIDTH), coins.NOTHING.expand(600, -1)
     with torch.no_grad():
         drawn = flow.draw(outputs, previous, torch.Generator().manual_seed(1), Sampling())
         guess = point.draw(outputs[:1], previous[:1], torch.Generator(), Sampling())
+    (drawn, struck, _), guess = drawn.reshape(600, 2, 3).unbind(-1), guess[:, ::3]
     distances = (drawn[..., None] - torch.tensor(coins.POINTS)).abs()  # (600, slices, points)
     assert (distances.amin(-1) < 0.5).float().mean() > 0.9
     which = distances.argmin(-1)
     assert (which[:, 0] == 0).float().mean() == pytest.approx(coins.SHARE, abs=0.1)
     assert (which[:, 0] == which[:, 1]).float().mean() > 0.95  # the second slice knows the first
+    assert ((distances.argmin(-1) == 0) == (struck > 0)).float().mean() > 0.95  # the sound follows the key
     assert guess.abs().max() < 0.25
 
 
 def fresh(deviations: torch.Tensor) -> Flow:
     """Fitted to blocks of independent numbers, and not trained."""
     flow = Flow(SMALL, coins.WIDTH, SHAPE).eval()
-    flow.fit([rows(10_000, 6, seed=3) * deviations.repeat(2)])
+    flow.fit([mute(rows(10_000, 6, seed=3) * deviations.repeat(2))])
     return flow
 
 
@@ -72,7 +80,7 @@ def test_a_fresh_flow_loses_what_linear_prediction_does() -> None:
     targets = rows(4000, 6) * deviations.repeat(2)
     flow = fresh(deviations)
     with torch.no_grad():
-        loss = flow.loss(rows(4000, coins.WIDTH), rows(4000, 6, seed=1), targets)
+        loss = flow.loss(rows(4000, coins.WIDTH), mute(rows(4000, 6, seed=1)), mute(targets))
     assert loss.item() == pytest.approx(
         least_squares(targets.double().numpy().reshape(-1, 2, 3), deviations.numpy()), rel=0.02
     )
@@ -84,7 +92,7 @@ def test_baselines_are_the_best_lines_from_mixtures_to_turns() -> None:
     deviations = torch.tensor([0.1, 0.5, 1.0])
     flow = fresh(deviations)
     targets, previous = rows(10_000, 6) * deviations.repeat(2), rows(10_000, 6, seed=1) * 0.8
-    found = flow.baselines(previous, targets)
+    found = flow.baselines(mute(previous), mute(targets))
     slices = targets.double().numpy().reshape(-1, 2, 3)
     before = np.concatenate([previous.double().numpy()[:, None, 3:], slices[:, :1]], axis=1)
     axes, spread = (
@@ -96,7 +104,7 @@ def test_baselines_are_the_best_lines_from_mixtures_to_turns() -> None:
 
 def test_validation_losses_compare_and_training_losses_vary() -> None:
     flow = make()
-    given = rows(50, coins.WIDTH), rows(50, 6, seed=1), rows(50, 6, seed=2)
+    given = rows(50, coins.WIDTH), mute(rows(50, 6, seed=1)), mute(rows(50, 6, seed=2))
     with torch.no_grad():
         first = flow.loss(*given)
         torch.rand(7)
@@ -107,7 +115,7 @@ def test_validation_losses_compare_and_training_losses_vary() -> None:
 
 def test_draws_follow_the_generator_and_at_temperature_zero_nothing_is_drawn() -> None:
     flow = make()
-    outputs, previous = rows(5, coins.WIDTH), rows(5, 6, seed=1)
+    outputs, previous = rows(5, coins.WIDTH), mute(rows(5, 6, seed=1))
 
     def draw(seed: int, temperature: float) -> torch.Tensor:
         with torch.no_grad():
@@ -122,16 +130,19 @@ def test_a_fresh_flow_draws_as_wide_as_what_it_was_fitted_to_and_as_the_temperat
     """To 3 %, three deviations of 5000 draws."""
     deviations = torch.tensor([0.1, 0.7, 2.0])
     flow = fresh(deviations)
-    outputs, previous = torch.zeros(5000, coins.WIDTH), torch.zeros(5000, 6)
+    outputs, previous = torch.zeros(5000, coins.WIDTH), torch.zeros(5000, 8)
     for temperature in (0.5, 1.0, 2.0):
         with torch.no_grad():
             drawn = flow.draw(outputs, previous, torch.Generator().manual_seed(0), Sampling(temperature))
-        torch.testing.assert_close(drawn.std(0), temperature * deviations.repeat(2), rtol=0.03, atol=0)
+        sound = SHAPE.sound(SHAPE.slices(drawn)).flatten(1)
+        torch.testing.assert_close(sound.std(0), temperature * deviations.repeat(2), rtol=0.03, atol=0)
 
 
 def test_every_weight_is_taught() -> None:
-    predictor = StackedLSTM(LSTMSettings(layers=2, width=coins.WIDTH), 6, make()).train()
-    sequence = rows(2 * 5, 6).reshape(2, 5, 6)
+    flow = make(coins.SHAPE)
+    torch.nn.init.normal_(flow.within.keys.leave.weight)  # a fresh one's is silent, too
+    predictor = StackedLSTM(LSTMSettings(layers=2, width=coins.WIDTH), coins.SHAPE, flow).train()
+    sequence = coins.throw(2 * 5, torch.Generator().manual_seed(0)).reshape(2, 5, 6)
     predictor.loss(sequence, torch.tensor([4, 2])).backward()  # type: ignore[no-untyped-call]
     for name, weight in predictor.named_parameters():
         assert weight.grad is not None, name

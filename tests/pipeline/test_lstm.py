@@ -2,12 +2,14 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.elements import Shape
 from pipeline.predictors.lstm import StackedLSTM
 from pipeline.predictors.noise import noisy
 from pipeline.predictors.point import Point
 from pipeline.settings import LSTMSettings, PointSettings, Sampling
 
 DIM = 12
+SHAPE = Shape(n_slices=2, n_numbers=4, n_keys=2)
 
 
 @pytest.fixture
@@ -18,9 +20,9 @@ def sequence() -> torch.Tensor:
 def make(**changes: object) -> StackedLSTM:
     torch.manual_seed(1)
     point = {name: changes.pop(name) for name in ("error",) if name in changes}
-    head = Point(PointSettings(**point), 8, (2, DIM // 2))  # type: ignore[arg-type]
+    head = Point(PointSettings(**point), 8, SHAPE)  # type: ignore[arg-type]
     torch.nn.init.normal_(head.dense.weight)
-    return StackedLSTM(LSTMSettings(width=8, **changes), DIM, head).eval()  # type: ignore[arg-type]
+    return StackedLSTM(LSTMSettings(width=8, **changes), SHAPE, head).eval()  # type: ignore[arg-type]
 
 
 ALL = torch.tensor([8, 8, 8])
@@ -83,6 +85,16 @@ def test_noise_is_for_training_alone(sequence: torch.Tensor) -> None:
     assert not torch.equal(blurred.loss(sequence, ALL), blurred.loss(sequence, ALL))
 
 
+def test_noise_blurs_sound_and_leaves_the_keys_as_they_are(sequence: torch.Tensor) -> None:
+    heard: list[torch.Tensor] = []
+    predictor = make(dropout=0.0, noise=0.5).train()
+    predictor.dense.register_forward_pre_hook(lambda _, given: heard.append(given[0]))
+    predictor.loss(sequence, ALL)
+    changed = SHAPE.slices(heard[0] != sequence[:, :-1])
+    assert SHAPE.sound(changed).all()
+    assert not SHAPE.keys(changed).any()
+
+
 def test_noise_is_of_every_strength_up_to_the_most_and_one_strength_a_row() -> None:
     torch.manual_seed(0)
     rows = noisy(torch.ones(2000, 5, 40), 0.5) - 1
@@ -100,8 +112,8 @@ def test_it_learns_a_pattern_that_no_baseline_can() -> None:
     cycle = torch.randn(4, DIM)
     sequence = cycle.repeat(5, 1)[None].repeat(4, 1, 1)
     n_targets = torch.full((4,), 19)
-    head = Point(PointSettings(), 32, (1, DIM))
-    predictor = StackedLSTM(LSTMSettings(layers=2, width=32, dropout=0.0), DIM, head)
+    head = Point(PointSettings(), 32, Shape(1, DIM))
+    predictor = StackedLSTM(LSTMSettings(layers=2, width=32, dropout=0.0), Shape(1, DIM), head)
     optimiser = torch.optim.AdamW(predictor.parameters(), 0.01)
     for _ in range(250):
         loss = predictor.loss(sequence, n_targets)

@@ -14,16 +14,19 @@ from pipeline.representations.tiles import N_SLICES, SLICE_SIZE, Tiles
 from pipeline.settings import TileSettings
 from tests.pipeline.conftest import melody
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
-from waveforms.bands import CENTRES, to_bands
+from waveforms.bands import CENTRES, from_levels, to_bands, to_levels
 from waveforms.phase import from_tiles
+from waveforms.piano.notes import Note, Performance
+from waveforms.piano.render import render
 from waveforms.spectra import TILE_MARGINS, to_frames, to_tiles
 
 N_BLOCKS = (12, 17, 3, 28, 22)
+MARGINS = tuple(margin + BLOCK_SIZE // 5 for margin in TILE_MARGINS)  # keys are heard with a slice more at either end
 
 
 def tone(frequency: float, n_blocks: int = 4, n_partials: int = 6) -> torch.Tensor:
     """A note as a string gives it: partials that fade, the high ones sooner; with the margins of tiles."""
-    time = np.arange(n_blocks * BLOCK_SIZE + sum(TILE_MARGINS)) / SAMPLE_RATE
+    time = np.arange(n_blocks * BLOCK_SIZE + sum(MARGINS)) / SAMPLE_RATE
     partials = [
         np.sin(2 * np.pi * frequency * n * time) * np.exp(-1.5 * n * time) / n for n in range(1, n_partials + 1)
     ]
@@ -31,9 +34,17 @@ def tone(frequency: float, n_blocks: int = 4, n_partials: int = 6) -> torch.Tens
 
 
 def slices(waveform: torch.Tensor) -> torch.Tensor:
-    """Five slices of five frames each, a row a slice: written anew from the description."""
-    bands = to_bands(to_frames(waveform).abs().square())  # (n_frames, n_bands)
-    return torch.stack([part.flatten() for part in bands.split(5)])
+    """Slices of five frames each, a row a slice: written anew from the description."""
+    bands = to_bands(to_frames(waveform).abs().square())[5:-5].double()  # (n_frames, n_bands)
+    levels = torch.log(1 + torch.exp(0.3 * (bands + 5))) / 0.3
+    return torch.stack([part.flatten() for part in levels.float().split(5)])
+
+
+def sound(tiles: Tiles, waveforms: list[torch.Tensor]) -> torch.Tensor:
+    """(n_slices, dims)."""
+    elements = torch.cat([tiles.transform(waveform) for waveform in waveforms])
+    assert elements.shape[-1] == N_SLICES * (tiles.settings.dims + 88)
+    return tiles.shape.sound(tiles.shape.slices(elements)).flatten(0, 1)
 
 
 def weights() -> np.ndarray:
@@ -49,7 +60,7 @@ def weights() -> np.ndarray:
 @pytest.fixture(scope="module")
 def melodies() -> list[torch.Tensor]:
     """Five recordings of 3 to 28 blocks."""
-    return [F.pad(torch.from_numpy(melody(n, n_blocks / 4)), TILE_MARGINS) for n, n_blocks in enumerate(N_BLOCKS)]
+    return [F.pad(torch.from_numpy(melody(n, n_blocks / 4)), MARGINS) for n, n_blocks in enumerate(N_BLOCKS)]
 
 
 def fitted(waveforms: list[torch.Tensor], **settings: object) -> Tiles:
@@ -71,7 +82,7 @@ def test_the_axes_are_the_principal_ones_in_order(tiles: Tiles, melodies: list[t
     np.testing.assert_allclose(cosines, 1, atol=1e-3)
     deviations = np.sqrt(rows.shape[0] - 1) * np.sqrt(oracle.explained_variance_ / rows.shape[0])
     assert all(a >= b for a, b in pairwise(deviations))
-    elements = torch.cat([tiles.transform(waveform) for waveform in melodies]).reshape(-1, 24)
+    elements = sound(tiles, melodies)
     shares = elements.std(0, correction=0) / elements.std(0, correction=0)[0]
     np.testing.assert_allclose(shares, np.sqrt(deviations / deviations[0]), rtol=1e-2)
 
@@ -79,9 +90,9 @@ def test_the_axes_are_the_principal_ones_in_order(tiles: Tiles, melodies: list[t
 def test_elements_of_what_was_fitted_have_mean_zero_and_mean_square_one(
     tiles: Tiles, melodies: list[torch.Tensor]
 ) -> None:
-    elements = torch.cat([tiles.transform(waveform) for waveform in melodies])
-    assert elements.shape == (sum(N_BLOCKS), N_SLICES * 24)
-    assert elements.reshape(-1, 24).mean(0).abs().max() < 1e-3
+    elements = sound(tiles, melodies)
+    assert elements.shape == (sum(N_BLOCKS) * N_SLICES, 24)
+    assert elements.mean(0).abs().max() < 1e-3
     assert elements.square().mean() == pytest.approx(1, abs=1e-3)
 
 
@@ -90,12 +101,12 @@ def test_with_all_axes_nothing_is_lost(melodies: list[torch.Tensor]) -> None:
     waveform = melodies[0]
     again = tiles.inverse_transform(tiles.transform(waveform))
     wanted = slices(waveform)
-    bands = to_bands((2 * again.flatten(0, 1)).exp())[:, :61].reshape(-1, 5, 61)  # bins that stand alone
-    torch.testing.assert_close(bands, wanted.reshape(-1, 5, len(CENTRES))[..., :61], atol=2e-3, rtol=0)
+    levels = to_levels(to_bands((2 * again.flatten(0, 1)).exp()))[:, :61].reshape(-1, 5, 61)  # bins that stand alone
+    torch.testing.assert_close(levels, wanted.reshape(-1, 5, len(CENTRES))[..., :61], atol=2e-3, rtol=0)
 
 
 def test_no_bin_comes_out_louder_than_full_scale(tiles: Tiles) -> None:
-    assert tiles.inverse_transform(50 * torch.randn(3, tiles.dim)).max() == 0
+    assert tiles.inverse_transform(50 * torch.randn(3, tiles.shape.dim)).max() == 0
 
 
 def test_a_tone_comes_back_as_it_was_heard() -> None:
@@ -113,14 +124,14 @@ def test_a_tone_comes_back_as_it_was_heard() -> None:
         levels: np.ndarray = librosa.power_to_db(mel, ref=1.0, amin=1e-10, top_db=None)
         return levels
 
-    truth = heard(waveform[TILE_MARGINS[0] : -TILE_MARGINS[1]])
+    truth = heard(waveform[MARGINS[0] : -MARGINS[1]])
     floor = truth.max() - 60
     assert np.abs(np.maximum(heard(again), floor) - np.maximum(truth, floor)).mean() < 3
 
 
 def test_blocks_pushed_one_by_one_run_on_without_a_seam(tiles: Tiles, melodies: list[torch.Tensor]) -> None:
-    """Two clips, to show that they do not mix; magnitudes as close as in one push, to 1 dB."""
-    waveforms = torch.stack([melodies[0][: 6 * BLOCK_SIZE + sum(TILE_MARGINS)]] * 2)
+    """Two clips, to show that they do not mix; magnitudes as close as in one push, to 1.5 dB."""
+    waveforms = torch.stack([melodies[0][: 6 * BLOCK_SIZE + sum(MARGINS)]] * 2)
     waveforms[1] = tone(330, 6)
     elements = tiles.transform(waveforms)
     wanted = tiles.inverse_transform(elements)
@@ -135,7 +146,7 @@ def test_blocks_pushed_one_by_one_run_on_without_a_seam(tiles: Tiles, melodies: 
         off = (magnitude - wanted.exp()).flatten(1).norm(dim=1) / wanted.exp().flatten(1).norm(dim=1)
         return 20 * off.log10()
 
-    assert (convergence(again) < convergence(from_tiles(wanted)) + 1).all()
+    assert (convergence(again) < convergence(from_tiles(wanted)) + 1.5).all()
     steps = again.diff().abs()
     assert (steps[:, BLOCK_SIZE - 1 :: BLOCK_SIZE].mean(1) < 2 * steps.mean(1)).all()
 
@@ -149,15 +160,16 @@ def test_a_decoder_does_not_grow(tiles: Tiles) -> None:
 
     sizes = []
     for _ in range(12):
-        decoder.push(torch.zeros(1, 1, tiles.dim))
+        decoder.push(torch.zeros(1, 1, tiles.shape.dim))
         sizes.append(held())
     assert sizes[2] == sizes[-1] > 0
 
 
 def bands_of(tiles: Tiles, elements: torch.Tensor) -> torch.Tensor:
     """(..., n_blocks, dim) -> (..., n_blocks * 25, N_BANDS), straight from the axes."""
-    slices = (elements.unflatten(-1, tiles.shape) * tiles.scale_) @ tiles.axes_.T / tiles.weights + tiles.mean_
-    return slices.reshape(*elements.shape[:-2], -1, len(CENTRES))
+    sound = tiles.shape.sound(tiles.shape.slices(elements))
+    slices = (sound * tiles.scale_) @ tiles.axes_.T / tiles.weights + tiles.mean_
+    return from_levels(slices.reshape(*elements.shape[:-2], -1, len(CENTRES)))
 
 
 def whole() -> Tiles:
@@ -193,6 +205,22 @@ def test_varying_is_by_all_semitones_and_gains_by_decibels(monkeypatch: pytest.M
     tiles.settings = TileSettings(dims=SLICE_SIZE, transpose=2)
     tiles.vary(tone(440, 1).expand(3, -1))
     assert asked == [(0, 1), (-2, 3)]  # the upper end is left out
+
+
+def test_keys_are_heard_where_the_piano_is_struck_and_as_it_is_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two keys of the sampled piano, a second apart; all that is heard is what is played, in the very slice."""
+    steinway = pytest.importorskip("waveforms.piano.steinway").Steinway()
+    notes = (Note(0.52, 0.9, 60, 80), Note(1.52, 0.9, 67, 80))
+    waveform = F.pad(torch.from_numpy(render(Performance("two", notes), steinway)[: 12 * BLOCK_SIZE]), MARGINS)
+    tiles = whole()
+
+    def struck(elements: torch.Tensor) -> list[list[int]]:
+        """In the first two seconds: (slice, key)."""
+        return tiles.shape.keys(tiles.shape.slices(elements[:8])).flatten(0, 1).nonzero().tolist()
+
+    assert struck(tiles.transform(waveform)) == [[10, 60 - 21], [30, 67 - 21]]
+    monkeypatch.setattr(torch, "randint", lambda *_, **__: torch.tensor([-2]))
+    assert struck(tiles.vary(waveform[None])[0]) == [[10, 58 - 21], [30, 65 - 21]]
 
 
 def test_without_variation_varying_is_transforming(melodies: list[torch.Tensor]) -> None:

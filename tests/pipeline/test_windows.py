@@ -1,5 +1,5 @@
 from collections import Counter
-from itertools import islice
+from itertools import groupby, islice, pairwise
 
 import numpy as np
 import pytest
@@ -16,19 +16,43 @@ from waveforms.corpus import Corpus
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_block_but_the_first_is_a_target_once(corpus: Corpus, length: int, seed: int | None) -> None:
     plan = windows(corpus, length, None if seed is None else np.random.default_rng(seed))
-    targets = Counter((w.recording, w.first + 1 + n) for w in plan for n in range(w.n_targets))
-    assert targets == Counter((i, block) for i, r in enumerate(corpus) for block in range(1, r.n_blocks))
-    assert all(1 <= w.n_targets <= length for w in plan)
+    read = [[(s.recording, s.first + n) for s in w.spans for n in range(s.n_blocks)] for w in plan]
+    targets = Counter(block for blocks in read for block in blocks[1:])
+    targets[read[0][0]] += 1
+    assert targets == Counter((i, block) for i, r in enumerate(corpus) for block in range(r.n_blocks))
+    assert all(before[-1] == after[0] for before, after in pairwise(read))
+    assert all(1 <= w.n_targets == len(blocks) - 1 <= length for w, blocks in zip(plan, read, strict=True))
 
 
-def test_a_window_holds_the_recording_at_its_place(corpus: Corpus) -> None:
+def test_recordings_follow_one_another_whole_in_an_order_of_chance(corpus: Corpus) -> None:
+    orders = set()
+    for seed in range(20):
+        spans = [span for w in windows(corpus, 6, np.random.default_rng(seed)) for span in w.spans]
+        order = [recording for recording, _ in groupby(spans, key=lambda span: span.recording)]
+        assert sorted(order) == list(range(len(corpus)))
+        orders.add(tuple(order))
+    assert len(orders) > 1
+
+
+def test_a_window_holds_the_recordings_at_their_places(corpus: Corpus) -> None:
     plan = windows(corpus, 6)
     margins = (100, 101)
     batch = read_batch(corpus, plan, 6, margins)
     assert batch.waveform.shape == (len(plan), 7 * BLOCK_SIZE + 201)
+    assert any(len(window.spans) > 1 for window in plan)
+    stream = np.concatenate([r.read(0, r.n_blocks * BLOCK_SIZE) for r in corpus])
+    first = 0
     for row, window in zip(batch.waveform.numpy(), plan, strict=True):
-        whole = np.pad(corpus[window.recording].read(0, corpus[window.recording].n_samples), (100, 8 * BLOCK_SIZE))
-        assert np.array_equal(row, whole[window.first * BLOCK_SIZE :][: len(row)])
+        n = (window.n_targets + 1) * BLOCK_SIZE
+        assert np.array_equal(row[100 : 100 + n], stream[first * BLOCK_SIZE :][:n])
+        span = window.spans[0]
+        assert np.array_equal(
+            row[:100], corpus[span.recording].read(span.first * BLOCK_SIZE - 100, span.first * BLOCK_SIZE)
+        )
+        span = window.spans[-1]
+        end = (span.first + span.n_blocks) * BLOCK_SIZE
+        assert np.array_equal(row[100 + n :], corpus[span.recording].read(end, end + len(row) - 100 - n))
+        first += window.n_targets
 
 
 def test_a_sweep_passes_every_block_once(corpus: Corpus) -> None:
@@ -64,7 +88,7 @@ def test_an_epoch_ends_where_the_next_begins(corpus: Corpus) -> None:
         if position.epoch == 1:
             break
     assert position == Position(1, 0)
-    assert seen == sum(r.n_blocks - 1 for r in corpus)
+    assert seen == corpus.n_blocks - 1
 
 
 def test_prefetching_changes_nothing_and_passes_faults_on() -> None:

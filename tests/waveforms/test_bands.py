@@ -5,7 +5,18 @@ import pytest
 import torch
 
 from waveforms import SAMPLE_RATE
-from waveforms.bands import CENTRES, LONE_BELOW, N_BANDS, PER_OCTAVE, from_bands, to_bands, transposition, widths
+from waveforms.bands import (
+    CENTRES,
+    LONE_BELOW,
+    N_BANDS,
+    PER_OCTAVE,
+    from_bands,
+    from_levels,
+    to_bands,
+    to_levels,
+    transposition,
+    widths,
+)
 from waveforms.spectra import HOP, MAGNITUDE_FLOOR, N_BINS, N_FFT, to_frames
 
 BIN = SAMPLE_RATE / N_FFT  # Hz
@@ -118,3 +129,17 @@ def test_widths_add_up_to_the_octaves_that_bands_cover() -> None:
     assert found[1:].sum().item() == pytest.approx(math.log2(SAMPLE_RATE / 2 / lowest), rel=1e-5)
     high = [width for width, centre in zip(found.tolist(), CENTRES, strict=True) if 2000 < centre < 20_000]
     assert high == pytest.approx([1 / PER_OCTAVE] * len(high), rel=0.01)
+
+
+def test_levels_are_mu_law_of_a_power_of_the_magnitude_and_lead_back() -> None:
+    """Against the formula in 64 bits: log(1 + (m / knee) ** 0.3) / 0.3, the knee at exp(-5)."""
+    magnitudes = np.geomspace(MAGNITUDE_FLOOR, 1.0, 200)
+    bands = torch.from_numpy(np.log(magnitudes)).float()
+    levels = to_levels(bands)
+    np.testing.assert_allclose(levels.numpy(), np.log1p((magnitudes * np.exp(5)) ** 0.3) / 0.3, rtol=1e-5)
+    torch.testing.assert_close(from_levels(levels), bands, atol=1e-3, rtol=0)
+
+
+def test_no_level_leads_below_the_floor() -> None:
+    bands = from_levels(torch.tensor([-3.0, 0.0, 1e-9]))
+    torch.testing.assert_close(bands.exp(), torch.full((3,), MAGNITUDE_FLOOR), rtol=1e-3, atol=0)

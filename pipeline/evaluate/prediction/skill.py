@@ -112,14 +112,16 @@ def _held_out(checkpoint: Checkpoint, corpus: Corpus) -> Corpus:
 def _losses(checkpoint: Checkpoint, held_out: Corpus, fabric: Fabric) -> Iterator[Sums]:
     """For each recording: loss, loss of the mean and of the repeat, each times blocks, and blocks."""
     settings = checkpoint.settings.training
-    plan = thinned(windows(held_out, settings.sequence_blocks), settings.validation_sequences)
-    for index in range(len(held_out)):
-        chosen = [window for window in plan if window.recording == index]
+    each = [held_out.subset([recording.name]) for recording in held_out]
+    plan = [(index, window) for index, alone in enumerate(each) for window in windows(alone, settings.sequence_blocks)]
+    plan = thinned(plan, settings.validation_sequences)
+    for index, alone in enumerate(each):
+        chosen = [window for its, window in plan if its == index]
         n = sum(window.n_targets for window in chosen)
         if not n:
             yield np.zeros(4)
             continue
-        row = validate(checkpoint.predictor, checkpoint.representation, held_out, chosen, settings, fabric)
+        row = validate(checkpoint.predictor, checkpoint.representation, alone, chosen, settings, fabric)
         yield n * np.array([row["loss"], row["mean"], row["repeat"], 1.0])
 
 

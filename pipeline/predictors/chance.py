@@ -1,0 +1,23 @@
+"""One of several drawn, as daring or careful as asked."""
+
+import torch
+from torch import Generator, Tensor
+
+from pipeline.settings import Sampling
+
+
+def draw_code(logits: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
+    """Draw one code a row: at a temperature, among the top k, and within the top p (Holtzman et al. 2020).
+
+    Shape:
+        (n, codes) -> (n,)
+    """
+    if sampling.temperature == 0:
+        return logits.argmax(-1)
+    below = logits.double() - logits.max(-1, keepdim=True).values  # so that no temperature, however low, overflows
+    ranked, order = (below / sampling.temperature).softmax(-1).sort(descending=True)
+    if sampling.top_k:
+        ranked[:, sampling.top_k :] = 0
+    ranked[ranked.cumsum(-1) - ranked >= sampling.top_p * ranked.sum(-1, keepdim=True)] = 0
+    place = torch.multinomial(ranked, 1, generator=generator)
+    return order.gather(-1, place)[:, 0]
