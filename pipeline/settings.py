@@ -74,7 +74,7 @@ class LSTMSettings:
     layers: int = setting(2, "LSTM layers on top of each other")
     width: int = setting(1024, "units in each LSTM layer")
     dropout: float = setting(0.2, "share of units silenced between layers while training")
-    noise: float = setting(0.0, "noise on what the LSTM is fed while training, in deviations at most")
+    noise: float = setting(0.0, "noise on the sounds that the LSTM reads while training, in deviations at most")
 
     def __post_init__(self) -> None:
         _check_types(self)
