@@ -22,11 +22,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import gpu, ingest, iterations, limits, machine, memory, rolling, starting, training
+from benchmarks.effort import FULL, QUICK, Effort
 from benchmarks.figures import HEAD, Figure, table
 from benchmarks.peers.keras_process import PYTHON, Keras, has_keras
 from benchmarks.plot import save_plot
 from benchmarks.recordings import make_recordings
-from benchmarks.scale import FULL, QUICK, Scale
 from waveforms.corpus import Corpus
 
 RESULTS = Path(__file__).parent / "results"
@@ -34,26 +34,26 @@ WIDTH = 130  # columns at least, so that rows stay on a line where the output go
 PARTS = ("machine", "start", "ingest", "training", "iterations", "roll-out", "memory", "gpu")
 
 
-def measure(scale: Scale, parts: Sequence[str], console: Console) -> list[Figure]:
+def measure(effort: Effort, parts: Sequence[str], console: Console) -> list[Figure]:
     """All figures of some parts, in the order of PARTS."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         os.environ["QUARTERWAVE_CACHE"] = str(home / "cache")  # of these recordings the user's shall not speak
         folder = home / "recordings"
         folder.mkdir()
-        paths = make_recordings(folder, scale.n_recordings)
+        paths = make_recordings(folder, effort.n_recordings)
         keras = stack.enter_context(Keras()) if has_keras() else None
         if keras is None:
             console.print(f"left out: Keras, which is not in {PYTHON.parents[1]}; `make bench` puts it there")
         measures: dict[str, Callable[[], list[Figure]]] = {
-            "machine": lambda: limits.measure(home, scale.n_rounds),
-            "start": lambda: starting.measure(scale.n_rounds),
-            "ingest": lambda: ingest.measure(folder, paths, scale.n_rounds),
-            "training": lambda: training.measure(keras, scale.batches, scale.n_rounds),
-            "iterations": lambda: iterations.measure(Corpus.open(folder), home, scale.steps, scale.n_rounds),
-            "roll-out": lambda: rolling.measure(keras, scale.clips, scale.n_clips, scale.n_rounds),
-            "memory": lambda: memory.measure(paths[0], scale.hours),
-            "gpu": lambda: gpu.measure(scale.batches, scale.n_clips, scale.n_rounds),
+            "machine": lambda: limits.measure(home, effort.n_rounds),
+            "start": lambda: starting.measure(effort.n_rounds),
+            "ingest": lambda: ingest.measure(folder, paths, effort.n_rounds),
+            "training": lambda: training.measure(keras, effort.batches, effort.n_rounds),
+            "iterations": lambda: iterations.measure(Corpus.open(folder), home, effort.steps, effort.n_rounds),
+            "roll-out": lambda: rolling.measure(keras, effort.clips, effort.n_clips, effort.n_rounds),
+            "memory": lambda: memory.measure(paths[0], effort.hours),
+            "gpu": lambda: gpu.measure(effort.batches, effort.n_clips, effort.n_rounds),
         }
         if not torch.cuda.is_available():
             del measures["gpu"]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Scale:
+class Effort:
     """How much.
 
     Attributes:
@@ -26,5 +26,5 @@ class Scale:
     hours: tuple[int, int]
 
 
-FULL = Scale(3, 20, (5, 16, 64), {40: 1, 120: 6, 400: 20}, 32, 12, (1, 100))
-QUICK = Scale(1, 4, (16,), {40: 5, 120: 20}, 8, 5, (1, 2))
+FULL = Effort(3, 20, (5, 16, 64), {40: 1, 120: 6, 400: 20}, 32, 12, (1, 100))
+QUICK = Effort(1, 4, (16,), {40: 5, 120: 20}, 8, 5, (1, 2))
