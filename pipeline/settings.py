@@ -138,8 +138,8 @@ class Sampling:
     """How a head's distribution is drawn from; a point head has none and always gives its one guess."""
 
     temperature: float = setting(1.0, "above 1 more daring, below 1 more careful; near 0 the likeliest")
-    top_k: int = setting(0, "draw from the likeliest so many codes alone; 0 is all (softmax head)")
-    top_p: float = setting(1.0, "draw from the fewest codes that have this probability together (softmax head)")
+    top_k: int = setting(0, "draw from the likeliest so many keys, or codes, alone; 0 is all")
+    top_p: float = setting(1.0, "draw from the fewest keys, or codes, that have this probability together")
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -239,7 +239,7 @@ class Settings:
 SECTIONS = ("representation", "predictor", "head", "training")
 
 _MUSIC = TrainingSettings(
-    steps=3000,
+    steps=2500,
     batch_size=8,
     learning_rate=1e-3,
     warmup_steps=100,

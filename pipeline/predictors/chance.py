@@ -5,6 +5,8 @@ from torch import Generator, Tensor
 
 from pipeline.settings import Sampling
 
+COLDEST = 1e-300  # stands for 0: the likeliest alone has a chance
+
 
 def draw_code(logits: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
     """Draw one code a row: at a temperature, among the top k, and within the top p (Holtzman et al. 2020).
@@ -12,10 +14,8 @@ def draw_code(logits: Tensor, generator: Generator, sampling: Sampling) -> Tenso
     Shape:
         (n, codes) -> (n,)
     """
-    if sampling.temperature == 0:
-        return logits.argmax(-1)
     below = logits.double() - logits.max(-1, keepdim=True).values  # so that no temperature, however low, overflows
-    ranked, order = (below / sampling.temperature).softmax(-1).sort(descending=True)
+    ranked, order = (below / max(sampling.temperature, COLDEST)).softmax(-1).sort(descending=True)
     if sampling.top_k:
         ranked[:, sampling.top_k :] = 0
     ranked[ranked.cumsum(-1) - ranked >= sampling.top_p * ranked.sum(-1, keepdim=True)] = 0

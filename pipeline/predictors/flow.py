@@ -33,7 +33,7 @@ class Flow(Head):
     call.
     """
 
-    drawn_by = ("temperature",)
+    drawn_by = ("temperature", "top_k", "top_p")
 
     def __init__(self, settings: FlowSettings, width: int, shape: Shape) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class Flow(Head):
         return {"mean": of(torch.zeros_like(slices)) + keys["mean"], "repeat": of(before) + keys["repeat"]}
 
     def draw(self, outputs: Tensor, previous: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
-        """Draw the next block; `temperature` scales the noise that it is drawn from.
+        """Draw the next block; keys are drawn as `sampling` says, and `temperature` scales the noise of their sound.
 
         Shape:
             (n_clips, width), (n_clips, dim) -> (n_clips, dim)

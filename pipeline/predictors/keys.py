@@ -64,16 +64,22 @@ class Keys(nn.Module):
     def draw(self, guide: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
         """Draw the keys of a slice.
 
+        When keys are struck, and how many, is left to chance whatever `sampling` says; it is about which. In most
+        slices none is, so at a low temperature nothing would be played at all.
+
         Shape:
             (n_clips, guide) -> (n_clips, n_keys)
         """
         led = self.lead(guide)
-        keys = torch.zeros(len(guide), self.n_keys + 1, device=guide.device)
-        while not keys[:, -1].all():
-            answers = draw_code(self._logits(led, keys[:, :-1]), generator, sampling)
-            answers = answers.where(keys[:, -1] == 0, self.n_keys)
-            keys.scatter_(1, answers[:, None], 1.0)
-        return keys[:, :-1]
+        keys = torch.zeros(len(guide), self.n_keys, device=guide.device)
+        over = torch.zeros(len(guide), dtype=torch.bool, device=guide.device)
+        while not over.all():
+            logits = self._logits(led, keys)
+            no_more = logits.softmax(-1)[:, -1]  # 1 where no key is left
+            over = over | (torch.rand(len(guide), generator=generator, device=guide.device) < no_more)
+            answers = draw_code(logits[:, :-1].where(~over[:, None], 0.0), generator, sampling)
+            keys = keys + F.one_hot(answers, self.n_keys) * ~over[:, None]
+        return keys
 
     def _logits(self, led: Tensor, told: Tensor) -> Tensor:
         """(n, WIDTH), (n, n_keys) -> (n, n_keys + 1); a key at or below the highest told is out of the question."""

@@ -241,10 +241,6 @@ FOREIGN = "takes/notes.txt"
         (["generate", "--temperature=nan"], "temperature must be between 0 and 2 and not nan"),
         (["generate", "--top-k=-1"], "top_k must be at least 0 and not -1"),
         (
-            ["generate", "--checkpoint=run/best.safetensors", "--top-k=3", "--temperature=0.5"],
-            "preset flow draws by temperature; leave out top_k\n",
-        ),
-        (
             ["generate", "--checkpoint=classic/best.safetensors", "--temperature=0.5"],
             "preset classic draws by no setting: it gives its one guess; leave out temperature\n",
         ),
