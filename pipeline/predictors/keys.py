@@ -48,7 +48,9 @@ class Keys(nn.Module):
         rows = torch.cat([row, torch.arange(len(keys), device=keys.device)])
         answers = torch.cat([answer, answer.new_full((len(keys),), self.n_keys)])
         told = keys[rows] * (torch.arange(self.n_keys, device=keys.device) < answers[:, None])
-        logits = self._logits(self.lead(guides)[rows], told).float()
+        led = self.lead(guides)
+        # index_select: on a CPU, the way back of led[row] adds in any order, and no two runs are the same to the bit.
+        logits = self._logits(torch.cat([led.index_select(0, row), led]), told).float()
         return F.cross_entropy(logits, answers, reduction="sum") / max(len(keys), 1)
 
     def baselines(self, keys: Tensor, before: Tensor) -> dict[str, Tensor]:
