@@ -14,10 +14,11 @@ time only).
 import torch
 from torch import Tensor
 
-from waveforms.spectra import HOP, MAGNITUDE_FLOOR, N_BINS, N_FFT, TILE_MARGINS, from_frames, to_frames
+from waveforms.spectra import HOP, MAGNITUDE_FLOOR, N_BINS, N_FFT, OVERLAPPING, TILE_MARGINS, from_frames, to_frames
 
-OVERLAP = -(-N_FFT // HOP) - 1  # 4 earlier frames reach into a frame
+OVERLAP = OVERLAPPING - 1  # 4 earlier frames reach into a frame
 LOOKAHEAD = 2 * OVERLAP  # frames left open: with fewer the joins are heard, more gain nothing
+_ALMOST_NONE = 1e-30  # a magnitude: what is divided by it stays finite
 HANN_GAMMA = 0.25645 * N_FFT**2  # of the Gaussian window nearest to Hann, in samples squared (ibid.)
 
 
@@ -82,9 +83,9 @@ class PhaseRecovery:
             total, weight = from_frames(torch.cat([past, frames], dim=-2))
             # The outermost samples lie under the feet of a single window; they carry no information.
             consistent = to_frames(total / weight.clamp(min=1e-4))[..., n_past:, :]
-            ahead = consistent + self.momentum * (consistent - previous)
+            ahead = previous.lerp(consistent, 1 + self.momentum)
             previous = consistent
-            frames = torch.polar(magnitude, ahead.angle())
+            frames = ahead * (magnitude / ahead.abs().clamp(min=_ALMOST_NONE))
         return frames
 
     def _decide(self, n_frames: int) -> Tensor:

@@ -15,6 +15,7 @@ from waveforms import BLOCK_SIZE
 
 N_FFT = 2048  # 46 ms, 21.5 Hz a bin
 HOP = 441  # 10 ms
+OVERLAPPING = -(-N_FFT // HOP)  # 5 frames lie over a sample at most
 FRAMES_PER_BLOCK = BLOCK_SIZE // HOP  # 25
 N_BINS = N_FFT // 2 + 1  # 1025
 FULL_SCALE = 4 / N_FFT  # a sine of amplitude 1 comes out as 1 under a Hann window
@@ -90,8 +91,16 @@ def _hann(like: Tensor) -> Tensor:
 
 
 def _overlap_add(frames: Tensor) -> Tensor:
-    n_frames = frames.shape[-2]
-    n_samples = (n_frames - 1) * HOP + N_FFT
-    columns = frames.reshape(-1, n_frames, N_FFT).transpose(1, 2)
-    fold = torch.nn.functional.fold(columns, (1, n_samples), (1, N_FFT), stride=(1, HOP))
-    return fold.reshape(*frames.shape[:-2], n_samples)
+    """Every OVERLAPPING-th frame lies clear of the others, so they are added a round at a time.
+
+    Shape:
+        (..., n_frames, N_FFT) -> (..., n_frames * HOP + N_FFT - HOP)
+    """
+    n_frames, round_samples = frames.shape[-2], OVERLAPPING * HOP
+    n_rounds = -(-n_frames // OVERLAPPING)
+    total = frames.new_zeros(*frames.shape[:-2], (n_rounds + 1) * round_samples)
+    for first in range(min(OVERLAPPING, n_frames)):
+        clear = frames[..., first::OVERLAPPING, :]
+        under = total[..., first * HOP :][..., : clear.shape[-2] * round_samples]
+        under.view(*clear.shape[:-1], round_samples)[..., :N_FFT] += clear
+    return total[..., : n_frames * HOP + N_FFT - HOP]

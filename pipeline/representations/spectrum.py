@@ -35,10 +35,11 @@ class Spectrum(Representation):
         count = torch.zeros(1, dtype=torch.float64)
         mean, squares = torch.zeros(2, self.shape.dim, dtype=torch.float64)
         for waveform in waveforms:
-            spectra = to_spectra(cut(waveform, lap=self.lap)).double()
-            n, its_mean = spectra.shape[0], spectra.mean(0)
+            spectra = to_spectra(cut(waveform, lap=self.lap))
+            n = len(spectra)
+            its_variance, its_mean = (each.double() for each in torch.var_mean(spectra, dim=0, correction=0))
             delta = its_mean - mean
-            squares = squares + (spectra - its_mean).square().sum(0) + delta.square() * (count * n / (count + n))
+            squares = squares + its_variance * n + delta.square() * (count * n / (count + n))
             mean = mean + delta * (n / (count + n))
             count = count + n
         n_in_all = total(count)
@@ -50,7 +51,7 @@ class Spectrum(Representation):
 
     def transform(self, waveform: Tensor) -> Tensor:
         """See `Representation.transform`."""
-        return (to_spectra(cut(waveform, lap=self.lap)) - self.mean_) / self.std_
+        return to_spectra(cut(waveform, lap=self.lap)).sub_(self.mean_).div_(self.std_)
 
     def inverse_transform(self, elements: Tensor) -> Tensor:
         """Elements to the windowed blocks that `waveforms.blocks.join` takes.
