@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.predictors.flow import N_WAVES, TIME_WIDTH
 from pipeline.predictors.keys import WIDTH
+from pipeline.predictors.traces import n_traces
 from pipeline.representations.tiles import N_SLICES
 from pipeline.settings import FlowSettings, LSTMSettings, Settings, TileSettings
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
@@ -14,7 +15,7 @@ from waveforms.keys import N_KEYS
 
 BLOCKS_PER_HOUR = 3600 * SAMPLE_RATE // BLOCK_SIZE  # 14 400
 WAV_BYTES_PER_HOUR = 3600 * SAMPLE_RATE * 2  # 16 bits, one channel
-N_WEIGHTS = 19_536_985  # of the preset flow
+N_WEIGHTS = 20_586_585  # of the preset flow
 GRADIENT_BYTES = 4 * N_WEIGHTS  # float32
 STRUCK = 0.3  # keys in a slice
 
@@ -113,14 +114,15 @@ def forward_flops(settings: Settings, n_struck: float = STRUCK) -> int:
     if not (isinstance(lstm, LSTMSettings) and isinstance(head, FlowSettings) and isinstance(tiles, TileSettings)):
         raise TypeError("settings must be of a flow over tiles")
     size, guide, width, depth = tiles.dims, head.guide, head.flow_width, head.flow_depth
-    heard = size + N_KEYS
-    block = N_SLICES * heard * lstm.width + lstm.layers * 8 * lstm.width**2 + 2 * lstm.width * guide
-    keys = (guide + size) * WIDTH + (1 + n_struck) * (N_KEYS * WIDTH + WIDTH**2 + WIDTH * (N_KEYS + 1))
-    led = heard * guide + 6 * guide**2 + (guide + heard) * (depth + 1) * width  # GRU, shifts
+    heard, traces = size + N_KEYS, n_traces(N_KEYS)
+    block = N_SLICES * heard * lstm.width + lstm.layers * 8 * lstm.width**2 + 2 * (lstm.width + traces) * guide
+    read = (2 * N_SLICES - 1) * (size**2 + heard * guide + 6 * guide**2)  # by the GRU, under noise
+    keys = (guide + traces + size) * WIDTH + (1 + n_struck) * (N_KEYS * WIDTH + WIDTH**2 + WIDTH * (N_KEYS + 1))
+    led = (guide + traces + heard) * (depth + 1) * width
     innovations = heard * size + size**2
     turn = 2 * size * width + 2 * depth * width**2
     time = 2 * N_WAVES * TIME_WIDTH + TIME_WIDTH * (3 * depth + 2) * width
-    return round(2 * (block + head.moments * time + N_SLICES * (keys + led + innovations + head.moments * turn)))
+    return round(2 * (block + read + head.moments * time + N_SLICES * (keys + led + innovations + head.moments * turn)))
 
 
 def step_flops(settings: Settings, n_struck: float = STRUCK) -> int:

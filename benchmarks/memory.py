@@ -5,10 +5,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.figures import Figure, Reference
+from benchmarks.figures import Figure, Reference, Target
 from waveforms.audio import probe
 
 STEPS = 5
+MOST_GROWTH = 1.1  # of the memory, from the short corpus to the long one
 _PROGRAM = """
 import resource, sys
 from pipeline.cli import main
@@ -29,6 +30,7 @@ def measure(recording: Path, hours: tuple[int, int]) -> list[Figure]:
             "GiB",
             less_is_better=True,
             peer=Reference(f"{hours[0]} h", short),
+            target=Target("ratio", 1 / MOST_GROWTH),
         ),
     ]
 

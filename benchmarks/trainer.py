@@ -3,10 +3,11 @@
 import torch
 
 from benchmarks.clock import Work, timed
+from benchmarks.costs import STRUCK, step_flops
 from benchmarks.limits import DTYPES
 from pipeline.elements import Shape
 from pipeline.predictors import make_predictor
-from pipeline.settings import Settings
+from pipeline.settings import FlowSettings, Settings
 
 
 class Trainer:
@@ -19,16 +20,19 @@ class Trainer:
     """
 
     def __init__(self, settings: Settings, shape: Shape, device: str = "cpu") -> None:
-        self._length, self._dim, self._device = settings.training.sequence_blocks, shape.dim, device
-        self._width, self._layers = settings.predictor.width, settings.predictor.layers
+        self._settings, self._shape, self._device = settings, shape, device
         self._predictor = make_predictor(settings, shape).to(device)
         make_optimiser = {"adamw": torch.optim.AdamW, "rmsprop": torch.optim.RMSprop}[settings.training.optimiser]
         self._optimiser = make_optimiser(self._predictor.parameters())
 
     def step(self, batch: int, precision: str) -> Work:
         """An optimiser step."""
-        sequence = torch.randn(batch, self._length + 1, self._dim).to(self._device)
-        n_targets = torch.full((batch,), self._length, device=self._device)
+        length = self._settings.training.sequence_blocks
+        slices = torch.randn(batch, length + 1, self._shape.n_slices, self._shape.size)
+        keys = self._shape.keys(slices)
+        keys.copy_(torch.rand_like(keys) < STRUCK / max(self._shape.n_keys, 1))
+        sequence = slices.flatten(2).to(self._device)
+        n_targets = torch.full((batch,), length, device=self._device)
 
         def step() -> None:
             with torch.autocast(self._device, DTYPES[precision], enabled=precision != "float32"):
@@ -42,6 +46,9 @@ class Trainer:
     @property
     def operations_per_block(self) -> int:
         """Of a step: two a weight forward, four backward; the first layer hands no gradient further down."""
-        ends = self._dim * self._width  # weights of each dense layer
-        lstm = self._layers * 8 * self._width**2  # four gates read the input and the state
+        if isinstance(self._settings.head, FlowSettings):
+            return step_flops(self._settings)
+        dim, width, layers = self._shape.dim, self._settings.predictor.width, self._settings.predictor.layers
+        ends = dim * width  # weights of each dense layer
+        lstm = layers * 8 * width**2  # four gates read the input and the state
         return 6 * (2 * ends + lstm) - 2 * ends

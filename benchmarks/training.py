@@ -14,12 +14,19 @@ from benchmarks.peers.keras_process import Keras
 from benchmarks.trainer import Trainer
 from pipeline.elements import Shape
 from pipeline.representations import make_representation
-from pipeline.settings import preset_named
+from pipeline.settings import DEFAULT_PRESET, preset_named
 
 CLASSIC = preset_named("classic")
 SAME = CLASSIC.with_values({"layers": 1, "dropout": 0.0, "optimiser": "rmsprop"})
 SHAPE = make_representation(CLASSIC.representation).shape
-TARGET_BATCH, TARGET_RATIO, TARGET_OF_BEST = 16, 8, 15
+DEFAULT = preset_named(DEFAULT_PRESET)
+TARGET_BATCH, TARGET_RATIO, TARGET_OF_BEST, TARGET_SHARE = 16, 8, 15, 0.4
+WORDS = {
+    "same": "same network",
+    "redundant": "same network, 22 050 numbers",
+    "classic": "classic, 2 layers",
+    "default": f"{DEFAULT_PRESET}, the default",
+}
 
 Rates = dict[tuple[Any, ...], float]
 
@@ -30,6 +37,7 @@ def measure(keras: Keras | None, batches: tuple[int, ...], n_rounds: int) -> lis
         "same": Trainer(SAME, SHAPE),
         "redundant": Trainer(SAME, Shape(1, newcomer.DIM)),
         "classic": Trainer(CLASSIC, SHAPE),
+        "default": Trainer(DEFAULT, make_representation(DEFAULT.representation).shape),
     }
     length, width = CLASSIC.training.sequence_blocks, CLASSIC.predictor.width
     works: dict[tuple[Any, ...], Work] = {("limit", p): multiply(p) for p in DTYPES}
@@ -50,17 +58,20 @@ def measure(keras: Keras | None, batches: tuple[int, ...], n_rounds: int) -> lis
 
 
 def _figure(rates: Rates, limits: Rates, name: str, batch: int, precision: str) -> Figure:
-    words = {"same": "same network", "redundant": "same network, 22 050 numbers", "classic": "classic, 2 layers"}[name]
-    peer = rates.get(("Keras", batch, "float32"))
-    is_wanted = (name, batch, precision) == ("same", TARGET_BATCH, "bfloat16")
+    peer = rates.get(("Keras", batch, "float32")) if name in ("same", "redundant") else None
+    target = None
+    if (name, batch, precision) == ("same", TARGET_BATCH, "bfloat16") and peer:
+        target = Target("ratio", TARGET_RATIO)
+    elif name in ("classic", "default") and precision == "bfloat16":
+        target = Target("share", TARGET_SHARE)
     return Figure(
         "training",
-        f"{words}, batch {batch}, {precision}",
+        f"{WORDS[name]}, batch {batch}, {precision}",
         rates[name, batch, precision],
         "blocks/s",
-        peer=Reference("Keras, float32", peer) if peer and name != "classic" else None,
+        peer=Reference("Keras, float32", peer) if peer else None,
         limit=Reference(f"{precision} products", limits[name, precision]),
-        target=Target("ratio", TARGET_RATIO) if is_wanted and peer else None,
+        target=target,
     )
 
 

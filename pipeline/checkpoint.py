@@ -32,7 +32,7 @@ from pipeline.predictors import Predictor, make_predictor
 from pipeline.representations import Representation, make_representation
 from pipeline.settings import Settings
 
-FORMAT = 4
+FORMAT = 5
 KEY = "quarterwave"
 KEYS = {"format", "settings", "split", "history", "passages", "progress", "provenance"}
 

@@ -105,7 +105,7 @@ class FlowSettings:
     flow_width: int = setting(640, "units in each layer of the flow")
     flow_depth: int = setting(3, "residual layers of the flow")
     moments: int = setting(2, "moments of the flow looked at for each slice in a step")
-    feedback_noise: float = setting(0.3, "noise on the slice before while training, in deviations at most")
+    feedback_noise: float = setting(0.7, "noise on slices that are read while training, in deviations of what is new")
     draw_steps: int = setting(16, "steps from noise to a slice when drawing")
 
     def __post_init__(self) -> None:
@@ -123,7 +123,7 @@ class CodesSettings:
     codes: int = setting(1024, "entries in each codebook")
     stages: int = setting(8, "codebooks, each of what those before it have left over")
     code_width: int = setting(512, "units in each layer of a stage's network")
-    feedback_noise: float = setting(0.3, "noise on the slice before while training, in deviations at most")
+    feedback_noise: float = setting(0.7, "noise on slices that are read while training, in deviations of what is new")
 
     def __post_init__(self) -> None:
         _check_types(self)

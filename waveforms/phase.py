@@ -31,7 +31,7 @@ class PhaseRecovery:
         seed: of the first frame's phases, which are random.
     """
 
-    def __init__(self, n_iterations: int = 16, *, momentum: float = 0.99, seed: int = 0) -> None:
+    def __init__(self, n_iterations: int = 8, *, momentum: float = 0.99, seed: int = 0) -> None:
         self.n_iterations = n_iterations
         self.momentum = momentum
         self._seed = seed
@@ -131,7 +131,7 @@ def _offset(magnitude: Tensor) -> Tensor:
     return N_FFT / HANN_GAMMA * slope
 
 
-def from_tiles(tiles: Tensor, n_iterations: int = 16, *, seed: int = 0) -> Tensor:
+def from_tiles(tiles: Tensor, n_iterations: int = 8, *, seed: int = 0) -> Tensor:
     """A waveform whose tiles are close to these: `PhaseRecovery` in one go.
 
     Shape:

@@ -8,6 +8,7 @@ nothing new, and whatever vector goes into the inverse, the waveform that comes 
 tile blocks exactly; each frame reaches past the block's edges, which is why resynthesis has no seams there.
 """
 
+import scipy.fft
 import torch
 from torch import Tensor
 
@@ -33,7 +34,10 @@ def to_spectra(blocks: Tensor) -> Tensor:
     Shape:
         (..., n_samples) -> (..., 2 * (n_samples // 2 + 1)), real parts first
     """
-    spectrum = torch.fft.rfft(blocks, norm="ortho")
+    if blocks.device.type == "cpu" and not blocks.requires_grad:  # of 11025 samples SciPy's takes a third of the time
+        spectrum = torch.from_numpy(scipy.fft.rfft(blocks.numpy(), norm="ortho"))
+    else:
+        spectrum = torch.fft.rfft(blocks, norm="ortho")
     return torch.cat([spectrum.real, spectrum.imag], dim=-1)
 
 
@@ -56,7 +60,7 @@ def to_frames(extended: Tensor) -> Tensor:
     Shape:
         (..., n_frames * HOP + N_FFT - HOP) -> (..., n_frames, N_BINS), complex
     """
-    frames: Tensor = torch.fft.rfft(extended.unfold(-1, N_FFT, HOP) * _hann(extended)) * FULL_SCALE
+    frames: Tensor = torch.fft.rfft(extended.unfold(-1, N_FFT, HOP) * (_hann(extended) * FULL_SCALE))
     return frames
 
 
@@ -71,7 +75,7 @@ def from_frames(frames: Tensor) -> tuple[Tensor, Tensor]:
         (..., n_frames, N_BINS) -> twice (..., n_frames * HOP + N_FFT - HOP)
     """
     hann = _hann(frames.real)
-    faded = torch.fft.irfft(frames, n=N_FFT) / FULL_SCALE * hann
+    faded = torch.fft.irfft(frames, n=N_FFT) * (hann / FULL_SCALE)
     return _overlap_add(faded), _overlap_add(hann.square().expand(faded.shape[-2:]))
 
 

@@ -12,6 +12,7 @@ from pipeline.predictors.codes import Codes
 from pipeline.predictors.flow import Flow
 from pipeline.predictors.lstm import StackedLSTM
 from pipeline.predictors.point import Point
+from pipeline.predictors.traces import n_traces
 from pipeline.settings import CodesSettings, FlowSettings, PointSettings, Settings
 
 _OF_SETTINGS: dict[type, Any] = {PointSettings: Point, FlowSettings: Flow, CodesSettings: Codes}
@@ -24,7 +25,8 @@ def make_predictor(settings: Settings, shape: Shape) -> Predictor:
         settings: of which those of the predictor and its head count.
         shape: of the elements.
     """
-    head: Head = _OF_SETTINGS[type(settings.head)](settings.head, settings.predictor.width, shape)
+    width = settings.predictor.width + n_traces(shape.n_keys)
+    head: Head = _OF_SETTINGS[type(settings.head)](settings.head, width, shape)
     return StackedLSTM(settings.predictor, shape, head)
 
 

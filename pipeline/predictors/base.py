@@ -71,8 +71,8 @@ class Predictor(nn.Module, ABC):
 class Head(nn.Module, ABC):
     """The part of a predictor that turns the LSTM's state into a point, a softmax or a density.
 
-    Rows are blocks: `outputs` the LSTM's state before each, `previous` the element before it, `targets` the element
-    itself.
+    Rows are blocks: `past` what is known before each, the LSTM's state and how lately each key was struck; `previous`
+    the element before it; `targets` the element itself.
 
     Attributes:
         drawn_by: the fields of `Sampling` that `draw` looks at.
@@ -84,7 +84,7 @@ class Head(nn.Module, ABC):
         """See `Predictor.fit`."""
 
     @abstractmethod
-    def loss(self, outputs: Tensor, previous: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, past: Tensor, previous: Tensor, targets: Tensor) -> Tensor:
         """What training makes small, a mean over rows.
 
         Shape:
@@ -100,7 +100,7 @@ class Head(nn.Module, ABC):
         """
 
     @abstractmethod
-    def draw(self, outputs: Tensor, previous: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
+    def draw(self, past: Tensor, previous: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
         """The next element.
 
         Shape:

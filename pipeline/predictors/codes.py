@@ -69,13 +69,13 @@ class Codes(Head):
         with torch.no_grad():
             self.leave.bias.copy_(self.shares.log()[:, None])  # training begins at a skill of 0
 
-    def loss(self, outputs: Tensor, previous: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, past: Tensor, previous: Tensor, targets: Tensor) -> Tensor:
         """The mean cross-entropy of a code, and the keys' loss.
 
         Shape:
             (n, width), (n, dim), (n, dim) -> ()
         """
-        guides, innovations, keys = self.within(outputs, previous, targets)
+        guides, innovations, keys = self.within(past, previous, targets)
         codes, told = self._encode(innovations)  # (stages, n, n_slices), (stages, n, n_slices, size)
         logits = self._logits(guides.flatten(0, 1), told.flatten(1, 2))
         loss: Tensor = F.cross_entropy(logits.float().flatten(0, 1), codes.flatten()) + keys
@@ -95,7 +95,7 @@ class Codes(Head):
         again = -(often * stays + (1 - often) * chance).log().mean()
         return {"mean": keys["mean"] - chance.log().mean(), "repeat": keys["repeat"] + again}
 
-    def draw(self, outputs: Tensor, previous: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
+    def draw(self, past: Tensor, previous: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
         """Draw the next block, code after code.
 
         Shape:
@@ -103,13 +103,13 @@ class Codes(Head):
         """
 
         def draw(guide: Tensor) -> Tensor:
-            told = torch.zeros(len(outputs), self.shape.n_numbers, device=outputs.device)
+            told = torch.zeros(len(past), self.shape.n_numbers, device=past.device)
             for stage, codebook in enumerate(self.codebooks):
                 logits = self._logits(guide, told[None], slice(stage, stage + 1))[0]
                 told = told + codebook[draw_code(logits, generator, sampling)]
             return told
 
-        return self.within.unroll(outputs, previous, draw, generator, sampling)
+        return self.within.unroll(past, previous, draw, generator, sampling)
 
     def _encode(self, innovations: Tensor) -> tuple[Tensor, Tensor]:
         """The codes of innovations, and what the stages before each had told.

@@ -46,13 +46,13 @@ class Flow(Head):
         """Fit the linear part."""
         self.within.fit(elements)
 
-    def loss(self, outputs: Tensor, previous: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, past: Tensor, previous: Tensor, targets: Tensor) -> Tensor:
         """The mean squared error of the turn, in elements, about 1 for linear prediction, plus the keys' loss.
 
         Shape:
             (n, width), (n, dim), (n, dim) -> ()
         """
-        guides, innovations, keys = self.within(outputs, previous, targets)
+        guides, innovations, keys = self.within(past, previous, targets)
         led = self.turn.led_by(guides)
         generator = None if self.training else torch.Generator(targets.device).manual_seed(0)
         errors = [self._error(innovations / self._spread, led, generator) for _ in range(self.settings.moments)]
@@ -77,24 +77,24 @@ class Flow(Head):
         keys = self.within.keys.baselines(self.shape.keys(slices), self.shape.keys(before))
         return {"mean": of(torch.zeros_like(slices)) + keys["mean"], "repeat": of(before) + keys["repeat"]}
 
-    def draw(self, outputs: Tensor, previous: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
+    def draw(self, past: Tensor, previous: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
         """Draw the next block; keys are drawn as `sampling` says, and `temperature` scales the noise of their sound.
 
         Shape:
             (n_clips, width), (n_clips, dim) -> (n_clips, dim)
         """
-        times = torch.linspace(0, 1, self.settings.draw_steps + 1, device=outputs.device)
+        times = torch.linspace(0, 1, self.settings.draw_steps + 1, device=past.device)
         told, turned = self.turn.at(times[:-1]), angle_at(times).diff()
 
         def draw(guide: Tensor) -> Tensor:
             led = self.turn.led_by(guide)
-            x = torch.randn(len(outputs), self.shape.n_numbers, generator=generator, device=outputs.device)
+            x = torch.randn(len(past), self.shape.n_numbers, generator=generator, device=past.device)
             x = x * sampling.temperature
             for time, angle in zip(told, turned, strict=True):
                 x = x + angle * self.turn(x, time, led)
             return x * self._spread
 
-        return self.within.unroll(outputs, previous, draw, generator, sampling)
+        return self.within.unroll(past, previous, draw, generator, sampling)
 
     def _error(self, units: Tensor, led: Tensor, generator: Generator | None) -> Tensor:
         n, device = len(units), units.device

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 RIDGE = 1e-3  # variance of the noise that the prediction withstands, in elements, whose own variance is about 1
 LEAST = 1e-6  # variance of an innovation
+FAINTEST = 0.15  # deviation of noise along an axis on which nothing is new: there, too, draws are not quite right
 
 
 class Innovations(nn.Module):
@@ -58,3 +59,7 @@ class Innovations(nn.Module):
             (..., size), (..., n_known) -> (..., size)
         """
         return innovations @ self.axes.T + known @ self.weight
+
+    def noise_like(self, slices: Tensor) -> Tensor:
+        """Normal noise that is spread as innovations are, and a little in every direction; (..., size)."""
+        return (torch.randn_like(slices) * (self.spread + FAINTEST)) @ self.axes.T

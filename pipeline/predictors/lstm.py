@@ -9,6 +9,7 @@ from torch import Generator, Tensor, nn
 from pipeline.elements import Shape
 from pipeline.predictors.base import Head, Predictor
 from pipeline.predictors.noise import noisy
+from pipeline.predictors.traces import traces_of
 from pipeline.settings import LSTMSettings, Sampling
 
 
@@ -16,7 +17,7 @@ class LSTMState(NamedTuple):
     """What a roll-out carries from block to block."""
 
     element: Tensor  # (n_clips, dim): the last one
-    output: Tensor  # (n_clips, width): the top layer after it
+    past: Tensor  # (n_clips, width + n_traces): the top layer after it, and how lately each key was struck
     memory: tuple[Tensor, Tensor]  # hidden and cell, each (layers, n_clips, width)
 
 
@@ -45,11 +46,13 @@ class StackedLSTM(Predictor):
         heard = sequence[:, :-1]
         if self.training and self.noise:
             slices = self.shape.slices(heard)
-            sound = noisy(self.shape.sound(slices), self.noise)
+            sound = self.shape.sound(slices)
+            sound = noisy(sound, torch.randn_like(sound), self.noise)
             heard = torch.cat([sound, self.shape.keys(slices)], dim=-1).flatten(-2)
-        outputs, _ = self.lstm(self.dense(heard))  # (batch, length, width)
+        outputs, _ = self.lstm(self.dense(heard))
+        past = torch.cat([outputs, self._traces(sequence[:, :-1])], dim=-1)  # (batch, length, width + n_traces)
         counted = _counted(sequence, n_targets)
-        return self.head.loss(outputs[counted], sequence[:, :-1][counted], sequence[:, 1:][counted])
+        return self.head.loss(past[counted], sequence[:, :-1][counted], sequence[:, 1:][counted])
 
     def baselines(self, sequence: Tensor, n_targets: Tensor) -> dict[str, Tensor]:
         """See `Predictor.baselines`."""
@@ -59,13 +62,20 @@ class StackedLSTM(Predictor):
     def start(self, prompt: Tensor) -> LSTMState:
         """See `Predictor.start`."""
         outputs, memory = self.lstm(self.dense(prompt))
-        return LSTMState(prompt[:, -1], outputs[:, -1], memory)
+        past = torch.cat([outputs, self._traces(prompt)], dim=-1)
+        return LSTMState(prompt[:, -1], past[:, -1], memory)
 
     def step(self, state: LSTMState, generator: Generator, sampling: Sampling) -> tuple[Tensor, LSTMState]:
         """See `Predictor.step`."""
-        element = self.head.draw(state.output, state.element, generator, sampling)
-        output, memory = self.lstm(self.dense(element[:, None]), state.memory)
-        return element, LSTMState(element, output[:, -1], memory)
+        element = self.head.draw(state.past, state.element, generator, sampling)
+        outputs, memory = self.lstm(self.dense(element[:, None]), state.memory)
+        traces = self._traces(element[:, None], state.past[:, outputs.shape[-1] :])
+        return element, LSTMState(element, torch.cat([outputs, traces], dim=-1)[:, -1], memory)
+
+    def _traces(self, elements: Tensor, first: Tensor | None = None) -> Tensor:
+        """Of the keys, after each element; (batch, length, dim) -> (batch, length, n_traces)."""
+        keys = self.shape.keys(self.shape.slices(elements)).flatten(1, 2)
+        return traces_of(keys, first)[:, self.shape.n_slices :: self.shape.n_slices]
 
 
 def _counted(sequence: Tensor, n_targets: Tensor) -> Tensor:

@@ -22,15 +22,15 @@ class Point(Head):
         nn.init.zeros_(self.dense.bias)
         self.error = {"absolute": F.l1_loss, "squared": F.mse_loss}[settings.error]
 
-    def loss(self, outputs: Tensor, previous: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, past: Tensor, previous: Tensor, targets: Tensor) -> Tensor:
         """The mean error of the predictions."""
-        return self.error(self.dense(outputs), targets)
+        return self.error(self.dense(past), targets)
 
     def baselines(self, previous: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """See `Head.baselines`. An element has a mean of zero."""
         return {"mean": self.error(torch.zeros_like(targets), targets), "repeat": self.error(previous, targets)}
 
-    def draw(self, outputs: Tensor, previous: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
+    def draw(self, past: Tensor, previous: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
         """The best guess; there is nothing to draw."""
-        guess: Tensor = self.dense(outputs)
+        guess: Tensor = self.dense(past)
         return guess

@@ -14,34 +14,38 @@ from pipeline.elements import Shape
 from pipeline.predictors.innovations import Innovations
 from pipeline.predictors.keys import Keys
 from pipeline.predictors.noise import noisy
+from pipeline.predictors.traces import n_traces, traces_of
 from pipeline.settings import Sampling
 
 N_FITTED = 65_536  # pairs of slices that a head is fitted on: 64 for an entry of a codebook; more change little
 
 
 class Within(nn.Module):
-    """LSTM's state and the slices so far -> which keys are struck next, and a guide to how that sounds.
+    """The past and the slices so far -> which keys are struck next, and a guide to how that sounds.
 
-    A guide is the state of a GRU (Cho et al. 2014), the sound before, as it is, and the keys now struck.
+    A guide is the state of a GRU (Cho et al. 2014), the sound before, as it is, how lately each key was struck, and the
+    keys now struck. The GRU reads the block before once more, slice by slice: one slice alone, which in a roll-out is
+    a draw with its faults, does not tell what in it is sound and what is chance.
 
     Args:
-        width: of the LSTM's state.
+        width: of what is known of the past: the LSTM's state, then the traces.
         guide: units of the GRU.
         shape: of an element.
-        noise: see `noisy`.
+        noise: on the slices that are read while training, in innovations at most.
     """
 
     def __init__(self, width: int, guide: int, shape: Shape, noise: float) -> None:
         super().__init__()
         self.shape = shape
         self.noise = noise
-        self.guide_size = guide + shape.size
+        self.n_traces = n_traces(shape.n_keys)
+        self.guide_size = guide + self.n_traces + shape.size
         self.innovations = Innovations(shape.size, shape.n_numbers)
-        self.keys = Keys(guide + shape.n_numbers, shape.n_keys)
+        self.keys = Keys(guide + self.n_traces + shape.n_numbers, shape.n_keys)
         self.begin = nn.Linear(width, guide)
         self.hear = nn.Linear(width, guide)
         self.read = nn.Linear(shape.size, guide)
-        self.places = nn.Parameter(torch.zeros(shape.n_slices, guide))
+        self.places = nn.Parameter(torch.zeros(2 * shape.n_slices - 1, guide))  # of what is read, the last not
         self.gru = nn.GRU(guide, guide, batch_first=True)
 
     def fit(self, elements: Iterable[Tensor]) -> Tensor:
@@ -72,28 +76,30 @@ class Within(nn.Module):
         new: Tensor = self.innovations(self.shape.sound(slices), self._known(slices, before))
         return new
 
-    def forward(self, outputs: Tensor, previous: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, past: Tensor, previous: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Guides to all slices at once, where they are known, the innovations that they lead to, and the keys' loss.
 
         Shape:
             (n, width), (n, dim), (n, dim) -> (n, n_slices, guide_size), (n, n_slices, n_numbers), ()
         """
+        n_slices = self.shape.n_slices
         slices, before = self.neighbours(previous, targets)
+        read = torch.cat([self.shape.slices(previous)[:, :-1], before], dim=1)
         if self.training:
-            sound = noisy(self.shape.sound(before), self.noise)
-            before = torch.cat([sound, self.shape.keys(before)], dim=-1)
-        heard = self.hear(outputs)[:, None]
-        read = F.silu(heard + self.read(before) + self.places)
-        states = self.gru(read, self._first(outputs))[0] + heard
-        told = torch.cat([states, self.shape.sound(before).to(states.dtype)], dim=-1)
+            sound = self.shape.sound(read)
+            sound = noisy(sound, self.innovations.noise_like(sound), self.noise)
+            read = torch.cat([sound, self.shape.keys(read)], dim=-1)
+            before = read[:, -n_slices:]
         keys = self.shape.keys(slices)
-        guides = torch.cat([told, keys.to(states.dtype)], dim=-1)
+        states, _ = self._lead(self.hear(past), read, self.places, self._first(past))
+        told = self._told(states[:, -n_slices:], before, traces_of(keys, self._traces(past))[:, :-1])
+        guides = torch.cat([told, keys.to(told.dtype)], dim=-1)
         loss = self.keys.loss(told.flatten(0, 1), keys.flatten(0, 1))
         return guides, self.innovations_of(slices, before), loss
 
     def unroll(
         self,
-        outputs: Tensor,
+        past: Tensor,
         previous: Tensor,
         draw: Callable[[Tensor], Tensor],
         generator: Generator,
@@ -102,7 +108,7 @@ class Within(nn.Module):
         """The next block, slice after slice.
 
         Args:
-            outputs: the LSTM's state, (n_clips, width).
+            past: what is known of it, (n_clips, width).
             previous: the block before, (n_clips, dim).
             draw: gives an innovation, (n_clips, n_numbers), for a guide, (n_clips, guide_size).
             generator: of which keys are struck.
@@ -111,24 +117,41 @@ class Within(nn.Module):
         Returns:
             (n_clips, dim)
         """
-        heard, memory = self.hear(outputs), self._first(outputs)
-        slices = [self.shape.slices(previous)[:, -1]]
-        for place in self.places:
-            before = slices[-1]
-            state, memory = self.gru(F.silu(heard + self.read(before) + place)[:, None], memory)
-            told = torch.cat([state[:, 0] + heard, self.shape.sound(before)], dim=-1)
+        n_slices, slices = self.shape.n_slices, []
+        heard, memory, traces = self.hear(past), self._first(past), self._traces(past)
+        read, places = self.shape.slices(previous), self.places[:n_slices]
+        for place in range(n_slices, 2 * n_slices):
+            states, memory = self._lead(heard, read, places, memory)
+            before = read[:, -1]
+            told = self._told(states[:, -1], before, traces)
             keys = self.keys.draw(told, generator, sampling)
             known = torch.cat([self.shape.sound(before), keys], dim=-1)
             sound = self.innovations.inverse(draw(torch.cat([told, keys], dim=-1)), known)
             slices.append(torch.cat([sound, keys], dim=-1))
-        return torch.cat(slices[1:], dim=-1)
+            traces = traces_of(keys[:, None], traces)[:, -1]
+            read, places = slices[-1][:, None], self.places[place : place + 1]
+        return torch.cat(slices, dim=-1)
+
+    def _lead(self, heard: Tensor, read: Tensor, places: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """What is heard of the past, and the GRU's states after each slice read, as one; (n, ..., guide), memory."""
+        heard = heard[:, None]
+        states, memory = self.gru(F.silu(heard + self.read(read) + places), memory)
+        return states + heard, memory
+
+    def _told(self, states: Tensor, before: Tensor, traces: Tensor) -> Tensor:
+        """All that is known before keys are struck."""
+        return torch.cat([states, traces.to(states.dtype), self.shape.sound(before).to(states.dtype)], dim=-1)
+
+    def _traces(self, past: Tensor) -> Tensor:
+        return past[:, past.shape[1] - self.n_traces :]
 
     def _known(self, slices: Tensor, before: Tensor) -> Tensor:
         """What is known before a slice sounds: the sound before, and the keys now struck."""
         return torch.cat([self.shape.sound(before), self.shape.keys(slices)], dim=-1)
 
-    def _first(self, outputs: Tensor) -> Tensor:
-        return torch.tanh(self.begin(outputs))[None].contiguous()
+    def _first(self, past: Tensor) -> Tensor:
+        """The memory of the GRU before it reads; (n, width) -> (1, n, guide)."""
+        return torch.tanh(self.begin(past))[None].contiguous()
 
 
 def _neighbours(elements: Iterable[Tensor], shape: Shape) -> tuple[Tensor, Tensor]:

@@ -36,10 +36,9 @@ class Spectrum(Representation):
         mean, squares = torch.zeros(2, self.shape.dim, dtype=torch.float64)
         for waveform in waveforms:
             spectra = to_spectra(cut(waveform, lap=self.lap))
-            n = len(spectra)
-            its_variance, its_mean = (each.double() for each in torch.var_mean(spectra, dim=0, correction=0))
-            delta = its_mean - mean
-            squares = squares + its_variance * n + delta.square() * (count * n / (count + n))
+            n, its_mean = len(spectra), spectra.mean(0)
+            delta = its_mean.double() - mean
+            squares = squares + (spectra - its_mean).square_().sum(0) + delta.square() * (count * n / (count + n))
             mean = mean + delta * (n / (count + n))
             count = count + n
         n_in_all = total(count)

@@ -132,6 +132,6 @@ def test_a_machine_trains_no_faster_than_it_reads() -> None:
 def test_all_tables_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main() == 0
     printed = capsys.readouterr().out
-    assert printed.startswith("a block: 123 MFLOPs forward, 369 in training\n")
+    assert printed.startswith("a block: 145 MFLOPs forward, 435 in training\n")
     assert "| 10 000 | 150 thousand | 144 million | 3.2 TB | 1.6 TB | 10 h |" in printed
     assert printed.count("\n| --- |") == 4

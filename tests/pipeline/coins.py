@@ -4,13 +4,15 @@ import torch
 
 from pipeline.elements import Shape
 from pipeline.predictors import Head
+from pipeline.predictors.traces import n_traces
 
 SHAPE = Shape(
     n_slices=2, n_numbers=1, n_keys=2
 )  # the first key is struck when the first point comes up, the other never
 NOTHING = torch.zeros(1, 6)  # a block before the first throw
 POINTS, SHARE = (2.0, -1.0), 1 / 3  # the first comes up in a third of the throws; the mean is 0
-WIDTH = 8  # of the LSTM's state, which knows nothing here
+LSTM_WIDTH = 8
+WIDTH = LSTM_WIDTH + n_traces(SHAPE.n_keys)  # of what is known of the past: nothing here
 
 
 def throw(n: int, generator: torch.Generator) -> torch.Tensor:

@@ -114,10 +114,10 @@ def test_the_model_is_rebuilt_from_the_file_and_not_from_defaults(saved: Path, t
 
 
 def test_a_newer_format_is_refused(saved: Path) -> None:
-    rewrite(saved, format=5)
+    rewrite(saved, format=6)
     with pytest.raises(CheckpointError) as caught:
         checkpoint.load(saved)
-    assert str(caught.value) == f"{saved}: written in format 5; quarterwave {__version__} reads 4: update quarterwave"
+    assert str(caught.value) == f"{saved}: written in format 6; quarterwave {__version__} reads 5: update quarterwave"
 
 
 def test_an_older_format_is_refused(saved: Path) -> None:
@@ -125,7 +125,7 @@ def test_an_older_format_is_refused(saved: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
         checkpoint.load(saved)
     assert str(caught.value) == (
-        f"{saved}: written in format 1; quarterwave {__version__} reads 4: train again, "
+        f"{saved}: written in format 1; quarterwave {__version__} reads 5: train again, "
         "or render with the version that wrote it"
     )
 

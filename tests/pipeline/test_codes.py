@@ -174,7 +174,7 @@ def test_every_weight_is_taught() -> None:
     head.fit([throws])
     torch.nn.init.normal_(head.leave.weight)
     torch.nn.init.normal_(head.within.keys.leave.weight)
-    predictor = StackedLSTM(LSTMSettings(layers=2, width=coins.WIDTH), coins.SHAPE, head).train()
+    predictor = StackedLSTM(LSTMSettings(layers=2, width=coins.LSTM_WIDTH), coins.SHAPE, head).train()
     predictor.loss(throws[:10].reshape(2, 5, 6), torch.tensor([4, 2])).backward()  # type: ignore[no-untyped-call]
     for name, weight in predictor.named_parameters():
         assert weight.grad is not None, name

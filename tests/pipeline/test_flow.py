@@ -142,7 +142,7 @@ def test_a_fresh_flow_draws_as_wide_as_what_it_was_fitted_to_and_as_the_temperat
 def test_every_weight_is_taught() -> None:
     flow = make(coins.SHAPE)
     torch.nn.init.normal_(flow.within.keys.leave.weight)  # a fresh one's is silent, too
-    predictor = StackedLSTM(LSTMSettings(layers=2, width=coins.WIDTH), coins.SHAPE, flow).train()
+    predictor = StackedLSTM(LSTMSettings(layers=2, width=coins.LSTM_WIDTH), coins.SHAPE, flow).train()
     sequence = coins.throw(2 * 5, torch.Generator().manual_seed(0)).reshape(2, 5, 6)
     predictor.loss(sequence, torch.tensor([4, 2])).backward()  # type: ignore[no-untyped-call]
     for name, weight in predictor.named_parameters():

@@ -6,6 +6,7 @@ from pipeline.elements import Shape
 from pipeline.predictors.lstm import StackedLSTM
 from pipeline.predictors.noise import noisy
 from pipeline.predictors.point import Point
+from pipeline.predictors.traces import n_traces
 from pipeline.settings import LSTMSettings, PointSettings, Sampling
 
 DIM = 12
@@ -20,7 +21,7 @@ def sequence() -> torch.Tensor:
 def make(**changes: object) -> StackedLSTM:
     torch.manual_seed(1)
     point = {name: changes.pop(name) for name in ("error",) if name in changes}
-    head = Point(PointSettings(**point), 8, SHAPE)  # type: ignore[arg-type]
+    head = Point(PointSettings(**point), 8 + n_traces(SHAPE.n_keys), SHAPE)  # type: ignore[arg-type]
     torch.nn.init.normal_(head.dense.weight)
     return StackedLSTM(LSTMSettings(width=8, **changes), SHAPE, head).eval()  # type: ignore[arg-type]
 
@@ -37,8 +38,7 @@ def test_stepping_with_carried_state_equals_reading_the_whole(sequence: torch.Te
         state = predictor.start(sequence[:, :4])
         grown = sequence[:, :4]
         for _ in range(5):
-            outputs, _ = predictor.lstm(predictor.dense(grown))
-            again = predictor.head.draw(outputs[:, -1], grown[:, -1], generator, Sampling())
+            again = predictor.head.draw(predictor.start(grown).past, grown[:, -1], generator, Sampling())
             element, state = predictor.step(state, generator, Sampling())
             torch.testing.assert_close(element, again, atol=1e-5, rtol=1e-5)
             grown = torch.cat([grown, element[:, None]], dim=1)
@@ -97,13 +97,14 @@ def test_noise_blurs_sound_and_leaves_the_keys_as_they_are(sequence: torch.Tenso
 
 def test_noise_is_of_every_strength_up_to_the_most_and_one_strength_a_row() -> None:
     torch.manual_seed(0)
-    rows = noisy(torch.ones(2000, 5, 40), 0.5) - 1
+    ones = torch.ones(2000, 5, 40)
+    rows = noisy(ones, torch.randn_like(ones), 0.5) - 1
     strengths = rows.flatten(1).std(1)
     assert strengths.max() < 0.5 * 1.2  # 200 numbers tell a deviation to a few per cent
     np.testing.assert_allclose(strengths.quantile(torch.tensor([0.25, 0.5, 0.75])), [0.125, 0.25, 0.375], atol=0.02)
     assert np.corrcoef(rows[:, 0].std(1), rows[:, 4].std(1))[0, 1] > 0.9
     assert abs(rows.mean()) < 0.005
-    assert torch.equal(noisy(torch.ones(3, 4), 0.0), torch.ones(3, 4))
+    assert torch.equal(noisy(ones, ones, 0.0), ones)
 
 
 def test_it_learns_a_pattern_that_no_baseline_can() -> None:

@@ -4,12 +4,13 @@ import torch
 
 from pipeline.elements import Shape
 from pipeline.predictors import within as module
-from pipeline.predictors.innovations import Innovations
+from pipeline.predictors.innovations import FAINTEST, Innovations
+from pipeline.predictors.traces import n_traces, traces_of
 from pipeline.predictors.within import Within
 from pipeline.settings import Sampling
 
-WIDTH = 8
 SHAPE = Shape(n_slices=5, n_numbers=3, n_keys=4)
+WIDTH = 8 + n_traces(4)
 DECAY = torch.tensor([[0.9, 0.0, 0.0], [0.2, 0.5, 0.0], [0.0, -0.3, 0.7]])  # of a slice, in rows
 MIXED = torch.tensor([[0.5, 0.0, 0.0], [0.4, 0.3, 0.0], [0.0, 0.1, 0.2]])  # of what is new
 
@@ -61,6 +62,15 @@ def test_innovations_lead_back_to_their_slices() -> None:
     torch.testing.assert_close(innovations.inverse(innovations(slices, before), before), slices)
 
 
+def test_noise_is_spread_as_innovations_are_and_a_little_in_every_direction() -> None:
+    innovations = Innovations(3, 3)
+    innovations.fit(linear_process(5000)[1:], linear_process(5000)[:-1])
+    torch.manual_seed(0)
+    noise = innovations.noise_like(torch.zeros(50_000, 3))
+    wanted = (innovations.axes * (innovations.spread + FAINTEST).square()) @ innovations.axes.T
+    torch.testing.assert_close(torch.cov(noise.T), wanted, atol=0.02, rtol=0)
+
+
 def test_a_corpus_of_hardly_any_slices_gives_numbers() -> None:
     for corpus in ([], [torch.zeros(1, 35)], [torch.zeros(4, 35)], [blocks(1, seed=0)]):
         within = make()
@@ -97,10 +107,10 @@ def test_a_slice_is_expected_from_the_sound_before_and_the_keys_now_struck() -> 
 def test_guides_are_the_same_all_at_once_and_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     within = make()
     within.fit([blocks(100, seed=5)])
-    outputs, previous, targets = rows(4, WIDTH), blocks(4, seed=1), blocks(4, seed=2)
+    past, previous, targets = rows(4, WIDTH), blocks(4, seed=1), blocks(4, seed=2)
     sound, keys = SHAPE.sound(SHAPE.slices(targets)), SHAPE.keys(SHAPE.slices(targets))
     with torch.no_grad():
-        guides, innovations, _ = within(outputs, previous, targets)
+        guides, innovations, _ = within(past, previous, targets)
         given: list[torch.Tensor] = []
 
         def draw(guide: torch.Tensor) -> torch.Tensor:
@@ -109,12 +119,12 @@ def test_guides_are_the_same_all_at_once_and_one_by_one(monkeypatch: pytest.Monk
             return given[-1]
 
         monkeypatch.setattr(within.keys, "draw", lambda *_: keys[:, len(given)])
-        drawn = within.unroll(outputs, previous, draw, torch.Generator(), Sampling())
+        drawn = within.unroll(past, previous, draw, torch.Generator(), Sampling())
         torch.testing.assert_close(drawn, targets)
         assert len(given) == 5
-        assert torch.equal(within(outputs, previous, targets)[0], guides)
+        assert torch.equal(within(past, previous, targets)[0], guides)
         within.train()
-        noisy_guides, noisy_innovations, _ = within(outputs, previous, targets)
+        noisy_guides, noisy_innovations, _ = within(past, previous, targets)
     assert not torch.equal(noisy_guides, guides)
     known = noisy_guides[..., -7:]  # what is new is held against the slice that the guide tells of
     assert torch.equal(known[..., 3:], keys)  # of which keys are struck there is no doubt
@@ -123,17 +133,31 @@ def test_guides_are_the_same_all_at_once_and_one_by_one(monkeypatch: pytest.Monk
 
 def test_a_guide_knows_the_keys_of_its_own_slice_and_nothing_else_of_it_or_later_ones() -> None:
     within = make()
-    outputs, previous, targets = rows(4, WIDTH), blocks(4, seed=1), blocks(4, seed=2)
+    past, previous, targets = rows(4, WIDTH), blocks(4, seed=1), blocks(4, seed=2)
     changed = targets.clone()
     changed[:, 14:17] += 1  # the sound of slice 3
     with torch.no_grad():
-        one, other = within(outputs, previous, targets)[0], within(outputs, previous, changed)[0]
+        one, other = within(past, previous, targets)[0], within(past, previous, changed)[0]
     assert torch.equal(one[:, :3], other[:, :3])
     assert not torch.equal(one[:, 3:], other[:, 3:])
     changed = targets.clone()
     changed[:, 17:21] = 1 - changed[:, 17:21]  # the keys of slice 3
     with torch.no_grad():
-        other = within(outputs, previous, changed)[0]
+        other = within(past, previous, changed)[0]
     assert torch.equal(one[:, :2], other[:, :2])
     assert torch.equal(one[:, 2, :-4], other[:, 2, :-4])
     assert torch.equal(1 - one[:, 2, -4:], other[:, 2, -4:])
+
+
+def test_a_guide_tells_of_every_slice_of_the_block_before_and_of_each_key_struck_so_far() -> None:
+    within = make()
+    past, previous, targets = rows(4, WIDTH), blocks(4, seed=1), blocks(4, seed=2)
+    keys = SHAPE.keys(SHAPE.slices(targets))
+    with torch.no_grad():
+        guides = within(past, previous, targets)[0]
+        for first in range(0, 35, 7):
+            changed = previous.clone()
+            changed[:, first] += 1
+            assert not torch.equal(within(past, changed, targets)[0][:, 0], guides[:, 0])
+    traces = guides[..., 16 : 16 + within.n_traces]
+    assert torch.equal(traces, traces_of(keys, past[:, -within.n_traces :])[:, :-1])

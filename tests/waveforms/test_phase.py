@@ -33,7 +33,7 @@ def convergence(waveform: torch.Tensor, wanted: torch.Tensor) -> float:
     return float(20 * torch.log10((magnitude - target).norm() / target.norm()))
 
 
-def test_magnitudes_are_met_better_than_by_torchaudio_in_half_the_iterations(notes: torch.Tensor) -> None:
+def test_magnitudes_are_met_better_than_by_torchaudio_in_a_quarter_of_the_iterations(notes: torch.Tensor) -> None:
     window = torch.hann_window(N_FFT)
     magnitude = torch.stft(notes, N_FFT, HOP, window=window, return_complex=True).abs()
     torch.manual_seed(0)
@@ -42,7 +42,7 @@ def test_magnitudes_are_met_better_than_by_torchaudio_in_half_the_iterations(not
     )
     tiles = tiles_of(notes)
     whole = convergence(from_tiles(tiles), tiles)
-    assert whole < -26
+    assert whole < -25
     assert whole < convergence(oracle, tiles) - 3
 
 
