@@ -35,7 +35,7 @@ def to_spectra(blocks: Tensor) -> Tensor:
         (..., n_samples) -> (..., 2 * (n_samples // 2 + 1)), real parts first
     """
     if blocks.device.type == "cpu" and not blocks.requires_grad:  # of 11025 samples SciPy's takes a third of the time
-        spectrum = torch.from_numpy(scipy.fft.rfft(blocks.numpy(), norm="ortho"))
+        spectrum = torch.from_numpy(scipy.fft.rfft(blocks.numpy(), norm="ortho", workers=torch.get_num_threads()))
     else:
         spectrum = torch.fft.rfft(blocks, norm="ortho")
     return torch.cat([spectrum.real, spectrum.imag], dim=-1)
