@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 RIDGE = 1e-3  # variance of the noise that the prediction withstands, in elements, whose own variance is about 1
 LEAST = 1e-6  # variance of an innovation
-FAINTEST = 0.15  # deviation of noise along an axis on which nothing is new: there, too, draws are not quite right
+FAINTEST = 0.15  # deviation of noise where nothing is new: there, too, draws are not quite right
 
 
 class Innovations(nn.Module):
