@@ -103,7 +103,7 @@ check: $(VENV)/.made-dev
 	$(BIN)/mypy
 
 test: $(VENV)/.made-dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 # What users made stays: corpus/, clips/ and checkpoints/ are theirs to delete.
 clean:

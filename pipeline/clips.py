@@ -18,6 +18,7 @@ from pipeline import __version__
 from pipeline.checkpoint import Checkpoint
 from pipeline.errors import OutputError
 from pipeline.generate import roll_out
+from pipeline.memory import keep_freed_memory
 from pipeline.pictures import SECONDS_SHOWN, draw_clip, save_picture
 from pipeline.processes import mixed
 from pipeline.prompts import Prompt
@@ -124,6 +125,7 @@ def render_clips(
         OutputError: there is no room for the clips.
         AudioError: a clip would be larger than a WAV can be.
     """
+    keep_freed_memory()
     n_samples = rendering.n_blocks * BLOCK_SIZE + (len(prompts[0].waveform) if rendering.keep_prompt else 0)
     ClipWriter(paths[0], encoding=rendering.encoding, n_samples=n_samples)  # too long is said now, not at the end
     device = "cuda" if torch.cuda.is_available() else "cpu"

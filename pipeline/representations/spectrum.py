@@ -38,7 +38,7 @@ class Spectrum(Representation):
             spectra = to_spectra(cut(waveform, lap=self.lap))
             n, its_mean = len(spectra), spectra.mean(0)
             delta = its_mean.double() - mean
-            squares = squares + (spectra - its_mean).square_().sum(0) + delta.square() * (count * n / (count + n))
+            squares = squares + spectra.sub_(its_mean).square_().sum(0) + delta.square() * (count * n / (count + n))
             mean = mean + delta * (n / (count + n))
             count = count + n
         n_in_all = total(count)
