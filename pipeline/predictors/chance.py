@@ -8,11 +8,11 @@ from pipeline.settings import Sampling
 COLDEST = 1e-300  # stands for 0: the likeliest alone has a chance
 
 
-def draw_code(logits: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
-    """Draw one code a row: at a temperature, among the top k, and within the top p (Holtzman et al. 2020).
+def draw_one(logits: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
+    """Draw one, a code or a key, a row: at a temperature, among the top k, and within the top p (Holtzman et al. 2020).
 
     Shape:
-        (n, codes) -> (n,)
+        (n, n_codes) -> (n,)
     """
     below = logits.double() - logits.max(-1, keepdim=True).values  # so that no temperature, however low, overflows
     ranked, order = (below / max(sampling.temperature, COLDEST)).softmax(-1).sort(descending=True)

@@ -16,7 +16,7 @@ from torch import Generator, Tensor, nn
 from pipeline.elements import Shape
 from pipeline.errors import SettingsError
 from pipeline.predictors.base import Head
-from pipeline.predictors.chance import draw_code
+from pipeline.predictors.chance import draw_one
 from pipeline.predictors.within import Within
 from pipeline.settings import CodesSettings, Sampling
 
@@ -106,7 +106,7 @@ class Codes(Head):
             told = torch.zeros(len(past), self.shape.n_numbers, device=past.device)
             for stage, codebook in enumerate(self.codebooks):
                 logits = self._logits(guide, told[None], slice(stage, stage + 1))[0]
-                told = told + codebook[draw_code(logits, generator, sampling)]
+                told = told + codebook[draw_one(logits, generator, sampling)]
             return told
 
         return self.within.unroll(past, previous, draw, generator, sampling)

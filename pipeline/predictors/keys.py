@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from pipeline.predictors.chance import draw_code
+from pipeline.predictors.chance import draw_one
 from pipeline.settings import Sampling
 
 WIDTH = 384
@@ -79,7 +79,7 @@ class Keys(nn.Module):
             logits = self._logits(led, keys)
             no_more = logits.softmax(-1)[:, -1]  # 1 where no key is left
             over = over | (torch.rand(len(guide), generator=generator, device=guide.device) < no_more)
-            answers = draw_code(logits[:, :-1].where(~over[:, None], 0.0), generator, sampling)
+            answers = draw_one(logits[:, :-1].where(~over[:, None], 0.0), generator, sampling)
             keys = keys + F.one_hot(answers, self.n_keys) * ~over[:, None]
         return keys
 

@@ -8,7 +8,7 @@ import torch
 
 from pipeline.elements import Shape
 from pipeline.errors import SettingsError
-from pipeline.predictors.chance import draw_code
+from pipeline.predictors.chance import draw_one
 from pipeline.predictors.codes import Codes
 from pipeline.predictors.lstm import StackedLSTM
 from pipeline.settings import CodesSettings, LSTMSettings, Sampling
@@ -111,7 +111,7 @@ def test_baselines_are_those_of_counting() -> None:
 
 def shares(sampling: Sampling, n: int = 20_000) -> list[float]:
     logits = PROBABILITIES.log().expand(n, 4) + 3.0  # a constant changes nothing
-    drawn = draw_code(logits, torch.Generator().manual_seed(0), sampling)
+    drawn = draw_one(logits, torch.Generator().manual_seed(0), sampling)
     return (torch.bincount(drawn, minlength=4) / n).tolist()
 
 
@@ -147,7 +147,7 @@ def test_only_the_likeliest_are_drawn(sampling: Sampling, kept: list[int]) -> No
 def test_rows_have_codes_of_their_own() -> None:
     logits = rows(50, 9)
     for sampling in (Sampling(0.0), Sampling(top_k=1), Sampling(2.0, top_k=1), Sampling(1e-300), Sampling(top_p=1e-9)):
-        assert torch.equal(draw_code(logits, torch.Generator(), sampling), logits.argmax(-1))
+        assert torch.equal(draw_one(logits, torch.Generator(), sampling), logits.argmax(-1))
 
 
 def test_it_draws_what_it_was_taught() -> None:
