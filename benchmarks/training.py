@@ -1,4 +1,4 @@
-"""Training the ancestor's network: ours, Keras, plain torch, and what the machine's matrix products allow.
+"""Training the ancestor's network: ours, Keras, plain torch, and what torch's matrix products allow; our presets, too.
 
 The same network is dense, one LSTM of 1024, dense, with RMSprop. Ours reads 11 026 numbers a block where the others
 read 22 050, of which half say nothing new; what it does with all of them is told too.

@@ -133,13 +133,17 @@ class Within(nn.Module):
         return torch.cat(slices, dim=-1)
 
     def _lead(self, heard: Tensor, read: Tensor, places: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """What is heard of the past, and the GRU's states after each slice read, as one; (n, ..., guide), memory."""
+        """What is heard of the past, and the GRU's states after each slice read, as one; and its memory.
+
+        Shape:
+            (n, guide), (n, n_read, size), (n_read, guide), (1, n, guide) -> (n, n_read, guide), (1, n, guide)
+        """
         heard = heard[:, None]
         states, memory = self.gru(F.silu(heard + self.read(read) + places), memory)
         return states + heard, memory
 
     def _told(self, states: Tensor, before: Tensor, traces: Tensor) -> Tensor:
-        """All that is known before keys are struck."""
+        """All that is known before keys are struck; (n, ..., guide), (n, ..., size), (n, ..., n_traces), as one."""
         return torch.cat([states, traces.to(states.dtype), self.shape.sound(before).to(states.dtype)], dim=-1)
 
     def _traces(self, past: Tensor) -> Tensor:
