@@ -319,7 +319,9 @@ def _counted_sweep(corpus: Corpus, margins: tuple[int, int], watcher: Watcher, f
 
 def _make_optimiser(predictor: Predictor, settings: TrainingSettings) -> torch.optim.Optimizer:
     if settings.optimiser == "adamw":
-        return torch.optim.AdamW(predictor.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+        return torch.optim.AdamW(
+            predictor.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
     return torch.optim.RMSprop(predictor.parameters(), settings.learning_rate)
 
 

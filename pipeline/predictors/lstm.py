@@ -9,6 +9,7 @@ from torch import Generator, Tensor, nn
 from pipeline.elements import Shape
 from pipeline.predictors.base import Head, Predictor
 from pipeline.predictors.noise import noisy
+from pipeline.predictors.recurrence import LSTM
 from pipeline.predictors.traces import traces_of
 from pipeline.settings import LSTMSettings, Sampling
 
@@ -30,7 +31,7 @@ class StackedLSTM(Predictor):
         self.noise = settings.noise
         self.shape = shape
         self.dense = nn.Linear(shape.dim, width)
-        self.lstm = nn.LSTM(width, width, layers, dropout=settings.dropout if layers > 1 else 0.0, batch_first=True)
+        self.lstm = LSTM(width, width, layers, dropout=settings.dropout if layers > 1 else 0.0)
         self.head = head
         self.drawn_by = head.drawn_by
         with torch.no_grad():  # a forget gate that starts open: long memory first (Jozefowicz et al. 2015)
