@@ -17,7 +17,7 @@ def measure(batches: tuple[int, ...], n_clips: int, n_rounds: int) -> list[Figur
     trainer, model = Trainer(CLASSIC, SHAPE, "cuda"), classic("cuda")
     works: dict[tuple[object, ...], Work] = {("limit", p): multiply(p, "cuda") for p in DTYPES}
     works |= {(batch, p): trainer.step(batch, p) for batch in batches for p in DTYPES}
-    works |= {("clips", n): timed(lambda n=n: render(model, n, MAX_SEQ_LEN)) for n in (1, n_clips)}  # type: ignore[misc]
+    works |= {("clips", n): timed(lambda n=n: render(model, n, MAX_SEQ_LEN, "cuda")) for n in (1, n_clips)}  # type: ignore[misc]
     seconds = median_seconds(works, n_rounds)
     group, length = torch.cuda.get_device_name(), CLASSIC.training.sequence_blocks
     figures = []

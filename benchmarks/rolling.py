@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from pipeline import checkpoint
 from pipeline.checkpoint import Checkpoint
 from pipeline.clips import Rendering, render_clips
 from pipeline.commands.generate import SHIPPED
-from pipeline.generate import roll_out
+from pipeline.generate import ready, roll_out
 from pipeline.predictors import make_predictor
 from pipeline.prompts import Prompt
 from pipeline.representations import make_representation
@@ -36,15 +37,15 @@ def measure(keras: Keras | None, clips: Mapping[int, int], n_clips: int, n_round
         n_clips: rendered together.
         n_rounds: counted ones.
     """
-    model, default = classic(), checkpoint.load(SHIPPED)
-    default.predictor.eval()
+    model, shipped = classic(), checkpoint.load(SHIPPED)
+    default = replace(shipped, predictor=ready(shipped.predictor, "cpu"))
     works: dict[object, Work] = {"copy": copy(), "at once": timed(lambda: render(default, n_clips, MAX_SEQ_LEN))}
     works |= {n: timed(lambda n=n: render(model, 1, n)) for n in clips}  # type: ignore[misc]
-    works["files"] = timed(lambda: _to_files(default, n_clips))
+    works["files"] = timed(lambda: _to_files(shipped, n_clips))
     if keras:
         works |= {("Keras", n): keras.roll_out(n, every) for n, every in clips.items()}
     seconds = median_seconds(works, n_rounds)
-    weights = sum(p.numel() * p.element_size() for p in model.predictor.parameters())
+    weights = sum(tensor.nbytes for tensor in model.predictor.state_dict().values())
     block_at_best = weights * seconds["copy"] / (2 * N_BYTES)  # each weight is read once for a block
     figures = []
     for n in clips:
@@ -79,18 +80,17 @@ def measure(keras: Keras | None, clips: Mapping[int, int], n_clips: int, n_round
 
 
 def classic(device: str = "cpu") -> Checkpoint:
-    """The preset with weights that let something sound."""
+    """The preset with weights that let something sound, ready to roll out."""
     settings = preset_named("classic")
     representation = make_representation(settings.representation)
     predictor = make_predictor(settings, representation.shape)
     for parameter in predictor.parameters():
         torch.nn.init.normal_(parameter, std=0.01)
-    return Checkpoint(settings, predictor.eval().to(device), representation.to(device), split={})
+    return Checkpoint(settings, ready(predictor, device), representation.to(device), split={})
 
 
-def render(model: Checkpoint, n_clips: int, n_blocks: int) -> None:
+def render(model: Checkpoint, n_clips: int, n_blocks: int, device: str = "cpu") -> None:
     """Roll out after a prompt of 10 s, as the ancestor did."""
-    device = next(model.predictor.parameters()).device
     prompt = 0.1 * torch.randn(n_clips, MAX_SEQ_LEN * BLOCK_SIZE, device=device)
     for _ in roll_out(model.predictor, model.representation, prompt, n_blocks, torch.Generator(device)):
         pass

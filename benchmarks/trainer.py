@@ -8,6 +8,7 @@ from benchmarks.limits import DTYPES
 from pipeline.elements import Shape
 from pipeline.predictors import make_predictor
 from pipeline.settings import FlowSettings, Settings
+from pipeline.train import make_optimiser
 
 
 class Trainer:
@@ -22,8 +23,7 @@ class Trainer:
     def __init__(self, settings: Settings, shape: Shape, device: str = "cpu") -> None:
         self._settings, self._shape, self._device = settings, shape, device
         self._predictor = make_predictor(settings, shape).to(device)
-        make_optimiser = {"adamw": torch.optim.AdamW, "rmsprop": torch.optim.RMSprop}[settings.training.optimiser]
-        self._optimiser = make_optimiser(self._predictor.parameters())
+        self._optimiser = make_optimiser(self._predictor, settings.training)
 
     def step(self, batch: int, precision: str) -> Work:
         """An optimiser step."""

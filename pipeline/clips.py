@@ -17,7 +17,7 @@ import torch
 from pipeline import __version__
 from pipeline.checkpoint import Checkpoint
 from pipeline.errors import OutputError
-from pipeline.generate import roll_out
+from pipeline.generate import arithmetic, ready, roll_out
 from pipeline.memory import keep_freed_memory
 from pipeline.pictures import SECONDS_SHOWN, draw_clip, save_picture
 from pipeline.processes import mixed
@@ -128,8 +128,8 @@ def render_clips(
     keep_freed_memory()
     n_samples = rendering.n_blocks * BLOCK_SIZE + (len(prompts[0].waveform) if rendering.keep_prompt else 0)
     ClipWriter(paths[0], encoding=rendering.encoding, n_samples=n_samples)  # too long is said now, not at the end
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    predictor, representation = checkpoint.predictor.eval().to(device), checkpoint.representation.to(device)
+    device = _device()
+    predictor, representation = ready(checkpoint.predictor, device), checkpoint.representation.to(device)
     for first in range(rank * MOST_AT_ONCE, len(prompts), n_ranks * MOST_AT_ONCE):
         batch = prompts[first : first + MOST_AT_ONCE]
         waveforms = torch.from_numpy(np.stack([p.waveform for p in batch])).to(device)
@@ -150,6 +150,10 @@ def render_clips(
         finally:
             for take in takes:
                 take.close()
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 class _Take:
@@ -193,6 +197,7 @@ def _finish(take: _Take, prompt: Prompt, path: Path, rendering: Rendering, check
         "prompt_seconds": len(prompt.waveform) / SAMPLE_RATE,
         "blocks": rendering.n_blocks,
         "gain_db": round(_decibels(gain), 2),
+        "arithmetic": arithmetic(_device()),
         "settings": checkpoint.settings.to_json(),
     }
     metadata = {

@@ -6,10 +6,25 @@ import torch
 from torch import Generator, Tensor
 
 from pipeline.predictors import Predictor
+from pipeline.predictors.quantised import is_faster, quantised
 from pipeline.representations import Representation
 from pipeline.settings import Sampling
 
 PROMPT_CHUNK = 64  # blocks of the prompt decoded at a time
+
+
+def arithmetic(device: str) -> str:
+    """In which roll-outs are computed on a device: "int8" where that is faster, or "float32".
+
+    Either way clips are equally near to real music (docs/experiments.md, section 12).
+    """
+    return "int8" if device == "cpu" and is_faster() else "float32"
+
+
+def ready(predictor: Predictor, device: str) -> Predictor:
+    """A predictor to roll out with on a device; in 8 bits it cannot be trained any more."""
+    predictor = predictor.eval().to(device)
+    return quantised(predictor) if arithmetic(device) == "int8" else predictor
 
 
 @torch.inference_mode()
@@ -27,7 +42,7 @@ def roll_out(
     not grow with `n_blocks`, and time grows linearly.
 
     Args:
-        predictor: in eval mode.
+        predictor: as `ready` gives it, or any other in eval mode.
         representation: that it was trained with.
         prompt: whole blocks of waveform, one row a clip.
         n_blocks: to predict.

@@ -17,5 +17,5 @@ def keep_freed_memory() -> None:
     except (AttributeError, OSError, TypeError):  # another C library
         return
     mallopt(_MMAP_MAX, 0)
-    mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+    mallopt(_TRIM_THRESHOLD, -1)  # never
     mallopt(_TOP_PAD, 2**28)

@@ -164,7 +164,7 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
     representation = run.representation.to(fabric.device)
     average = run.predictor.to(fabric.device)
     predictor = copy.deepcopy(average) if settings.averaging else average
-    optimiser = _make_optimiser(predictor, settings)
+    optimiser = make_optimiser(predictor, settings)
     model, optimiser = fabric.setup(predictor, optimiser)
     model.mark_forward_method("loss")
     progress = Progress(**run.progress)
@@ -281,6 +281,15 @@ def learning_rate(step: int, settings: TrainingSettings) -> float:
     return settings.learning_rate * (FINAL_SHARE + (1 - FINAL_SHARE) * cosine)
 
 
+def make_optimiser(predictor: Predictor, settings: TrainingSettings) -> torch.optim.Optimizer:
+    """The optimiser that they name, over all weights."""
+    if settings.optimiser == "adamw":
+        return torch.optim.AdamW(
+            predictor.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
+    return torch.optim.RMSprop(predictor.parameters(), settings.learning_rate)
+
+
 def _elements(batch: Batch, represent: Callable[[Tensor], Tensor], fabric: Fabric) -> tuple[Tensor, Tensor]:
     batch = fabric.to_device(batch)
     with torch.no_grad():
@@ -315,14 +324,6 @@ def _counted_sweep(corpus: Corpus, margins: tuple[int, int], watcher: Watcher, f
         yield waveform
         done += (len(waveform) - sum(margins)) // BLOCK_SIZE * fabric.world_size  # the others are about as far
         watcher.fitting(min(done, n_blocks), n_blocks)
-
-
-def _make_optimiser(predictor: Predictor, settings: TrainingSettings) -> torch.optim.Optimizer:
-    if settings.optimiser == "adamw":
-        return torch.optim.AdamW(
-            predictor.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-        )
-    return torch.optim.RMSprop(predictor.parameters(), settings.learning_rate)
 
 
 @torch.no_grad()

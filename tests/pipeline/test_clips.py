@@ -11,8 +11,9 @@ from wavinfo import WavInfoReader
 from pipeline.checkpoint import Checkpoint
 from pipeline.clips import Clip, Rendering, check_free, render_clips
 from pipeline.errors import OutputError
-from pipeline.generate import roll_out
+from pipeline.generate import ready, roll_out
 from pipeline.predictors import make_predictor
+from pipeline.predictors.quantised import is_faster
 from pipeline.prompts import Prompt, noise, silence
 from pipeline.representations import make_representation
 from pipeline.settings import Settings
@@ -114,6 +115,7 @@ def test_provenance_is_in_the_file(model: Checkpoint, tmp_path: Path) -> None:
     provenance = json.loads(WavInfoReader(str(clip.path)).info.comment)
     assert provenance["checkpoint"] == "model.safetensors"
     assert (provenance["seed"], provenance["step"], provenance["prompt"]) == (11, 7, "noise")
+    assert provenance["arithmetic"] == ("int8" if is_faster() else "float32")
     assert Settings.from_json(provenance["settings"]) == model.settings
 
 
@@ -141,7 +143,7 @@ def test_encodings_hold_the_same_sound(model: Checkpoint, tmp_path: Path, encodi
     assert soundfile.info(clip.path).subtype == encoding
     prompt = torch.from_numpy(prompts(1)[0].waveform)[None]
     generator = torch.Generator().manual_seed(1)
-    pieces = list(roll_out(model.predictor, model.representation, prompt, 8, generator))
+    pieces = list(roll_out(ready(model.predictor, "cpu"), model.representation, prompt, 8, generator))
     truth = torch.cat(pieces, dim=-1)[0, 2 * BLOCK_SIZE :].numpy() * 10 ** (clip.gain / 20)
     written, _ = soundfile.read(clip.path, dtype="float64")
     assert np.abs(written - truth).max() <= step

@@ -1,0 +1,101 @@
+"""8 bits against the same in float32, and against integers counted by numpy."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pipeline.predictors import make_predictor
+from pipeline.predictors.quantised import quantised, rounded
+from pipeline.predictors.recurrence import LSTM
+from pipeline.representations import make_representation
+from pipeline.settings import Sampling, Settings
+
+
+def in_eight_bits(module: nn.Module) -> nn.Module:
+    return quantised(nn.Sequential(module))[0]  # type: ignore[arg-type]
+
+
+def normal(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+
+
+def near(ours: Tensor, exact: Tensor) -> None:
+    """8 bits of normal numbers, the largest of which are 3 to 4 deviations: 1 % for each of the factors."""
+    assert ours.shape == exact.shape
+    assert 0 < (ours - exact).norm() < 0.02 * exact.norm()
+
+
+@pytest.fixture(autouse=True)
+def same_weights() -> None:
+    torch.manual_seed(0)
+
+
+def test_rows_are_rounded_to_shares_of_their_largest() -> None:
+    numbers, scale = rounded(torch.tensor([[0.5, -1.27, 0.004], [0.0, 0.0, 0.0]]))
+    assert numbers.tolist() == [[50, -127, 0], [0, 0, 0]]
+    assert scale[0].item() == pytest.approx(0.01)
+
+
+def test_sums_are_exact() -> None:
+    linear, x = nn.Linear(500, 30), normal(4, 500)
+    weight = linear.weight.detach().numpy()
+    steps, x_steps = np.abs(weight).max(1) / 127, np.abs(x.numpy()).max(1) / 127
+    sums = np.round(x.numpy() / x_steps[:, None]).astype(int) @ np.round(weight / steps[:, None]).astype(int).T
+    expected = sums * x_steps[:, None] * steps + linear.bias.detach().numpy()
+    np.testing.assert_allclose(in_eight_bits(linear)(x), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_linear_layer_is_near_itself(bias: bool) -> None:
+    linear, x = nn.Linear(64, 32, bias=bias), normal(5, 3, 64)
+    near(in_eight_bits(linear)(x), linear(x))
+
+
+def test_an_lstm_is_near_itself_and_carries_its_memory() -> None:
+    lstm = LSTM(32, 32, 2, 0.0)
+    ours, x = in_eight_bits(lstm), normal(3, 8, 32)
+    outputs, memory = ours(x)
+    exact, exact_memory = lstm(x)
+    near(outputs, exact)
+    for part, exact_part in zip(memory, exact_memory, strict=True):
+        near(part, exact_part)
+    _, first = ours(x[:, :5])
+    rest, last = ours(x[:, 5:], first)
+    assert torch.equal(rest, outputs[:, 5:])
+    assert torch.equal(torch.stack(last), torch.stack(memory))
+
+
+def test_a_gru_is_near_itself() -> None:
+    gru, x, first = nn.GRU(32, 32, batch_first=True), normal(3, 8, 32), normal(1, 3, 32).tanh()
+    for ours, exact in zip(in_eight_bits(gru)(x, first), gru(x, first), strict=True):
+        near(ours, exact)
+
+
+def test_a_clip_does_not_depend_on_the_others() -> None:
+    linear, x = in_eight_bits(nn.Linear(64, 32)), normal(5, 64)
+    among_loud = torch.cat([x, 100 * x])
+    assert torch.equal(linear(among_loud)[:5], linear(x))
+
+
+@pytest.mark.parametrize("preset", ["tiny", "tiny_flow"])
+def test_a_predictor_steps_near_itself_in_less_room(preset: str, request: pytest.FixtureRequest) -> None:
+    settings: Settings = request.getfixturevalue(preset).with_values({"width": 64, "layers": 2})
+    shape = make_representation(settings.representation).shape
+    predictor = make_predictor(settings, shape).eval()
+    for weight in predictor.parameters():
+        nn.init.normal_(weight, std=0.05)
+    if preset == "tiny_flow":  # "no more" is sure to be drawn: keys are a matter of chance, and one more shifts all
+        nn.init.constant_(predictor.head.within.keys.leave.bias[-1:], 50.0)
+    before = {name: weight.clone() for name, weight in predictor.state_dict().items()}
+    ours = quantised(predictor)
+    prompt = normal(2, 4, shape.dim) * (torch.arange(shape.dim) % shape.size < shape.n_numbers)  # no key is struck
+    elements = []
+    with torch.inference_mode():
+        for each in (ours, predictor):
+            drawn, _ = each.step(each.start(prompt), torch.Generator().manual_seed(0), Sampling())
+            elements.append(shape.sound(shape.slices(drawn)))
+    assert (elements[0] - elements[1]).norm() < 0.05 * elements[1].norm()
+    assert all(torch.equal(weight, before[name]) for name, weight in predictor.state_dict().items())
+    n_bytes = [sum(weight.nbytes for weight in each.state_dict().values()) for each in (ours, predictor)]
+    assert n_bytes[0] < (0.27 if preset == "tiny" else 0.6) * n_bytes[1]
