@@ -293,7 +293,7 @@ def make_optimiser(predictor: Predictor, settings: TrainingSettings) -> torch.op
 def _elements(batch: Batch, represent: Callable[[Tensor], Tensor], fabric: Fabric) -> tuple[Tensor, Tensor]:
     batch = fabric.to_device(batch)
     with torch.no_grad():
-        return represent(batch.waveform), batch.n_targets
+        return represent(torch.stack(batch.waveforms)), batch.n_targets
 
 
 def _fitted(training: Corpus, settings: Settings, watcher: Watcher, fabric: Fabric) -> Checkpoint:

@@ -46,9 +46,13 @@ class Window(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Windows as waveforms, right-padded to one length: a batch, or one process's part of it."""
+    """Windows as waveforms, right-padded to one length: a batch, or one process's part of it.
 
-    waveform: Tensor  # (batch, (length + 1) * BLOCK_SIZE + sum(margins))
+    They are put together by who uses them: what a thread like `prefetch` takes in one large piece, glibc returns to the
+    system every time (`pipeline.memory`).
+    """
+
+    waveforms: list[Tensor]  # each ((length + 1) * BLOCK_SIZE + sum(margins),)
     n_targets: Tensor  # (batch,)
     n_counted: int  # targets of this part; 0 where it only stands in
     n_in_all: int  # targets of the whole batch
@@ -114,7 +118,7 @@ def read_batch(
     part = plan[rank::n_ranks]
     waveforms = [_read_window(corpus, window, length, margins) for window in part or plan[:1]]
     return Batch(
-        torch.stack(waveforms),
+        waveforms,
         torch.tensor([w.n_targets for w in part or plan[:1]]),
         n_counted=sum(w.n_targets for w in part),
         n_in_all=sum(w.n_targets for w in plan),

@@ -189,7 +189,7 @@ def test_each_window_is_seen_once_an_epoch_over_all_processes(corpus: Corpus, n_
             (row.numpy().tobytes(), int(n))
             for part in parts
             if part.n_counted
-            for row, n in zip(part.waveform, part.n_targets, strict=True)
+            for row, n in zip(part.waveforms, part.n_targets, strict=True)
         )
 
     n_windows = len(windows(corpus, 6, np.random.default_rng([3, 0])))
@@ -220,7 +220,7 @@ def test_gradients_of_the_parts_add_up_to_that_of_the_batch(
     def gradient(rank: int, n: int) -> torch.Tensor:
         batch = read_batch(corpus, plan, 6, (0, 0), rank=rank, n_ranks=n)
         predictor.zero_grad()
-        (predictor.loss(representation.transform(batch.waveform), batch.n_targets) * batch.share).backward()
+        (predictor.loss(representation.transform(torch.stack(batch.waveforms)), batch.n_targets) * batch.share).backward()
         return torch.cat([p.grad.flatten() for p in predictor.parameters()])  # type: ignore[union-attr]
 
     whole, parts = gradient(0, 1), sum(gradient(rank, n_ranks) for rank in range(n_ranks))

@@ -38,11 +38,11 @@ def test_a_window_holds_the_recordings_at_their_places(corpus: Corpus) -> None:
     plan = windows(corpus, 6)
     margins = (100, 101)
     batch = read_batch(corpus, plan, 6, margins)
-    assert batch.waveform.shape == (len(plan), 7 * BLOCK_SIZE + 201)
+    assert [len(waveform) for waveform in batch.waveforms] == len(plan) * [7 * BLOCK_SIZE + 201]
     assert any(len(window.spans) > 1 for window in plan)
     stream = np.concatenate([r.read(0, r.n_blocks * BLOCK_SIZE) for r in corpus])
     first = 0
-    for row, window in zip(batch.waveform.numpy(), plan, strict=True):
+    for row, window in zip(batch.waveforms, plan, strict=True):
         n = (window.n_targets + 1) * BLOCK_SIZE
         assert np.array_equal(row[100 : 100 + n], stream[first * BLOCK_SIZE :][:n])
         span = window.spans[0]
@@ -77,8 +77,8 @@ def test_batches_depend_on_seed_and_position_alone(corpus: Corpus) -> None:
     position = whole[4][1]
     for (batch, at), (again, at_again) in zip(whole[5:], stream(3, position), strict=False):
         assert at == at_again
-        assert torch.equal(batch.waveform, again.waveform)
-    assert not torch.equal(whole[0][0].waveform, stream(4)[0][0].waveform)
+        assert all(map(torch.equal, batch.waveforms, again.waveforms))
+    assert not torch.equal(whole[0][0].waveforms[0], stream(4)[0][0].waveforms[0])
 
 
 def test_an_epoch_ends_where_the_next_begins(corpus: Corpus) -> None:
