@@ -34,7 +34,7 @@ def to_spectra(blocks: Tensor) -> Tensor:
     Shape:
         (..., n_samples) -> (..., 2 * (n_samples // 2 + 1)), real parts first
     """
-    if blocks.device.type == "cpu" and not blocks.requires_grad:  # of 11025 samples SciPy's takes a third of the time
+    if _suits_scipy(blocks):
         spectrum = torch.from_numpy(scipy.fft.rfft(blocks.numpy(), norm="ortho", workers=torch.get_num_threads()))
     else:
         spectrum = torch.fft.rfft(blocks, norm="ortho")
@@ -49,9 +49,17 @@ def from_spectra(spectra: Tensor, n_samples: int) -> Tensor:
     Shape:
         (..., 2 * (n_samples // 2 + 1)) -> (..., n_samples)
     """
-    real, imaginary = spectra.chunk(2, dim=-1)
-    blocks: Tensor = torch.fft.irfft(torch.complex(real, imaginary), n=n_samples, norm="ortho")
+    spectrum = torch.complex(*spectra.chunk(2, dim=-1))
+    if _suits_scipy(spectrum):
+        workers = torch.get_num_threads()
+        return torch.from_numpy(scipy.fft.irfft(spectrum.numpy(), n=n_samples, norm="ortho", workers=workers))
+    blocks: Tensor = torch.fft.irfft(spectrum, n=n_samples, norm="ortho")
     return blocks
+
+
+def _suits_scipy(x: Tensor) -> bool:
+    """Of 11025 samples, its FFT takes a third of the time of torch's."""
+    return x.device.type == "cpu" and not x.requires_grad
 
 
 def to_frames(extended: Tensor) -> Tensor:
