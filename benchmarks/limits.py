@@ -26,9 +26,15 @@ def multiply(precision: str, device: str = "cpu") -> Work:
     return timed(products)
 
 
-def copy(device: str = "cpu") -> Work:
+def read(n_bytes: int, n_times: int) -> Work:
+    """Read and add up the same bytes so many times: from caches what they hold."""
+    numbers = torch.ones(n_bytes // 4)
+    return timed(lambda: [numbers.sum() for _ in range(n_times)])
+
+
+def copy() -> Work:
     """Copy N_BYTES, which reads as many and writes as many."""
-    source = torch.zeros(N_BYTES, dtype=torch.uint8, device=device)
+    source = torch.ones(N_BYTES, dtype=torch.uint8)  # zeros that were never written are one page, and in a cache
     target = torch.empty_like(source)
     target.fill_(1)
     return timed(lambda: target.copy_(source))

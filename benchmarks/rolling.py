@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.clock import Work, median_seconds, timed
 from benchmarks.figures import Figure, Reference, Target
-from benchmarks.limits import N_BYTES, copy
+from benchmarks.limits import read
 from benchmarks.peers.keras_process import Keras
 from pipeline import checkpoint
 from pipeline.checkpoint import Checkpoint
@@ -39,14 +39,16 @@ def measure(keras: Keras | None, clips: Mapping[int, int], n_clips: int, n_round
     """
     model, shipped = classic(), checkpoint.load(SHIPPED)
     default = replace(shipped, predictor=ready(shipped.predictor, "cpu"))
-    works: dict[object, Work] = {"copy": copy(), "at once": timed(lambda: render(default, n_clips, MAX_SEQ_LEN))}
+    weights = sum(tensor.nbytes for tensor in model.predictor.state_dict().values())
+    works: dict[object, Work] = {
+        "read": read(weights, MAX_SEQ_LEN),
+        "at once": timed(lambda: render(default, n_clips, MAX_SEQ_LEN)),
+    }
     works |= {n: timed(lambda n=n: render(model, 1, n)) for n in clips}  # type: ignore[misc]
     works["files"] = timed(lambda: _to_files(shipped, n_clips))
     if keras:
         works |= {("Keras", n): keras.roll_out(n, every) for n, every in clips.items()}
     seconds = median_seconds(works, n_rounds)
-    weights = sum(tensor.nbytes for tensor in model.predictor.state_dict().values())
-    block_at_best = weights * seconds["copy"] / (2 * N_BYTES)  # each weight is read once for a block
     figures = []
     for n in clips:
         peer = seconds.get(("Keras", n))
@@ -58,7 +60,7 @@ def measure(keras: Keras | None, clips: Mapping[int, int], n_clips: int, n_round
                 "s",
                 less_is_better=True,
                 peer=Reference("Keras", peer) if peer else None,
-                limit=Reference("weights read", n * block_at_best),
+                limit=Reference("weights read", n / MAX_SEQ_LEN * seconds["read"]),
                 target=Target("ratio", TARGETS[n]) if peer else None,
             )
         )

@@ -220,7 +220,8 @@ def test_gradients_of_the_parts_add_up_to_that_of_the_batch(
     def gradient(rank: int, n: int) -> torch.Tensor:
         batch = read_batch(corpus, plan, 6, (0, 0), rank=rank, n_ranks=n)
         predictor.zero_grad()
-        (predictor.loss(representation.transform(torch.stack(batch.waveforms)), batch.n_targets) * batch.share).backward()
+        sequence = representation.transform(torch.stack(batch.waveforms))
+        (predictor.loss(sequence, batch.n_targets) * batch.share).backward()
         return torch.cat([p.grad.flatten() for p in predictor.parameters()])  # type: ignore[union-attr]
 
     whole, parts = gradient(0, 1), sum(gradient(rank, n_ranks) for rank in range(n_ranks))
