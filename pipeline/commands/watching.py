@@ -11,7 +11,7 @@ from rich.progress import Progress as Bar
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from pipeline.checkpoint import Checkpoint
-from pipeline.generate import roll_out
+from pipeline.generate import ready, roll_out
 from pipeline.pictures import draw_clip
 from pipeline.prompts import held_out
 from pipeline.settings import MAX_SEQ_LEN
@@ -85,10 +85,9 @@ class Watching:
     def _write_clip(self, board: SummaryWriter, run: Checkpoint, step: int) -> None:
         """Roll out from the same held-out prompt every time, for the ear and the eye."""
         prompt = held_out(run.passages, PROMPT_BLOCKS, np.random.default_rng(0))
-        run.predictor.eval()
-        device = next(run.predictor.parameters()).device
+        device = next(run.predictor.parameters()).device.type
         pieces = roll_out(
-            run.predictor,
+            ready(run.predictor, device),
             run.representation,
             torch.from_numpy(prompt.waveform)[None].to(device),
             MAX_SEQ_LEN,

@@ -38,7 +38,7 @@ def _quantise(module: Module) -> Module:
 
 def rounded(x: Tensor) -> tuple[Tensor, Tensor]:
     """Rows as 8-bit numbers, and what one of them stands for; (..., size) -> (..., size), (..., 1)."""
-    scale = x.abs().amax(-1, keepdim=True).clamp_(min=torch.finfo(x.dtype).tiny) / LARGEST
+    scale = (x.abs().amax(-1, keepdim=True) / LARGEST).clamp_(min=torch.finfo(x.dtype).tiny)
     return (x / scale).round_().to(torch.int8), scale
 
 
