@@ -11,7 +11,7 @@ from wavinfo import WavInfoReader
 from pipeline.checkpoint import Checkpoint
 from pipeline.clips import Clip, Rendering, check_free, render_clips
 from pipeline.errors import OutputError
-from pipeline.generate import ready, roll_out
+from pipeline.generate import arithmetic, ready, roll_out
 from pipeline.predictors import make_predictor
 from pipeline.predictors.quantised import is_faster
 from pipeline.prompts import Prompt, noise, silence
@@ -75,6 +75,18 @@ def test_length_by_length_the_clip_is_the_same(model: Checkpoint) -> None:
         for n in (5, 9)
     )
     assert torch.equal(short, long[:, : short.shape[1]])
+
+
+@pytest.mark.parametrize(("faster", "arithmetic_of_it"), [(True, "int8"), (False, "float32")])
+def test_eight_bits_are_for_processors_that_multiply_them(
+    model: Checkpoint, monkeypatch: pytest.MonkeyPatch, faster: bool, arithmetic_of_it: str
+) -> None:
+    monkeypatch.setattr("pipeline.generate.is_faster", lambda: faster)
+    predictor = ready(model.predictor, "cpu")
+    assert arithmetic("cpu") == arithmetic_of_it
+    assert (predictor is model.predictor) is not faster
+    assert not predictor.training
+    assert arithmetic("cuda") == "float32"
 
 
 def test_silence_in_and_an_untrained_head_give_the_mean(tiny: Settings, corpus: Corpus) -> None:
