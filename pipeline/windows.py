@@ -126,15 +126,19 @@ def read_batch(
 
 
 def _read_window(corpus: Corpus, window: Window, length: int, margins: tuple[int, int]) -> Tensor:
-    """A window's waveform, padded to `length` targets with what follows its last block."""
+    """A window's waveform, padded to `length` targets with what follows its last block.
+
+    By numpy alone: this runs in a thread of its own, and a thread that asks torch for a large copy gets helpers of its
+    own, too. OpenMP, seeing more threads than cores, then lets those that compute sleep between any two operations.
+    """
     n_left, waveforms = length + 1, []
     for n, span in enumerate(window.spans, start=1):
         is_last = n == len(window.spans)
         n_blocks = n_left if is_last else span.n_blocks
         edges = (margins[0] if n == 1 else 0, margins[1] if is_last else 0)
-        waveforms.append(read_blocks(corpus[span.recording], span.first, n_blocks, edges))
+        waveforms.append(read_blocks(corpus[span.recording], span.first, n_blocks, edges).numpy())
         n_left -= n_blocks
-    return torch.cat(waveforms)
+    return torch.from_numpy(np.concatenate(waveforms))
 
 
 def sweep(corpus: Corpus, margins: tuple[int, int], *, rank: int = 0, n_ranks: int = 1) -> Iterator[Tensor]:
