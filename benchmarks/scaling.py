@@ -20,17 +20,17 @@ from pipeline.settings import preset_named
 from waveforms import BLOCK_SIZE
 
 FLOW = preset_named("flow")
-BATCH, LENGTH = 24, FLOW.training.sequence_blocks  # three times the preset's batch: what was measured had so many
-STEP_BLOCKS = BATCH * LENGTH  # 960
+BATCH, LENGTH = FLOW.training.batch_size, FLOW.training.sequence_blocks
+STEP_BLOCKS = BATCH * LENGTH  # 320
 BLOCK_BYTES = 2 * BLOCK_SIZE  # of WAV: 16 bits, one channel
 ELEMENT_BYTES = 2 * make_representation(FLOW.representation).shape.dim  # of a block: 16 bits
 
 PASSES = {1: 5, 100: 5, 10_000: 1, 1_000_000: 1}  # by hours
 
 # Measured; docs/scale.md tells how.
-TWO_CORES_RATE = 912.0  # blocks a second
-STEP_SECONDS = 1.5  # one core
-READER_RATE = 8800.0  # blocks that one reading thread gives in a second of processor time
+TWO_CORES_RATE = 744.0  # blocks a second
+STEP_SECONDS = 0.69  # one core
+READER_RATE = 30_000.0  # blocks that one reading thread gives in a second
 GLOO_BANDWIDTH, GLOO_HOP = GRADIENT_BYTES / 0.23, 5e-5
 # Assumed or published.
 OPEN_SECONDS = 1e-3  # until shared storage answers, for each window of a batch
@@ -67,7 +67,7 @@ GPU = replace(
 FED = replace(
     GPU, name="GPU, elements ready", batch_bytes=BATCH * (LENGTH + 1) * ELEMENT_BYTES, reader=1e10, latency=0.0
 )
-LARGE = replace(FED, name="the same, 768 sequences a GPU", compute=32 * FED.compute, batch_bytes=32 * FED.batch_bytes)
+LARGE = replace(FED, name="the same, 256 sequences a GPU", compute=32 * FED.compute, batch_bytes=32 * FED.batch_bytes)
 SETUPS = {CORE: (1, 2, 8, 64), NODE: (1, 8, 64, 512, 4096)} | dict.fromkeys((GPU, FED, LARGE), (1, 8, 64, 512, 4096))
 
 
