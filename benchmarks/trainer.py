@@ -6,6 +6,7 @@ from benchmarks.clock import Work, timed
 from benchmarks.costs import STRUCK, step_flops
 from benchmarks.limits import DTYPES
 from pipeline.elements import Shape
+from pipeline.memory import keep_freed_memory
 from pipeline.predictors import make_predictor
 from pipeline.settings import FlowSettings, Settings
 from pipeline.train import make_optimiser
@@ -21,6 +22,7 @@ class Trainer:
     """
 
     def __init__(self, settings: Settings, shape: Shape, device: str = "cpu") -> None:
+        keep_freed_memory()  # as training does
         self._settings, self._shape, self._device = settings, shape, device
         self._predictor = make_predictor(settings, shape).to(device)
         self._optimiser = make_optimiser(self._predictor, settings.training)
