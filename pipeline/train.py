@@ -282,7 +282,7 @@ def learning_rate(step: int, settings: TrainingSettings) -> float:
 
 
 def make_optimiser(predictor: Predictor, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """The optimiser that they name, over all weights."""
+    """The optimiser that the settings name, over all of the predictor's weights."""
     if settings.optimiser == "adamw":
         return torch.optim.AdamW(
             predictor.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
