@@ -31,8 +31,8 @@ from waveforms.keys import (
     Listener,
     with_neighbours,
 )
-from waveforms.piano.midi import find_midi_files, read_midi
-from waveforms.piano.notes import Performance
+from waveforms.notes.midi import find_midi_files, read_midi
+from waveforms.notes.performance import Performance
 from waveforms.piano.performer import perform
 from waveforms.piano.pieces import first_pieces
 from waveforms.piano.render import render

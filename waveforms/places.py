@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from waveforms import manifest, remote
 from waveforms.errors import AudioError, CorpusError
 from waveforms.folder import find_files
+from waveforms.notes.midi import is_midi
 from waveforms.recording import Recording
 from waveforms.remote import Remote
 from waveforms.survey import survey
@@ -89,7 +90,10 @@ def _files(place: Place, problems: list[AudioError]) -> Iterator[File]:
     else:
         found, faults = find_files(place)
         problems += faults
-        yield from (File(name, path) for name, path in found)
+        recordings = {path.with_suffix("") for _, path in found if not is_midi(path)}
+        for name, path in found:
+            if not (is_midi(path) and path.with_suffix("") in recordings):  # it belongs to the recording beside it
+                yield File(name, path)
 
 
 def _listed(place: str) -> Iterator[File]:

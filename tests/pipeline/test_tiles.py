@@ -15,8 +15,8 @@ from pipeline.settings import TileSettings
 from tests.pipeline.conftest import melody
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.bands import CENTRES, from_levels, to_bands, to_levels
+from waveforms.notes.performance import Note, Performance
 from waveforms.phase import from_tiles
-from waveforms.piano.notes import Note, Performance
 from waveforms.piano.render import render
 from waveforms.spectra import TILE_MARGINS, to_frames, to_tiles
 

@@ -55,7 +55,7 @@ def tilt_filter(pitch: int, tilt: float) -> Waveform:
     return filter_taps
 
 
-def touch_gains(velocity: int) -> NDArray[np.float32]:
+def touch_gains(velocity: float) -> NDArray[np.float32]:
     """Gains of the touches for a MIDI velocity; at most two are not 0.
 
     Shape:

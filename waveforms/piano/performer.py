@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from waveforms.piano.notes import HIGHEST_PITCH, LOWEST_PITCH, Note, PedalSpan, Performance
+from waveforms.notes.performance import Note, PedalSpan, Performance, into_range
 from waveforms.piano.score import Score
 from waveforms.piano.style import Style
 from waveforms.piano.timing import Clock
@@ -38,15 +38,6 @@ def perform(score: Score, style: Style, *, name: str, seed: int = 0) -> Performa
         )
     )
     return Performance(name, notes, _pedal(score, style, clock))
-
-
-def into_range(pitch: int) -> int:
-    """Move a pitch by octaves onto the 88 keys."""
-    while pitch < LOWEST_PITCH:
-        pitch += 12
-    while pitch > HIGHEST_PITCH:
-        pitch -= 12
-    return pitch
 
 
 def _pedal(score: Score, style: Style, clock: Clock) -> tuple[PedalSpan, ...]:

@@ -1,21 +1,13 @@
 """Performance -> waveform: strike, damp, let ring, and put the piano in a room."""
 
-from bisect import bisect_left, bisect_right
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
 from waveforms import SAMPLE_RATE
+from waveforms.notes.events import Notes
+from waveforms.notes.performance import HIGHEST_PITCH, LOWEST_PITCH, LOWEST_UNDAMPED_PITCH, PedalSpan, Performance
 from waveforms.piano.hammer import touch_gains
-from waveforms.piano.notes import (
-    HIGHEST_PITCH,
-    LOWEST_PITCH,
-    LOWEST_UNDAMPED_PITCH,
-    Note,
-    PedalSpan,
-    Performance,
-)
 from waveforms.piano.room import N_STRINGS, room_response, strings_response
 from waveforms.piano.steinway import N_LONGEST, Steinway
 
@@ -43,32 +35,33 @@ def render(performance: Performance, steinway: Steinway) -> Waveform:
     Returns:
         (n_samples,) mono at SAMPLE_RATE, peak at most PEAK; ENDING seconds longer than the performance.
     """
-    notes = sorted(performance.notes)
-    onsets = [note.onset for note in notes]
-    ends = _sounding_until(notes, performance.pedal)
+    notes = Notes.of_performance(performance)
+    endings = _endings(notes)
     n_samples = round((performance.seconds + ENDING) * SAMPLE_RATE)
     waveform = np.zeros(n_samples, np.float32)
     for start in range(0, n_samples, N_SECTION):
-        first, beyond = (bisect_left(onsets, at / SAMPLE_RATE) for at in (start, start + N_SECTION))
+        first, beyond = np.searchsorted(notes.onsets, [start / SAMPLE_RATE, (start + N_SECTION) / SAMPLE_RATE])
         if first < beyond:
             dry = np.zeros(min(N_SECTION + N_LONGEST, n_samples - start), np.float32)
-            for note, end in zip(notes[first:beyond], ends[first:beyond], strict=True):
-                _strike(dry, start, note, end, steinway)
+            for index in range(first, beyond):
+                _strike(dry, start, notes, index, endings[index], steinway)
             wet = _resonate(dry, start, performance.pedal)[: n_samples - start]
             waveform[start : start + len(wet)] += wet
     return _master(waveform)
 
 
-def _strike(dry: Waveform, start: int, note: Note, end: tuple[float, float], steinway: Steinway) -> None:
+def _strike(
+    dry: Waveform, start: int, notes: Notes, index: int, ending: tuple[float, float], steinway: Steinway
+) -> None:
     """Add one note to a section that begins at sample `start`."""
-    key = steinway.note(note.pitch)
-    first = round(note.onset * SAMPLE_RATE)
-    until, damping = end
+    key = steinway.note(int(notes.pitches[index]))
+    first = round(float(notes.onsets[index]) * SAMPLE_RATE)
+    until, damping = ending
     n_free = min(round(until * SAMPLE_RATE) - first, key.shape[1])
     at = first - start
     n_all = min(n_free + round(AFTER_DAMPER * damping * SAMPLE_RATE), key.shape[1], len(dry) - at)
     n_free = min(n_free, n_all)
-    gains = touch_gains(note.velocity)
+    gains = touch_gains(float(notes.velocities[index]))
     sound = np.zeros(n_all, np.float32)
     for gain, touch in zip(gains, key, strict=True):
         if gain > 0:
@@ -78,28 +71,22 @@ def _strike(dry: Waveform, start: int, note: Note, end: tuple[float, float], ste
     dry[at : at + n_all] += sound
 
 
-def _sounding_until(notes: list[Note], pedal: tuple[PedalSpan, ...]) -> list[tuple[float, float]]:
-    """For every note, sorted by onset: when it begins to be damped and in how long it falls by 60 dB.
+def _endings(notes: Notes) -> list[tuple[float, float]]:
+    """For every note: when it begins to be damped, and in how many seconds it then falls by 60 dB.
 
-    A note is damped when its key is up and the pedal too, or when its key is struck again; the topmost
-    strings have no dampers.
+    A string without a damper sounds until it has died away or is struck again.
     """
-    starts = [span.start for span in pedal]
     struck_again: dict[int, float] = {}
-    ends: list[tuple[float, float]] = []
-    for note in reversed(notes):
-        until, damping = note.release, damping_time(note.pitch)
-        span = bisect_right(starts, until) - 1
-        if span >= 0 and until < pedal[span].end:
-            until = pedal[span].end
-        if note.pitch >= LOWEST_UNDAMPED_PITCH:
-            until = note.onset + N_LONGEST / SAMPLE_RATE
-        again = struck_again.get(note.pitch, np.inf)
+    endings = []
+    for onset, offset, pitch in zip(notes.onsets[::-1], notes.offsets[::-1], notes.pitches[::-1], strict=True):
+        undamped = pitch >= LOWEST_UNDAMPED_PITCH
+        until, damping = onset + N_LONGEST / SAMPLE_RATE if undamped else offset, damping_time(int(pitch))
+        again = struck_again.get(int(pitch), np.inf)
         if again <= until:
             until, damping = again, RESTRIKE
-        struck_again[note.pitch] = note.onset
-        ends.append((until, damping))
-    return ends[::-1]
+        struck_again[int(pitch)] = onset
+        endings.append((float(until), damping))
+    return endings[::-1]
 
 
 def damping_time(pitch: int) -> float:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from waveforms import SAMPLE_RATE
-from waveforms.piano.notes import HIGHEST_PITCH, LOWEST_PITCH
+from waveforms.notes.performance import HIGHEST_PITCH, LOWEST_PITCH
 
 Waveform = NDArray[np.float32]
 

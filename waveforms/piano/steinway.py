@@ -18,8 +18,8 @@ from scipy import signal
 
 from waveforms import SAMPLE_RATE
 from waveforms.errors import QuarterwaveError
+from waveforms.notes.performance import HIGHEST_PITCH, LOWEST_PITCH
 from waveforms.piano.hammer import touches
-from waveforms.piano.notes import HIGHEST_PITCH, LOWEST_PITCH
 
 Waveform = NDArray[np.float32]
 

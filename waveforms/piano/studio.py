@@ -8,7 +8,7 @@ from typing import Any
 from waveforms import SAMPLE_RATE
 from waveforms.audio import ClipWriter
 from waveforms.errors import AudioError, CorpusError
-from waveforms.piano.midi import find_midi_files, read_midi
+from waveforms.notes.midi import find_midi_files, read_midi, write_midi
 from waveforms.piano.performer import perform
 from waveforms.piano.pieces import Piece, first_pieces
 from waveforms.piano.provenance import corpus_page, midi_page
@@ -17,6 +17,7 @@ from waveforms.piano.steinway import Steinway
 
 PROVENANCE = "PROVENANCE.md"
 N_WRITTEN = 60 * SAMPLE_RATE  # samples at a time
+LONGEST_SILENCE = 2.0  # seconds before the first note; what is more is left away, as in parts cut from a concert
 SOFTWARE = "quarterwave, sampled piano"
 
 # Wraps a sequence, with a few words on what is done to each item, to show how far the work is; the signature
@@ -32,7 +33,8 @@ def make_corpus(
     force: bool = False,
     progress: Progress | None = None,
 ) -> list[Path]:
-    """Play the demo corpus into a folder, as 16-bit mono WAV files, and PROVENANCE.md beside them.
+    """Play the demo corpus into a folder, as 16-bit mono WAV files, what was played as a MIDI file
+    beside each, and PROVENANCE.md.
 
     Args:
         out: the folder; made if it is not there.
@@ -55,12 +57,13 @@ def make_corpus(
     pieces = first_pieces(n_pieces)
     width = max(2, len(str(len(pieces))))
     paths = [out / f"{index:0{width}d}_{piece.name}.wav" for index, piece in enumerate(pieces, start=1)]
-    _make_room([*paths, out / PROVENANCE], out, force)
+    _make_room([*paths, *map(_midi_of, paths), out / PROVENANCE], out, force)
     steinway = Steinway()
     rows = []
     for piece, path in _shown(progress, list(zip(pieces, paths, strict=True)), "playing"):
         performance = perform(piece.score, piece.work.style, name=piece.name, seed=seed)
         seconds = _write(path, render(performance, steinway), title=piece.work.title, artist=piece.work.composer)
+        write_midi(_midi_of(path), performance)
         rows.append(_row(piece, path, seconds))
     _write_page(out / PROVENANCE, corpus_page(rows, seed=seed))
     return paths
@@ -69,7 +72,8 @@ def make_corpus(
 def render_midi(
     folder: Path, out: Path, *, force: bool = False, progress: Progress | None = None
 ) -> tuple[list[Path], list[AudioError]]:
-    """Play every MIDI file below a folder into WAV files of the same names, and PROVENANCE.md beside them.
+    """Play every MIDI file below a folder into WAV files of the same names, what was played as a MIDI file
+    beside each, and PROVENANCE.md.
 
     Args:
         folder: searched to any depth; subfolders are kept in `out`.
@@ -87,17 +91,21 @@ def render_midi(
     """
     sources, problems = find_midi_files(folder)
     targets = _targets(sources, folder, out)
-    _make_room([*targets, out / PROVENANCE], out, force)
+    own = {path.resolve() for path in sources}
+    if clash := [path for path in map(_midi_of, targets) if path.resolve() in own]:
+        raise CorpusError(f"{out}: holds the MIDI file {clash[0].name} itself; its recording must go to another folder")
+    _make_room([*targets, *map(_midi_of, targets), out / PROVENANCE], out, force)
     steinway = Steinway()
     written: list[Path] = []
     rows = []
     for source, target in _shown(progress, list(zip(sources, targets, strict=True)), "playing"):
         try:
-            performance = read_midi(source)
+            performance = read_midi(source).beginning_within(LONGEST_SILENCE)
         except AudioError as error:
             problems.append(error)
             continue
         seconds = _write(target, render(performance, steinway), title=performance.name)
+        write_midi(_midi_of(target), performance)
         written.append(target)
         rows.append((target.relative_to(out).as_posix(), seconds, source.relative_to(folder).as_posix()))
     if not written:
@@ -113,6 +121,11 @@ def _row(piece: Piece, path: Path, seconds: str) -> tuple[str, ...]:
 
 def _shown(progress: Progress | None, items: Sequence[Any], words: str) -> Iterable[Any]:
     return items if progress is None else progress(items, words)
+
+
+def _midi_of(recording: Path) -> Path:
+    """What was played lies beside the recording, as in MAESTRO."""
+    return recording.with_suffix(".mid")
 
 
 def _targets(sources: list[Path], folder: Path, out: Path) -> list[Path]:

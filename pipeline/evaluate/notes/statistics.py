@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from pipeline.evaluate import EvaluationError
 from pipeline.evaluate.notes.transcription import Transcription
-from waveforms.piano.notes import HIGHEST_PITCH, LOWEST_PITCH
+from waveforms.notes.performance import HIGHEST_PITCH, LOWEST_PITCH
 
 Histogram = npt.NDArray[np.float64]
 

@@ -19,7 +19,7 @@ from pipeline.evaluate.notes.tracking import PIANO, Frames, Thresholds, Tracked,
 from pipeline.evaluate.notes.transcription import Transcription
 from waveforms import SAMPLE_RATE as HOUSE_RATE
 from waveforms.audio import Waveform
-from waveforms.piano.notes import LOWEST_PITCH
+from waveforms.notes.performance import LOWEST_PITCH
 
 DB_PER_VELOCITY = 0.3  # so much louder is a note of the sampled piano for each step of its velocity
 MIDDLE_VELOCITY = 64  # of a clip's median note

@@ -12,7 +12,7 @@ from pipeline.evaluate.numbers import averages
 from pipeline.evaluate.numbers.standing import stand
 from pipeline.evaluate.prediction.skill import Skill
 from pipeline.evaluate.report.data import Clip, Histogram, Value
-from waveforms.piano.notes import HIGHEST_PITCH, LOWEST_PITCH
+from waveforms.notes.performance import HIGHEST_PITCH, LOWEST_PITCH
 
 NOTE_NAMES = ("C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B")
 _LARGEST = ("longest_copy", "largest_step", "true_peak")  # of a system: its clips' largest

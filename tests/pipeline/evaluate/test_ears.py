@@ -14,7 +14,7 @@ from pipeline.evaluate.distances.frechet import frechet
 from pipeline.evaluate.distances.kernel import kernel
 from pipeline.evaluate.networks.musicnn import PIANO
 from waveforms import SAMPLE_RATE
-from waveforms.piano.notes import Note, Performance
+from waveforms.notes.performance import Note, Performance
 from waveforms.piano.render import render
 from waveforms.piano.steinway import Steinway
 

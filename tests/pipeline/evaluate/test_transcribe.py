@@ -21,7 +21,7 @@ from pipeline.evaluate.notes.tracking import PIANO, PUBLISHED, Tracked, track
 from pipeline.evaluate.notes.transcribers import Quick, load_transcriber
 from pipeline.evaluate.notes.transcription import Transcription
 from waveforms import SAMPLE_RATE
-from waveforms.piano.notes import Note, Performance
+from waveforms.notes.performance import Note, Performance
 from waveforms.piano.render import render
 from waveforms.piano.steinway import Steinway
 

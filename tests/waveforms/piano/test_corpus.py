@@ -14,11 +14,12 @@ import pytest
 import soundfile
 
 from waveforms import SAMPLE_RATE
+from waveforms.corpus import Corpus
 from waveforms.errors import CorpusError
 from waveforms.marks import read_metadata
+from waveforms.notes.performance import Performance
 from waveforms.piano import make_corpus, pieces, repertoire
 from waveforms.piano.musicxml import read_musicxml
-from waveforms.piano.notes import Performance
 from waveforms.piano.performer import LAST_PEDAL, LEAD_IN, perform
 from waveforms.piano.pieces import Piece, first_pieces
 from waveforms.piano.repertoire import WORKS, corpus_folder
@@ -321,7 +322,11 @@ def test_corpus_is_recordings_and_their_provenance(demo: tuple[Path, list[Path]]
     out, written = demo
     names = ["01_bach_bwv846_prelude_1of2.wav", "02_clara_schumann_polonaise_1.wav"]
     assert [path.name for path in written] == names
-    assert sorted(path.name for path in out.iterdir()) == [*names, "PROVENANCE.md"]
+    midi = [Path(name).with_suffix(".mid").name for name in names]
+    assert sorted(path.name for path in out.iterdir()) == sorted([*names, *midi, "PROVENANCE.md"])
+    corpus = Corpus.open(out)
+    assert [recording.name for recording in corpus] == names
+    assert [problem.path.name for problem in corpus.problems] == ["PROVENANCE.md"]
     page = (out / "PROVENANCE.md").read_text(encoding="utf-8")
     for path, work in zip(written, WORKS, strict=False):
         info = soundfile.info(path)

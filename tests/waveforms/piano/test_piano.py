@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from waveforms import SAMPLE_RATE
 from waveforms.errors import AudioError, CorpusError, QuarterwaveError
+from waveforms.notes.midi import read_midi
+from waveforms.notes.performance import Note, PedalSpan, Performance
 from waveforms.piano import render as render_module
 from waveforms.piano import render_midi, repertoire, steinway
 from waveforms.piano.hammer import tilt_filter, touch_gains
-from waveforms.piano.midi import read_midi
-from waveforms.piano.notes import Note, PedalSpan, Performance
 from waveforms.piano.render import PEAK, render
 from waveforms.piano.steinway import Steinway
 
@@ -271,7 +271,7 @@ def test_midi_overlapping_hanging_and_drum_notes(tmp_path: Path) -> None:
 
 def test_midi_cut_from_a_concert_does_not_begin_with_its_silence(tmp_path: Path) -> None:
     path = write_midi(tmp_path / "late.mid", pedal(127, 48_000), key(60, 48_000), key(60, 960, down=False), pedal(0, 0))
-    performance = read_midi(path)
+    performance = read_midi(path).beginning_within(2.0)
     assert performance.notes[0].onset == pytest.approx(2.0)
     assert performance.notes[0].duration == pytest.approx(1.0)
     assert [span.start for span in performance.pedal] == [0.0]
@@ -301,7 +301,10 @@ def test_midi_folder_keeps_subfolders_and_tells_what_failed(tmp_path: Path) -> N
     page = (out / "PROVENANCE.md").read_text()
     assert all(name in page for name in ("| a.wav |", "| a.midi.wav |", "| deep/B.wav |", "University of Iowa"))
     files = sorted(path.name for path in out.rglob("*") if path.is_file())
-    assert files == ["B.wav", "PROVENANCE.md", "a.midi.wav", "a.wav"]
+    assert files == ["B.mid", "B.wav", "PROVENANCE.md", "a.mid", "a.midi.mid", "a.midi.wav", "a.wav"]
+    assert [note.pitch for note in read_midi(out / "a.midi.mid").notes] == [62]
+    with pytest.raises(CorpusError, match=r"midi: holds the MIDI file a\.mid itself; its recording must go to another"):
+        render_midi(midi, midi, force=True)
 
 
 def test_midi_folder_with_nothing_to_play(tmp_path: Path) -> None:

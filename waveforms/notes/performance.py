@@ -1,8 +1,9 @@
 """What a pianist's hands and feet do, in seconds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-LOWEST_PITCH, HIGHEST_PITCH = 21, 108  # A0 and C8, the 88 keys
+LOWEST_PITCH, HIGHEST_PITCH = 21, 108  # A0 and C8
+N_KEYS = HIGHEST_PITCH - LOWEST_PITCH + 1  # 88
 LOWEST_UNDAMPED_PITCH = 90  # from F#6 up a grand piano has no dampers
 
 
@@ -55,3 +56,21 @@ class Performance:
         """Until the last key is up and the pedal with it."""
         last_pedal = self.pedal[-1].end if self.pedal else 0.0
         return max(last_pedal, max(note.release for note in self.notes))
+
+    def beginning_within(self, seconds: float) -> "Performance":
+        """The same, so much earlier that the first note comes `seconds` after the beginning at the latest."""
+        shift = max(0.0, self.notes[0].onset - seconds)
+        return Performance(
+            self.name,
+            tuple(replace(note, onset=note.onset - shift) for note in self.notes),
+            tuple(PedalSpan(max(p.start - shift, 0.0), p.end - shift) for p in self.pedal if p.end > shift),
+        )
+
+
+def into_range(pitch: int) -> int:
+    """Move a pitch by octaves onto the 88 keys."""
+    while pitch < LOWEST_PITCH:
+        pitch += 12
+    while pitch > HIGHEST_PITCH:
+        pitch -= 12
+    return pitch

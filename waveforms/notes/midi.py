@@ -1,24 +1,29 @@
-"""Standard MIDI files -> performances: a user's own playing, note for note."""
+"""Standard MIDI files <-> performances."""
 
+import os
 from collections import defaultdict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import mido
 
 from waveforms.errors import AudioError, CorpusError
 from waveforms.folder import find_files
-from waveforms.piano.notes import Note, PedalSpan, Performance
-from waveforms.piano.performer import into_range
+from waveforms.notes.performance import Note, PedalSpan, Performance, into_range
 
 SUFFIXES = (".mid", ".midi")
 SUSTAIN_PEDAL = 64  # controller; its value from 64 up means down
 PEDAL_THRESHOLD = 64
 DRUM_CHANNEL = 9  # counted from 0
-LONGEST_SILENCE = 2.0  # seconds before the first note; what is more is left away, as in parts cut from a concert
 LONGEST = 3 * 3600  # seconds; a file beyond is broken, not music
 SHORTEST_NOTE = 0.02  # seconds; a shorter one is a key brushed, or two events at one moment
+TICKS_PER_BEAT, TEMPO = 960, 500_000  # of the files written; a beat lasts TEMPO microseconds, so a tick 0.52 ms
+
+
+def is_midi(path: Path) -> bool:
+    """Whether a file's name says that it is MIDI."""
+    return path.suffix.lower() in SUFFIXES
 
 
 def find_midi_files(folder: Path) -> tuple[list[Path], list[AudioError]]:
@@ -28,14 +33,14 @@ def find_midi_files(folder: Path) -> tuple[list[Path], list[AudioError]]:
         CorpusError: the folder does not exist, cannot be listed or holds no MIDI file.
     """
     files, problems = find_files(folder)
-    paths = [path for _, path in files if path.suffix.lower() in SUFFIXES]
+    paths = [path for _, path in files if is_midi(path)]
     if not paths:
         raise CorpusError(f"{folder}: holds no MIDI file (one whose name ends in {' or '.join(SUFFIXES)})")
     return paths, problems
 
 
 def read_midi(path: Path) -> Performance:
-    """Read one MIDI file, all its tracks together, drums left out, at most LONGEST_SILENCE before its first note.
+    """Read one MIDI file, all its tracks together, drums left out. The inverse is `write_midi`.
 
     Raises:
         AudioError: the file is not MIDI, holds no notes, or lasts longer than LONGEST.
@@ -54,12 +59,48 @@ def read_midi(path: Path) -> Performance:
     hands.let_go(now)
     if not hands.notes:
         raise AudioError(path, "a MIDI file must hold notes; this one holds none")
-    notes = sorted(hands.notes)
-    shift = max(0.0, notes[0].onset - LONGEST_SILENCE)
-    pedal = [PedalSpan(max(span.start - shift, 0.0), span.end - shift) for span in hands.pedal if span.end > shift]
-    return Performance(
-        path.stem, tuple(replace(note, onset=note.onset - shift) for note in notes), tuple(_joined(pedal))
-    )
+    return Performance(path.stem, tuple(sorted(hands.notes)), tuple(_joined(hands.pedal)))
+
+
+def write_midi(path: Path, performance: Performance) -> None:
+    """Write a performance as a MIDI file of one track, its times rounded to ticks.
+
+    Raises:
+        AudioError: the file cannot be written.
+    """
+    # A key is let go before it is struck again at the same tick; the pedal falls after the notes that it must not hold.
+    events = [(note.release, 0, mido.Message("note_off", note=note.pitch)) for note in performance.notes]
+    for span in performance.pedal:
+        events.append((span.end, 0, mido.Message("control_change", control=SUSTAIN_PEDAL, value=0)))
+        events.append((span.start, 1, mido.Message("control_change", control=SUSTAIN_PEDAL, value=127)))
+    events += [
+        (note.onset, 2, mido.Message("note_on", note=note.pitch, velocity=note.velocity)) for note in performance.notes
+    ]
+    track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=TEMPO)])
+    now = 0
+    timed = [(round(mido.second2tick(max(at, 0.0), TICKS_PER_BEAT, TEMPO)), order, m) for at, order, m in events]
+    for tick, _, message in sorted(timed, key=lambda event: event[:2]):
+        track.append(message.copy(time=tick - now))
+        now = tick
+    file = mido.MidiFile(type=0, ticks_per_beat=TICKS_PER_BEAT)
+    file.tracks.append(track)
+    draft = path.with_name(f".{path.name}.part")
+    try:
+        file.save(draft)
+        os.replace(draft, path)
+    except OSError as error:
+        raise AudioError(path, f"cannot be written ({error.strerror})") from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def find_midi_beside(recording: Path) -> Path | None:
+    """The MIDI file of a recording: the one beside it of the same stem, as in MAESTRO; None where there is none."""
+    for suffix in SUFFIXES:
+        for spelling in (suffix, suffix.upper()):
+            if (path := recording.with_suffix(spelling)).is_file():
+                return path
+    return None
 
 
 @dataclass

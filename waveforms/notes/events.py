@@ -1,0 +1,91 @@
+"""Notes as they sound: from the hammer's strike to the damper's fall."""
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from waveforms.notes.performance import HIGHEST_PITCH, LOWEST_PITCH, Note, Performance
+
+
+@dataclass(frozen=True, eq=False)
+class Notes:
+    """Notes sorted by onset, then pitch; no key's notes overlap.
+
+    Attributes:
+        onsets: when hammers strike, in seconds, float64 (n_notes,).
+        offsets: when dampers fall, the pedal included, in seconds, after the onsets, float64 (n_notes,). The topmost
+            strings have none and sound on; an offset there is when a damper would fall.
+        pitches: MIDI note numbers, 21 to 108, int64 (n_notes,).
+        velocities: MIDI velocities, 1 to 127, float64 (n_notes,).
+    """
+
+    onsets: NDArray[np.float64]
+    offsets: NDArray[np.float64]
+    pitches: NDArray[np.int64]
+    velocities: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, notes: Iterable[tuple[float, float, int, float]]) -> Self:
+        """Gather (onset, offset, pitch, velocity) in any order; a key that is struck again ends its note before."""
+        rows = sorted(notes, key=lambda note: (note[0], note[2]))
+        again: dict[int, float] = {}
+        kept = []
+        for onset, offset, pitch, velocity in reversed(rows):
+            next_onset = again.get(pitch, np.inf)
+            if next_onset - onset > 1e-6:  # of two strikes at one moment, the later one in the list counts
+                kept.append((onset, min(offset, next_onset), pitch, velocity))
+                again[pitch] = onset
+        table = np.array(kept[::-1], np.float64).reshape(-1, 4)
+        onsets, offsets, pitches, velocities = table.T
+        return cls(onsets, offsets, pitches.astype(np.int64), velocities)
+
+    @classmethod
+    def of_performance(cls, performance: Performance) -> Self:
+        """The notes that sound when these keys and this pedal are played.
+
+        A note is damped when its key is up and the pedal too, or when its key is struck again. The inverse is
+        `to_performance`, which holds the key for as long as the note sounds.
+        """
+        starts = [span.start for span in performance.pedal]
+
+        def damped(release: float) -> float:
+            span = bisect_right(starts, release) - 1
+            return max(release, performance.pedal[span].end) if span >= 0 else release
+
+        return cls.of((note.onset, damped(note.release), note.pitch, note.velocity) for note in performance.notes)
+
+    def to_performance(self, name: str) -> Performance:
+        """Keys held for as long as the notes sound, and no pedal."""
+        rows = zip(self.onsets, self.offsets, self.pitches, self.velocities, strict=True)
+        return Performance(
+            name,
+            tuple(
+                Note(float(on), float(off - on), int(pitch), int(np.clip(round(velocity), 1, 127)))
+                for on, off, pitch, velocity in rows
+            ),
+        )
+
+    def __len__(self) -> int:
+        return len(self.onsets)
+
+    @property
+    def seconds(self) -> float:
+        """Until the last damper has fallen; 0 without notes."""
+        return float(self.offsets.max()) if len(self) else 0.0
+
+    def between(self, start: float, stop: float) -> Self:
+        """The notes whose onsets lie in [start, stop), in seconds; their offsets stay."""
+        first, beyond = np.searchsorted(self.onsets, [start, stop])
+        return self._take(np.arange(first, beyond))
+
+    def moved(self, *, seconds: float = 0.0, semitones: int = 0) -> Self:
+        """The notes later and higher; what leaves the keyboard is left out."""
+        moved = type(self)(self.onsets + seconds, self.offsets + seconds, self.pitches + semitones, self.velocities)
+        return moved._take(np.flatnonzero((moved.pitches >= LOWEST_PITCH) & (moved.pitches <= HIGHEST_PITCH)))
+
+    def _take(self, index: NDArray[np.int64]) -> Self:
+        return type(self)(self.onsets[index], self.offsets[index], self.pitches[index], self.velocities[index])
