@@ -129,7 +129,7 @@ def begin(
 
 def named_split(training: Corpus, validation: Corpus) -> dict[str, Any]:
     """A split as a checkpoint keeps it: names of the recordings on each side, and their folder."""
-    folder = training.folder
+    folder = Path(training.where)
     return {
         "folder": str(folder.resolve() if folder.exists() else folder),
         "training": [r.name for r in training],
@@ -314,7 +314,7 @@ def _fitted(training: Corpus, settings: Settings, watcher: Watcher, fabric: Fabr
 def _split_again(corpus: Corpus, split: dict[str, Any]) -> tuple[Corpus, Corpus]:
     names = {recording.name for recording in corpus}
     if gone := [name for name in split["training"] + split["validation"] if name not in names]:
-        raise CorpusError(f"{corpus.folder}: the run was begun with {', '.join(gone)}, which cannot be used now")
+        raise CorpusError(f"{corpus.where}: the run was begun with {', '.join(gone)}, which cannot be used now")
     return corpus.subset(split["training"]), corpus.subset(split["validation"])
 
 

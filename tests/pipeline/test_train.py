@@ -227,7 +227,7 @@ def test_a_recording_that_went_missing_is_named(corpus: Corpus, tiny: Settings, 
     rest = corpus.subset([r.name for r in corpus if r.name != gone])
     with pytest.raises(CorpusError) as caught:
         train(saved, rest, tmp_path, Silent())
-    assert str(caught.value) == f"{corpus.folder}: the run was begun with {gone}, which cannot be used now"
+    assert str(caught.value) == f"{corpus.where}: the run was begun with {gone}, which cannot be used now"
 
 
 def test_the_same_seed_gives_the_same_run(corpus: Corpus, tiny: Settings, tmp_path: Path) -> None:

@@ -54,8 +54,8 @@ class Gatherer:
         self._notes: list[str] = []
         self._corpora: dict[Path, Corpus] = {}
         if request.corpus:
-            self._corpora[request.corpus.folder.resolve()] = request.corpus
-            self._reference = request.reference or request.corpus.folder
+            self._corpora[Path(request.corpus.where).resolve()] = request.corpus
+            self._reference = request.reference or Path(request.corpus.where)
         else:
             self._reference = request.reference or folder_of(documents, rendered)
         self._indices: dict[tuple[str, ...], LandmarkIndex] = {}
@@ -178,7 +178,7 @@ class Gatherer:
             return self._index(self._open(self._request.trained_on))
         names = {recording.name for recording in corpus}
         if gone := [name for name in loaded.split["training"] if name not in names]:
-            raise EvaluationError(f"{corpus.folder}: lacks {', '.join(gone)}")
+            raise EvaluationError(f"{corpus.where}: lacks {', '.join(gone)}")
         return self._index(corpus.subset(loaded.split["training"]))
 
     def _index(self, corpus: Corpus) -> LandmarkIndex:
