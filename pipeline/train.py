@@ -27,6 +27,7 @@ from torch import Tensor
 from pipeline import checkpoint
 from pipeline.checkpoint import Checkpoint
 from pipeline.errors import TrainingError
+from pipeline.lineage import ancestors_with, named_split, trained_on
 from pipeline.memory import keep_freed_memory
 from pipeline.predictors import Predictor, make_predictor
 from pipeline.processes import join, mixed, total
@@ -81,6 +82,10 @@ class Watcher(Protocol):
         """A validation is done; `row` is its line of the history."""
         return
 
+    def noted(self, sentence: str) -> None:
+        """Something about the split that the user should know."""
+        return
+
 
 class Unwatched(Watcher):
     """Watches a process that is not the first."""
@@ -107,16 +112,23 @@ def begin(
     Args:
         corpus: to learn from.
         settings: all of them; those of what is taken from `learned` are its own.
-        held_out: names and patterns of recordings, or None for a share of them.
+        held_out: names and patterns of recordings, or None for a share of them; whole works, and nothing that
+            `learned` or an ancestor of it was trained on.
         watcher: is told how it goes.
         learned: what to go on from with another corpus.
 
     Raises:
-        CorpusError: the corpus cannot be split as asked.
+        CorpusError: the corpus cannot be split as asked, or nothing is left to hold out.
         SettingsError: a batch cannot be divided among the processes.
     """
     fabric = join(settings.training)
-    training, validation = corpus.split(held_out, fraction=settings.training.held_out_share)
+    ancestors = ancestors_with(learned) if learned else []
+    training, validation = corpus.split(
+        held_out,
+        fraction=settings.training.held_out_share,
+        trained_on=trained_on(ancestors),
+        report=watcher.noted,
+    )
     run = learned or _fitted(training, settings, watcher, fabric)
     return Checkpoint(
         settings=settings,
@@ -124,17 +136,8 @@ def begin(
         representation=run.representation,
         split=named_split(training, validation),
         passages=choose_passages(validation),
+        ancestors=ancestors,
     )
-
-
-def named_split(training: Corpus, validation: Corpus) -> dict[str, Any]:
-    """A split as a checkpoint keeps it: names of the recordings on each side, and their folder."""
-    folder = Path(training.where)
-    return {
-        "folder": str(folder.resolve() if folder.exists() else folder),
-        "training": [r.name for r in training],
-        "validation": [r.name for r in validation],
-    }
 
 
 def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outcome:
@@ -168,6 +171,7 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
     model, optimiser = fabric.setup(predictor, optimiser)
     model.mark_forward_method("loss")
     progress = Progress(**run.progress)
+    run.provenance.append({"first_step": progress.step} | checkpoint.versions())
     if progress.step:
         _restore(predictor, optimiser.optimizer, checkpoint.load_resume(out / LAST))
 

@@ -80,6 +80,16 @@ def find(places: Sequence[Place]) -> tuple[list[File], list[AudioError]]:
     return sorted(files, key=lambda file: file.name), problems
 
 
+def resolved(place: Place) -> str:
+    """A place as it is found from anywhere on this machine: absolute, or a URL."""
+    return str(place) if remote.is_url(str(place)) else str(Path(place).resolve())
+
+
+def is_here(place: Place) -> bool:
+    """Whether there is such a place; a URL is taken at its word."""
+    return remote.is_url(str(place)) or Path(place).exists()
+
+
 def _label(place: str) -> str:
     return PurePosixPath(place).name if remote.is_url(place) else Path(place).resolve().name
 

@@ -91,17 +91,20 @@ def hold_out(recordings: Sequence[Recording], wanted: Wanted, *, where: str, rep
     groups = groups_of(recordings)
     named = _named(recordings, wanted.named, where) or _promised(groups, where)
     chosen = [group for group in groups if named & {*group.names}] if named else groups
-    learned = [group for group in chosen if any(recording in wanted.trained_on for recording in group.recordings)]
-    if len(learned) == len(chosen):
+    free: list[Group] = []
+    learned: list[Group] = []
+    for group in chosen:
+        is_learned = any(recording in wanted.trained_on for recording in group.recordings)
+        (learned if is_learned else free).append(group)
+    if not free:
         raise CorpusError(
             f"{where}: nothing is left to hold out: the checkpoint that this run begins with, or one before it, was "
             f"trained on {_listed(_names(chosen))}, or on the same works; hold out or add others, or begin from nothing"
         )
     if learned:
         report(f"stay for training, as the checkpoint has learned from them or their works: {_listed(_names(learned))}")
-    free = [group for group in chosen if group not in learned]
     if not named:
-        return _drawn(groups, free, wanted.fraction, where, report)
+        return _drawn(groups, free, wanted.fraction, report)
     held_out = {*_names(free)}
     if len(held_out) == len(recordings) and held_out - named:
         rest = _listed(sorted(held_out - named))
@@ -140,7 +143,7 @@ def copies_of(recordings: Iterable[Recording]) -> list[list[Recording]]:
     return list(groups.values())
 
 
-def _drawn(groups: list[Group], free: list[Group], fraction: float, where: str, report: Report) -> set[str]:
+def _drawn(groups: list[Group], free: list[Group], fraction: float, report: Report) -> set[str]:
     """Draw groups: at least that fraction of the recordings, at least one, never all.
 
     Groups are ranked by a hash of their names, so the draw is the same on every machine, and files added later move few
@@ -148,16 +151,17 @@ def _drawn(groups: list[Group], free: list[Group], fraction: float, where: str, 
     are drawn, and where they are copies of one, its recordings.
     """
     n_wanted = math.ceil(fraction * sum(len(group.recordings) for group in groups))
-    free = [group for group in free if all(recording.split is None for recording in group.recordings)]
-    if len(groups) == 1 and free:
+    if unpromised := [group for group in free if all(recording.split is None for recording in group.recordings)]:
+        free = unpromised
+    else:
+        report("a list puts every work that may be held out on the side of training; some are held out all the same")
+    if len(groups) == 1:
         (whole,) = free
         n_recordings = len(whole.recordings)
         report(f"all {n_recordings} recordings are of one work, {whole.name!r}, so held out is not unheard")
         sounds = copies_of(whole.recordings)
         apart = sounds if len(sounds) > 1 else [[recording] for recording in whole.recordings]
         groups = free = [Group(members[0].name, tuple(members)) for members in apart]
-    if not free:
-        raise CorpusError(f"{where}: nothing is left to hold out: manifests put every work on the side of training")
     ranked = sorted(free, key=_rank)
     if len(free) == len(groups):
         ranked.remove(max(ranked, key=lambda group: (len(group.recordings), _rank(group))))

@@ -65,14 +65,16 @@ def work_of(name: str) -> str:
         text = shorter
     if folder and _MARK.fullmatch(f"_{text}"):
         return work_of(folder)
-    title = _LEADING.sub("", text)
-    if any(word and not word.isdecimal() and word not in _GENERAL for word in _words(title)):
-        return " ".join(_words(title))
+    title = _words(_LEADING.sub("", text))
+    if any(word and not word.isdecimal() and word not in _GENERAL for word in title):
+        return " ".join(title)
     return "/".join(" ".join(_words(part)) for part in [*folder.split("/"), text] if part) or name
 
 
 def _plain(name: str) -> str:
     """Small letters without accents, in one of Unicode's forms."""
+    if name.isascii():
+        return name.lower()
     letters = (c for c in unicodedata.normalize("NFKD", name) if not "\u0300" <= c <= "\u036f")
     return unicodedata.normalize("NFKC", "".join(letters)).casefold()
 

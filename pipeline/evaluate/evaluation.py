@@ -159,7 +159,7 @@ def _vectors(clips: Sequence[Measured]) -> dict[str, Clips]:
 
 def _title(gathered: Gathered) -> str:
     names = ", ".join(each.name for each in gathered.entrants if each.kind == "system")
-    return f"{names} against {Path(gathered.corpus.where).name}"
+    return f"{names} against {', '.join(Path(place).name for place in gathered.corpus.places)}"
 
 
 def _without_gap(systems: Sequence[System]) -> list[str]:

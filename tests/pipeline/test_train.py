@@ -39,6 +39,9 @@ class Silent:
     def validated(self, row: dict[str, float], run: Checkpoint, is_best: bool) -> None:
         self.rows.append(row)
 
+    def noted(self, sentence: str) -> None:
+        self.notes = [*getattr(self, "notes", []), sentence]
+
 
 def run(corpus: Corpus, settings: Settings, out: Path, watcher: Silent | None = None) -> Outcome:
     watcher = watcher or Silent()

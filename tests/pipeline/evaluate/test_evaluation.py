@@ -278,7 +278,7 @@ def test_a_corpus_that_is_gone(home: Path, capsys: pytest.CaptureFixture[str]) -
         assert main(["evaluate", "run", "--out=new"]) == 1
     finally:
         (home / "taken").rename(home / "takes")
-    gone = "run/best.safetensors was trained on this folder, and it is gone; name another with --reference FOLDER"
+    gone = "run/best.safetensors was trained on this, and it is gone; name another folder with --reference FOLDER"
     assert capsys.readouterr().err == f"quarterwave: {home}/takes: {gone}\n"
 
 
