@@ -155,7 +155,7 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
         CorpusError: the corpus no longer holds a recording of the run's split.
         CheckpointError: a checkpoint cannot be written.
         SettingsError: a batch cannot be divided among the processes.
-        TrainingError: the loss is no longer a number.
+        TrainingError: a loss, a gradient or a weight is no longer a finite number; what was saved before stays.
     """
     settings = run.settings.training
     fabric = join(settings)
@@ -200,13 +200,10 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
             with fabric.autocast():  # by itself, Fabric opens it only where several processes train
                 part = model.loss(sequence, n_targets) * batch.share
             loss = total(fabric, part.detach()).item()
-            if not math.isfinite(loss):
-                raise TrainingError(
-                    f"the loss at step {progress.step + 1} is {loss}: training has diverged; "
-                    f"start again with a --learning-rate below {settings.learning_rate:g}"
-                )
+            _check_finite(loss, "loss", progress.step + 1, settings)
             fabric.backward(part * fabric.world_size)  # the processes' gradients are averaged, not added
-            fabric.clip_gradients(model, optimiser, max_norm=settings.clip_norm, error_if_nonfinite=False)
+            norm = fabric.clip_gradients(model, optimiser, max_norm=settings.clip_norm, error_if_nonfinite=False)
+            _check_finite(float(norm or 0.0), "gradient's norm", progress.step + 1, settings)
             optimiser.step()
             optimiser.zero_grad()
             if settings.averaging:
@@ -221,6 +218,7 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
                     "training_loss": loss,
                     "learning_rate": learning_rate(progress.step - 1, settings),
                 } | validate(average, representation, validation, held_out, settings, fabric)
+                _check_finite(row["loss"], "held-out loss", progress.step, settings)
                 row["seconds"] = progress.seconds = time.perf_counter() - since
                 run.history.append(row)
                 is_best = progress.best_loss is None or row["loss"] < progress.best_loss
@@ -294,6 +292,14 @@ def make_optimiser(predictor: Predictor, settings: TrainingSettings) -> torch.op
     return torch.optim.RMSprop(predictor.parameters(), settings.learning_rate)
 
 
+def _check_finite(value: float, name: str, step: int, settings: TrainingSettings) -> None:
+    if not math.isfinite(value):
+        raise TrainingError(
+            f"the {name} at step {step} is {value}: training has diverged; "
+            f"start again with a --learning-rate below {settings.learning_rate:g}"
+        )
+
+
 def _elements(batch: Batch, represent: Callable[[Tensor], Tensor], fabric: Fabric) -> tuple[Tensor, Tensor]:
     batch = fabric.to_device(batch)
     with torch.no_grad():
@@ -350,6 +356,10 @@ def _save(
     *,
     is_best: bool,
 ) -> None:
+    """Save, unless there is a weight that is no finite number: what was saved before is worth more."""
+    weights = [*predictor.parameters(), *run.predictor.parameters()]
+    largest = float(torch.stack([weight.detach().abs().max() for weight in weights]).max())
+    _check_finite(largest, "largest weight", progress.step, run.settings.training)
     run.progress = asdict(progress)
     if fabric.is_global_zero:
         if is_best:
