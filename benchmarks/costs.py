@@ -20,7 +20,7 @@ GRADIENT_BYTES = 4 * N_WEIGHTS  # float32
 STRUCK = 0.3  # keys in a slice
 
 MINUTES_PER_RECORDING = 4  # assumed
-BYTES_PER_RECORDING = 1222  # in memory
+BYTES_PER_RECORDING = 1307  # in memory
 BYTES_PER_WINDOW = 212  # in memory
 HEADER_BYTES_PER_RECORDING = 210  # of a recording in a checkpoint's header: its name twice, its digest and its work
 HEADER_BYTES = 100_000_000  # that safetensors allows

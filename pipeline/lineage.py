@@ -39,6 +39,16 @@ def ancestors_with(run: Checkpoint) -> list[dict[str, Any]]:
     return [*run.ancestors, itself]
 
 
+def held_out_but_learned(split: dict[str, Any], ancestors: Sequence[dict[str, Any]]) -> list[str]:
+    """Recordings that a split holds out, though the run or an ancestor learned from their sound or from their works.
+
+    There are such where all recordings are of one work, and where the split was made before works were known.
+    """
+    learned = trained_on([*ancestors, {"split": split}])
+    known = {name: split["recordings"][name] for name in split["validation"]}
+    return [name for name, each in known.items() if each["work"] in learned.works or each["digest"] in learned.digests]
+
+
 def trained_on(ancestors: Sequence[dict[str, Any]]) -> TrainedOn:
     """All that some ancestors learned from."""
     splits = [ancestor["split"] for ancestor in ancestors]

@@ -1,4 +1,4 @@
-"""Recordings of a folder, or of several places, as one indexable collection of blocks, split by recording.
+"""Recordings of a folder, or of several places, as one indexable collection of blocks, split by work.
 
     places -> usable files, in stable order -> Recording, Recording, ...   and problems, each with its reason
 

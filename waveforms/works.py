@@ -37,7 +37,9 @@ _GENERAL = frozenset(
     re.findall(
         r"\w+",
         """
-        audio cd disc disk file music of part piano piece recording session song sound take title track untitled
+        audio cd clips data dataset disc disk file files music of part piano piece pieces recording recordings sample
+        samples session song songs sound sounds take takes test title track tracks train training untitled val
+        validation wav wavs
         adagio allegretto allegro allemande andante aria ballade courante etude fuga fugue gavotte gigue grave impromptu
         invention largo lento mazurka menuet minuet moderato movement nocturne polonaise praeludium prelude presto
         rondo sarabande scherzo sinfonia sonata sonatina study toccata valse var variation variations vivace waltz
@@ -53,22 +55,31 @@ def work_of(name: str) -> str:
     `copy`, `live`, `mov_1`, `v2`, `excerpt`, `+2`, `transposed ...`, a date. Letters' case, accents, leading zeros and
     what stands between words do not count. Other numbers do: `sonata_1` and `sonata_2` are two works.
 
-    A name that is all marks (`take 3`) leaves the work to the folder that it lies in. One of general words and numbers
-    (`track 01`, `02 Allegro`) means a work in its folder alone, with the number of the track.
+    A name that is all marks (`take 3`) leaves the work to the nearest folder with a title. Without one, and where a
+    name is of general words and numbers (`track 01`, `02 Allegro`), it means a work in its folder alone, with its
+    numbers.
 
     Args:
         name: a file's name, or its path with "/" between the parts.
     """
-    folder, _, file = _plain(name).rpartition("/")
-    text = _SUFFIX.sub("", file)
+    *folders, file = _plain(name).split("/")
+    text = _without_marks(_SUFFIX.sub("", file))
+    titled = [_without_marks(folder) for folder in reversed(folders)] if _MARK.fullmatch(f"_{text}") else [text]
+    path = "/".join(" ".join(_words(part)) for part in [*folders, text] if part)
+    return next(filter(None, map(_title, titled)), path) or name
+
+
+def _without_marks(text: str) -> str:
     while (shorter := _MARK.sub("", text)) and shorter != text:
         text = shorter
-    if folder and _MARK.fullmatch(f"_{text}"):
-        return work_of(folder)
-    title = _words(_LEADING.sub("", text))
-    if any(word and not word.isdecimal() and word not in _GENERAL for word in title):
-        return " ".join(title)
-    return "/".join(" ".join(_words(part)) for part in [*folder.split("/"), text] if part) or name
+    return text
+
+
+def _title(text: str) -> str:
+    """The words of a title, without the number of a track; nothing where there are general words and numbers alone."""
+    words = _words(_LEADING.sub("", text))
+    is_title = any(word and not word.isdecimal() and word not in _GENERAL for word in words)
+    return " ".join(words) if is_title else ""
 
 
 def _plain(name: str) -> str:

@@ -84,6 +84,7 @@ def _checkpoint(args: argparse.Namespace, path: Path) -> int:
 
 def _print_checkpoint(path: Path, document: dict[str, Any]) -> None:
     from pipeline.commands.console import console
+    from pipeline.lineage import held_out_but_learned
 
     settings, split = document["settings"], document["split"]
     console.print(f"{path}: checkpoint of quarterwave, format {document['format']}")
@@ -96,6 +97,8 @@ def _print_checkpoint(path: Path, document: dict[str, Any]) -> None:
         f"learned from {len(split['training'])} recordings of {places}; held out: {', '.join(split['validation'])}",
         markup=False,
     )
+    if learned := held_out_but_learned(split, document["ancestors"]):
+        console.print(f"held out, and yet of works that it learned from: {', '.join(learned)}", markup=False)
     for n, ancestor in enumerate(document["ancestors"], start=1):
         learned = ancestor["split"]["training"]
         console.print(f"ancestor {n}: {ancestor['steps']} steps, learned from {len(learned)} recordings")

@@ -161,6 +161,19 @@ def test_works_are_shown_and_held_out_as_wholes(
     )
 
 
+def test_what_is_held_out_of_one_work_is_told(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUARTERWAVE_CACHE", str(home / "cache"))
+    write(home / "one", ["rag_take1", "rag_take2", "rag_take3"], first=20)
+    assert main(["train", "one", "--preset=classic", "--out=one-run", *as_flags(TINY | {"steps": 1})]) == 0
+    assert "all 3 recordings are of one work, 'rag', so held out is not unheard\n" in capsys.readouterr().out
+    assert main(["inspect", f"one-run/{LAST}"]) == 0
+    assert "\nheld out, and yet of works that it learned from: rag_take" in capsys.readouterr().out
+    assert main(["inspect", f"first/{LAST}"]) == 0
+    assert "and yet" not in capsys.readouterr().out
+
+
 def test_each_stretch_of_a_run_has_its_versions(
     corpus: Corpus, tiny: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

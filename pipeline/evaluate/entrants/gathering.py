@@ -19,7 +19,7 @@ from pipeline.evaluate.prediction.skill import measure_skill
 from pipeline.evaluate.pruning import touch
 from pipeline.evaluate.report.data import Kind, Value
 from pipeline.evaluate.report.systems import skill_values
-from pipeline.lineage import ancestors_with, trained_on
+from pipeline.lineage import ancestors_with, held_out_but_learned, trained_on
 from pipeline.prompts import Prompt, choose_passages
 from pipeline.settings import n_blocks_in
 from waveforms import BLOCK_SIZE
@@ -185,6 +185,11 @@ class Gatherer:
                 )
         except (CorpusError, EvaluationError) as error:
             self._notes.append(f"{name}: no copies: {error}")
+        if known := held_out_but_learned(loaded.split, loaded.ancestors):
+            self._notes.append(
+                f"{name}: {len(known)} of the {len(loaded.split['validation'])} recordings that it holds out are of "
+                "works that it learned from, so its skill is not that on unheard music"
+            )
         try:
             progress = self._counted(f"skill of {name}")
             skill = skill_values(measure_skill(loaded, learned, seed=self._request.seed, progress=progress))

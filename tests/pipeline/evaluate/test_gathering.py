@@ -74,6 +74,19 @@ def test_a_run_over_several_places_has_copies_and_skill(home: Path) -> None:
     assert not [note for note in found.notes if "no copies" in note or "no skill" in note]
 
 
+def test_skill_on_works_that_it_learned_from_is_told_as_such(home: Path) -> None:
+    """As of checkpoints that were split recording by recording."""
+    run = checkpoint.load(home / "one" / BEST)
+    recordings = {name: each | {"work": "rag"} for name, each in run.split["recordings"].items()}
+    checkpoint.save(replace(run, split=run.split | {"recordings": recordings}), home / "old.safetensors")
+    sentence = (
+        "1 of the 1 recordings that it holds out are of works that it learned from, so its skill is not that on "
+        "unheard music"
+    )
+    assert f"old: {sentence}" in gathered(home, "old.safetensors").notes
+    assert f"one: {sentence}" not in gathered(home, "one").notes
+
+
 def test_a_checkpoint_without_places_needs_a_reference(home: Path) -> None:
     with pytest.raises(EvaluationError) as caught:
         gathered(home, "nowhere.safetensors")
