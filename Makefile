@@ -74,7 +74,7 @@ piano: setup
 	$(if $(MIDI),test -e piano/performances/PROVENANCE.md || $(BIN)/quarterwave corpus piano/performances --midi $(MIDI))
 	$(BIN)/quarterwave train piano/demo $(if $(MIDI),piano/performances) $(RECORDINGS) --out checkpoints/piano \
 		$(foreach name,$(PIANO_HELD_OUT),--held-out '*$(name)*') $(ARGS)
-	cp checkpoints/piano/best.safetensors checkpoints/piano.safetensors
+	$(BIN)/python tools/ship_checkpoint.py checkpoints/piano/best.safetensors checkpoints/piano.safetensors
 
 corpus: setup
 	$(BIN)/quarterwave corpus $(CORPUS) $(if $(MIDI),--midi $(MIDI)) $(if $(PIECES),--pieces $(PIECES)) $(ARGS)

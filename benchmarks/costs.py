@@ -20,9 +20,9 @@ GRADIENT_BYTES = 4 * N_WEIGHTS  # float32
 STRUCK = 0.3  # keys in a slice
 
 MINUTES_PER_RECORDING = 4  # assumed
-BYTES_PER_RECORDING = 1222  # in memory
+BYTES_PER_RECORDING = 1307  # in memory
 BYTES_PER_WINDOW = 212  # in memory
-NAME_BYTES = 50  # of a recording in a checkpoint's header
+HEADER_BYTES_PER_RECORDING = 210  # of a recording in a checkpoint's header: its name twice, its digest and its work
 HEADER_BYTES = 100_000_000  # that safetensors allows
 
 SURVEY_TIMES_REAL_TIME = 1000  # first opening, a core
@@ -88,7 +88,7 @@ def costs_of(hours: float, sequence_blocks: int = 40) -> Costs:
         wav_bytes=hours * WAV_BYTES_PER_HOUR,
         index_bytes=n_recordings * BYTES_PER_RECORDING,
         plan_bytes=n_windows * BYTES_PER_WINDOW,
-        header_bytes=n_recordings * NAME_BYTES,
+        header_bytes=n_recordings * HEADER_BYTES_PER_RECORDING,
         survey_seconds=hours * 3600 / SURVEY_TIMES_REAL_TIME,
         open_seconds=n_recordings * OPEN_SECONDS_PER_FILE,
         plan_seconds=n_windows * PLAN_SECONDS_PER_WINDOW,

@@ -43,6 +43,9 @@ class Stopwatch:
     def validated(self, row: dict[str, float], run: Checkpoint, is_best: bool) -> None:
         """See `Watcher`."""
 
+    def noted(self, sentence: str) -> None:
+        """See `Watcher`."""
+
     def rate(self) -> float:
         """Blocks in a second, after the first steps: reading, transforming and learning."""
         since, _ = self.steps[N_WARM - 1]

@@ -31,10 +31,12 @@ from pipeline.errors import CheckpointError
 from pipeline.predictors import Predictor, make_predictor
 from pipeline.representations import Representation, make_representation
 from pipeline.settings import Settings
+from waveforms.works import work_of
 
-FORMAT = 5
+FORMAT = 6
+OLDEST = 5  # that is still read
 KEY = "quarterwave"
-KEYS = {"format", "settings", "split", "history", "passages", "progress", "provenance"}
+KEYS = {"format", "settings", "split", "history", "passages", "progress", "provenance", "ancestors"}
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,12 @@ class Checkpoint:
         settings: that it was trained with.
         predictor: the model, with its weights.
         representation: fitted on the training split.
-        split: names of the recordings under "training" and "validation", and their "folder".
+        split: what it learned from and what was held out; see `pipeline.lineage`.
         history: one row a validation: step, loss, baselines, skills, seconds.
         passages: held-out prompts.
         progress: where the run stands, for one that goes on; empty where it cannot.
-        provenance: versions and machine that wrote it.
+        provenance: versions and machine of each stretch that it was trained in, with the stretch's "first_step".
+        ancestors: the checkpoints that this one goes on from, oldest first; see `pipeline.lineage`.
     """
 
     settings: Settings
@@ -74,7 +77,8 @@ class Checkpoint:
     history: list[dict[str, float]] = field(default_factory=list)
     passages: list[Passage] = field(default_factory=list)
     progress: dict[str, Any] = field(default_factory=dict)
-    provenance: dict[str, str] = field(default_factory=dict)
+    provenance: list[dict[str, Any]] = field(default_factory=list)
+    ancestors: list[dict[str, Any]] = field(default_factory=list)
 
 
 def save(checkpoint: Checkpoint, path: Path, *, resume: Mapping[str, Tensor] | None = None) -> None:
@@ -105,7 +109,8 @@ def save(checkpoint: Checkpoint, path: Path, *, resume: Mapping[str, Tensor] | N
         "history": checkpoint.history,
         "passages": [{"source": p.source, "seconds": p.seconds} for p in checkpoint.passages],
         "progress": checkpoint.progress if resume else {},
-        "provenance": checkpoint.provenance or _versions(),
+        "provenance": checkpoint.provenance,
+        "ancestors": checkpoint.ancestors,
     }
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -150,6 +155,7 @@ def load(path: Path) -> Checkpoint:
         ],
         progress=document["progress"],
         provenance=document["provenance"],
+        ancestors=document["ancestors"],
     )
 
 
@@ -166,7 +172,7 @@ def load_resume(path: Path) -> dict[str, Tensor]:
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """The metadata of a checkpoint, without its tensors.
+    """The metadata of a checkpoint, without its tensors, as the newest format has it.
 
     Raises:
         CheckpointError: no such file, not a checkpoint, or of another format.
@@ -177,14 +183,16 @@ def read_document(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: a safetensors file, but not a checkpoint of quarterwave")
     try:
         document: dict[str, Any] = json.loads(text)
-        age = document["format"] - FORMAT
+        found = document["format"]
+        if found == OLDEST:
+            document = _migrated(document)
         missing = sorted(KEYS - document.keys())
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: its description is damaged: {error}") from error
-    if age:
-        remedy = "update quarterwave" if age > 0 else "train again, or render with the version that wrote it"
+    if not OLDEST <= found <= FORMAT:
+        remedy = "update quarterwave" if found > FORMAT else "train again, or render with the version that wrote it"
         raise CheckpointError(
-            f"{path}: written in format {document['format']}; quarterwave {__version__} reads {FORMAT}: {remedy}"
+            f"{path}: written in format {found}; quarterwave {__version__} reads {OLDEST} and {FORMAT}: {remedy}"
         )
     if missing:
         raise CheckpointError(f"{path}: its description lacks {', '.join(missing)}")
@@ -200,6 +208,37 @@ def tensor_sizes(path: Path) -> dict[str, int]:
             room = name.split(".")[0]
             sizes[room] = sizes.get(room, 0) + tensor.numel() * tensor.element_size()
     return sizes
+
+
+def versions() -> dict[str, str]:
+    """The versions that run here, and the machine."""
+    packages = ("torch", "numpy", "soundfile", "soxr", "safetensors")
+    return {
+        "quarterwave": __version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+    } | {name: version(name) for name in packages}
+
+
+def _migrated(document: dict[str, Any]) -> dict[str, Any]:
+    """A description in format 5 as one in format 6.
+
+    Format 5 had one folder, or several in one text, and neither sums of recordings nor works. A folder that is not
+    here is dropped: it was another machine's.
+    """
+    split = document["split"]
+    names = [*split["training"], *split["validation"]]
+    return document | {
+        "format": 6,
+        "split": {
+            "places": [split["folder"]] if Path(split["folder"]).is_dir() else [],
+            "training": split["training"],
+            "validation": split["validation"],
+            "recordings": {name: {"digest": None, "work": work_of(name)} for name in names},
+        },
+        "provenance": [{"first_step": 0} | document["provenance"]],
+        "ancestors": [],
+    }
 
 
 @contextlib.contextmanager
@@ -243,12 +282,3 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def _versions() -> dict[str, str]:
-    packages = ("torch", "numpy", "soundfile", "soxr", "safetensors")
-    return {
-        "quarterwave": __version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-    } | {name: version(name) for name in packages}

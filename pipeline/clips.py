@@ -193,10 +193,10 @@ def _finish(take: _Take, prompt: Prompt, path: Path, rendering: Rendering, check
         "seed": rendering.seed,
         "sampling": asdict(rendering.sampling),
         "clip": path.stem,
-        "prompt": prompt.source,
+        "prompt": prompt.to_json(),
         "prompt_seconds": len(prompt.waveform) / SAMPLE_RATE,
         "blocks": rendering.n_blocks,
-        "gain_db": round(_decibels(gain), 2),
+        "gain_db": _decibels(gain),
         "arithmetic": arithmetic(_device()),
         "settings": checkpoint.settings.to_json(),
     }

@@ -7,9 +7,9 @@ saw even where the corpus is not at hand. A user may name a file instead, mix se
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -28,11 +28,49 @@ BLOCK_SECONDS = BLOCK_SIZE / SAMPLE_RATE
 
 
 @dataclass(frozen=True)
-class Prompt:
-    """What a clip begins from: a waveform of whole blocks, and in words where it is from."""
+class PromptPart:
+    """A stretch of a recording that is in a prompt.
 
-    waveform: Waveform  # (n_blocks * BLOCK_SIZE,)
-    source: str
+    Attributes:
+        recording: the name in its corpus, or that of a user's file.
+        start: where in the recording the stretch begins, in seconds.
+        stop: where it ends.
+        weight: in a linear combination.
+    """
+
+    recording: str
+    start: float
+    stop: float
+    weight: float = 1.0
+
+    def __str__(self) -> str:
+        return f"{self.recording} @ {self.start:.10g} s" + (f" * {self.weight:g}" if self.weight != 1 else "")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a clip begins from.
+
+    Attributes:
+        waveform: (n_blocks * BLOCK_SIZE,).
+        kind: where it is from.
+        parts: the recordings in it, if there are any. Each ends where the prompt ends.
+    """
+
+    waveform: Waveform
+    kind: Literal["held-out", "files", "noise", "silence"]
+    parts: tuple[PromptPart, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """Where it is from, in words."""
+        if not self.parts:
+            return self.kind
+        return " + ".join(map(str, self.parts)) + (" (held out)" if self.kind == "held-out" else "")
+
+    def to_json(self) -> dict[str, Any]:
+        """Where it is from, for programs."""
+        return {"kind": self.kind, "parts": [asdict(part) for part in self.parts]}
 
 
 class Prompts(Sequence[Prompt]):
@@ -83,9 +121,6 @@ class FilePart:
             raise SettingsError(f"a prompt must be FILE[@SECONDS][*WEIGHT] and not {text!r}")
         return cls(Path(match["path"]), float(match["seconds"] or 0), float(match["weight"] or 1))
 
-    def __str__(self) -> str:
-        return f"{self.path.name} @ {self.seconds:g} s" + (f" * {self.weight:g}" if self.weight != 1 else "")
-
 
 def choose_passages(validation: Corpus) -> list[Passage]:
     """Passages spread evenly over the held-out recordings, the longest that fit up to PASSAGE_BLOCKS."""
@@ -116,8 +151,9 @@ def held_out(passages: Sequence[Passage], n_blocks: int, rng: np.random.Generato
     samples = passage.samples.numpy().astype(np.float32) / np.float32(32768)
     first = int(rng.integers(max(len(samples) // BLOCK_SIZE - n_blocks, 0) + 1))
     waveform = samples[first * BLOCK_SIZE :][: n_blocks * BLOCK_SIZE]
-    seconds = passage.seconds + first * BLOCK_SECONDS
-    return Prompt(_padded_before(waveform, n_blocks), f"{passage.source} @ {seconds:g} s (held out)")
+    start = passage.seconds + first * BLOCK_SECONDS
+    part = PromptPart(passage.source, start, start + len(waveform) / SAMPLE_RATE)
+    return Prompt(_padded_before(waveform, n_blocks), "held-out", (part,))
 
 
 def from_files(parts: Sequence[FilePart], n_blocks: int) -> Prompt:
@@ -128,6 +164,7 @@ def from_files(parts: Sequence[FilePart], n_blocks: int) -> Prompt:
         SettingsError: a file ends before the prompt begins.
     """
     total = np.zeros(n_blocks * BLOCK_SIZE, np.float32)
+    used = []
     for part in parts:
         start = round(part.seconds * SAMPLE_RATE)
         n_samples = probe(part.path).n_samples
@@ -139,7 +176,9 @@ def from_files(parts: Sequence[FilePart], n_blocks: int) -> Prompt:
         waveform = read(part.path, start, start + n_blocks * BLOCK_SIZE)
         waveform = waveform[: len(waveform) // BLOCK_SIZE * BLOCK_SIZE]
         total += np.float32(part.weight) * _padded_before(waveform, n_blocks)
-    return Prompt(total, " + ".join(map(str, parts)))
+        stop = (start + len(waveform)) / SAMPLE_RATE
+        used.append(PromptPart(part.path.name, start / SAMPLE_RATE, stop, part.weight))
+    return Prompt(total, "files", tuple(used))
 
 
 def noise(n_blocks: int, rng: np.random.Generator) -> Prompt:

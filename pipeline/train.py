@@ -27,6 +27,7 @@ from torch import Tensor
 from pipeline import checkpoint
 from pipeline.checkpoint import Checkpoint
 from pipeline.errors import TrainingError
+from pipeline.lineage import ancestors_with, named_split, trained_on
 from pipeline.memory import keep_freed_memory
 from pipeline.predictors import Predictor, make_predictor
 from pipeline.processes import join, mixed, total
@@ -81,6 +82,10 @@ class Watcher(Protocol):
         """A validation is done; `row` is its line of the history."""
         return
 
+    def noted(self, sentence: str) -> None:
+        """Something about the split that the user should know."""
+        return
+
 
 class Unwatched(Watcher):
     """Watches a process that is not the first."""
@@ -107,16 +112,23 @@ def begin(
     Args:
         corpus: to learn from.
         settings: all of them; those of what is taken from `learned` are its own.
-        held_out: names and patterns of recordings, or None for a share of them.
+        held_out: names and patterns of recordings, or None for a share of them; whole works, and nothing that
+            `learned` or an ancestor of it was trained on.
         watcher: is told how it goes.
         learned: what to go on from with another corpus.
 
     Raises:
-        CorpusError: the corpus cannot be split as asked.
+        CorpusError: the corpus cannot be split as asked, or nothing is left to hold out.
         SettingsError: a batch cannot be divided among the processes.
     """
     fabric = join(settings.training)
-    training, validation = corpus.split(held_out, fraction=settings.training.held_out_share)
+    ancestors = ancestors_with(learned) if learned else []
+    training, validation = corpus.split(
+        held_out,
+        fraction=settings.training.held_out_share,
+        trained_on=trained_on(ancestors),
+        report=watcher.noted,
+    )
     run = learned or _fitted(training, settings, watcher, fabric)
     return Checkpoint(
         settings=settings,
@@ -124,17 +136,8 @@ def begin(
         representation=run.representation,
         split=named_split(training, validation),
         passages=choose_passages(validation),
+        ancestors=ancestors,
     )
-
-
-def named_split(training: Corpus, validation: Corpus) -> dict[str, Any]:
-    """A split as a checkpoint keeps it: names of the recordings on each side, and their folder."""
-    folder = training.folder
-    return {
-        "folder": str(folder.resolve() if folder.exists() else folder),
-        "training": [r.name for r in training],
-        "validation": [r.name for r in validation],
-    }
 
 
 def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outcome:
@@ -152,7 +155,7 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
         CorpusError: the corpus no longer holds a recording of the run's split.
         CheckpointError: a checkpoint cannot be written.
         SettingsError: a batch cannot be divided among the processes.
-        TrainingError: the loss is no longer a number.
+        TrainingError: a loss, a gradient or a weight is no longer a finite number; what was saved before stays.
     """
     settings = run.settings.training
     fabric = join(settings)
@@ -168,6 +171,7 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
     model, optimiser = fabric.setup(predictor, optimiser)
     model.mark_forward_method("loss")
     progress = Progress(**run.progress)
+    run.provenance.append({"first_step": progress.step} | checkpoint.versions())
     if progress.step:
         _restore(predictor, optimiser.optimizer, checkpoint.load_resume(out / LAST))
 
@@ -196,13 +200,10 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
             with fabric.autocast():  # by itself, Fabric opens it only where several processes train
                 part = model.loss(sequence, n_targets) * batch.share
             loss = total(fabric, part.detach()).item()
-            if not math.isfinite(loss):
-                raise TrainingError(
-                    f"the loss at step {progress.step + 1} is {loss}: training has diverged; "
-                    f"start again with a --learning-rate below {settings.learning_rate:g}"
-                )
+            _check_finite(loss, "loss", progress.step + 1, settings)
             fabric.backward(part * fabric.world_size)  # the processes' gradients are averaged, not added
-            fabric.clip_gradients(model, optimiser, max_norm=settings.clip_norm, error_if_nonfinite=False)
+            norm = fabric.clip_gradients(model, optimiser, max_norm=settings.clip_norm, error_if_nonfinite=False)
+            _check_finite(float(norm or 0.0), "gradient's norm", progress.step + 1, settings)
             optimiser.step()
             optimiser.zero_grad()
             if settings.averaging:
@@ -217,6 +218,7 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
                     "training_loss": loss,
                     "learning_rate": learning_rate(progress.step - 1, settings),
                 } | validate(average, representation, validation, held_out, settings, fabric)
+                _check_finite(row["loss"], "held-out loss", progress.step, settings)
                 row["seconds"] = progress.seconds = time.perf_counter() - since
                 run.history.append(row)
                 is_best = progress.best_loss is None or row["loss"] < progress.best_loss
@@ -290,6 +292,14 @@ def make_optimiser(predictor: Predictor, settings: TrainingSettings) -> torch.op
     return torch.optim.RMSprop(predictor.parameters(), settings.learning_rate)
 
 
+def _check_finite(value: float, name: str, step: int, settings: TrainingSettings) -> None:
+    if not math.isfinite(value):
+        raise TrainingError(
+            f"the {name} at step {step} is {value}: training has diverged; "
+            f"start again with a --learning-rate below {settings.learning_rate:g}"
+        )
+
+
 def _elements(batch: Batch, represent: Callable[[Tensor], Tensor], fabric: Fabric) -> tuple[Tensor, Tensor]:
     batch = fabric.to_device(batch)
     with torch.no_grad():
@@ -314,7 +324,7 @@ def _fitted(training: Corpus, settings: Settings, watcher: Watcher, fabric: Fabr
 def _split_again(corpus: Corpus, split: dict[str, Any]) -> tuple[Corpus, Corpus]:
     names = {recording.name for recording in corpus}
     if gone := [name for name in split["training"] + split["validation"] if name not in names]:
-        raise CorpusError(f"{corpus.folder}: the run was begun with {', '.join(gone)}, which cannot be used now")
+        raise CorpusError(f"{corpus.where}: the run was begun with {', '.join(gone)}, which cannot be used now")
     return corpus.subset(split["training"]), corpus.subset(split["validation"])
 
 
@@ -346,6 +356,10 @@ def _save(
     *,
     is_best: bool,
 ) -> None:
+    """Save, unless there is a weight that is no finite number: what was saved before is worth more."""
+    weights = [*predictor.parameters(), *run.predictor.parameters()]
+    largest = float(torch.stack([weight.detach().abs().max() for weight in weights]).max())
+    _check_finite(largest, "largest weight", progress.step, run.settings.training)
     run.progress = asdict(progress)
     if fabric.is_global_zero:
         if is_best:

@@ -1,4 +1,4 @@
-"""Recordings of a folder, or of several places, as one indexable collection of blocks, split by recording.
+"""Recordings of a folder, or of several places, as one indexable collection of blocks, split by work.
 
     places -> usable files, in stable order -> Recording, Recording, ...   and problems, each with its reason
 
@@ -13,16 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from waveforms import BLOCK_SIZE, SAMPLE_RATE, splits
+from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.audio import Waveform
 from waveforms.errors import AudioError, CorpusError
 from waveforms.places import File, Place, find
 from waveforms.recording import Recording
+from waveforms.splits import Group, Report, TrainedOn, Wanted, copies_of, groups_of, hold_out
 
 __all__ = ["Corpus", "Recording"]
 
@@ -36,12 +36,12 @@ class Corpus:
     len(corpus) counts recordings; corpus[i] and corpus["name.wav"] give one; iteration gives all.
 
     Attributes:
-        folder: where they are; of several places, all in one text.
+        places: where they are: folders, manifests, URLs.
         recordings: the usable ones.
         problems: one for each file left out, with its reason, "kind: sentence".
     """
 
-    folder: Path
+    places: tuple[str, ...]
     recordings: tuple[Recording, ...]
     problems: tuple[AudioError, ...] = ()
 
@@ -68,8 +68,8 @@ class Corpus:
                 problems.append(found)
             else:
                 recordings.append(found)
-        folder = Path(", ".join(map(str, places)))
-        corpus = cls(folder, tuple(recordings), tuple(sorted(problems, key=lambda problem: problem.path)))
+        by_path = sorted(problems, key=lambda problem: problem.path)
+        corpus = cls(tuple(map(str, places)), tuple(recordings), tuple(by_path))
         if not recordings:
             raise CorpusError(_nothing_usable(corpus))
         return corpus
@@ -84,6 +84,11 @@ class Corpus:
         if isinstance(key, str):
             return self._by_name[key]
         return self.recordings[key]
+
+    @property
+    def where(self) -> str:
+        """Its places in one text, for messages."""
+        return ", ".join(self.places)
 
     @property
     def n_blocks(self) -> int:
@@ -130,19 +135,29 @@ class Corpus:
             KeyError: one of names is not there.
         """
         wanted = {self._by_name[name].name for name in names}
-        return type(self)(self.folder, tuple(r for r in self.recordings if r.name in wanted))
+        return type(self)(self.places, tuple(r for r in self.recordings if r.name in wanted))
 
-    def split(self, held_out: Sequence[str] | None = None, *, fraction: float = 0.1) -> tuple[Self, Self]:
-        """Split by recording into (training, validation); no recording is on both sides.
+    def split(
+        self,
+        held_out: Sequence[str] | None = None,
+        *,
+        fraction: float = 0.1,
+        trained_on: TrainedOn = TrainedOn(),  # noqa: B008 - immutable
+        report: Report = lambda sentence: None,
+    ) -> tuple[Self, Self]:
+        """Split by work into (training, validation); no work is on both sides, unless all is one work.
 
         Args:
-            held_out: the validation side: file names, paths or patterns (see `splits.match`). If
+            held_out: the validation side: file names, paths or patterns, and all that is of the same works. If
                 not given, that which manifests say; and where they say nothing, a draw that depends
-                on the names alone (see `splits.choose`).
+                on the names alone (see `splits`).
             fraction: of the recordings, how many the draw holds out, rounded up.
+            trained_on: what is never held out: a model has been trained on it.
+            report: is told which recordings went along with others, and why.
 
         Raises:
-            CorpusError: nothing would be left on one side, or held_out names what is not there.
+            CorpusError: nothing would be left on one side, held_out names what is not there, or a manifest puts a work
+                on both sides.
             ValueError: unless 0 < fraction < 1.
         """
         if not 0.0 < fraction < 1.0:
@@ -150,29 +165,31 @@ class Corpus:
         if len(self) < 2:
             held = f"{len(self)} ({', '.join(r.name for r in self)})" if len(self) else "none"
             raise CorpusError(
-                f"{self.folder}: a split needs two recordings or more, and there is {held}; "
+                f"{self.where}: a split needs two recordings or more, and there is {held}; "
                 "add a recording, or cut this one into two files"
             )
-        names = splits.match(self.recordings, held_out, folder=self.folder) if held_out else None
-        names = names or splits.promised(self.recordings) or splits.choose(self.recordings, fraction)
+        names = hold_out(self.recordings, Wanted(held_out or (), fraction, trained_on), where=self.where, report=report)
         training = [recording.name for recording in self if recording.name not in names]
         if not training:
-            raise CorpusError(f"{self.folder}: all {len(self)} recordings are held out, and none is left to train on")
+            raise CorpusError(f"{self.where}: all {len(self)} recordings are held out, and none is left to train on")
         return self.subset(training), self.subset(sorted(names))
 
     @property
     def copies(self) -> list[list[str]]:
         """Groups of recordings that hold the same sound to the bit, [[name, ...], ...]."""
-        groups: dict[str, list[str]] = {}
-        for recording in self.recordings:
-            groups.setdefault(recording.findings.digest, []).append(recording.name)
-        return [names for names in groups.values() if len(names) > 1]
+        copies = copies_of(self.recordings)
+        return [[recording.name for recording in members] for members in copies if len(members) > 1]
+
+    @property
+    def works(self) -> list[Group]:
+        """Groups of recordings of one work, each of which lies on one side of a split."""
+        return groups_of(self.recordings)
 
     def summary(self) -> dict[str, Any]:
         """Describe the corpus in numbers, text and lists only, ready for JSON; null is a loudness of -inf."""
         loudness = [recording.loudness for recording in self.recordings if np.isfinite(recording.loudness)]
         return {
-            "folder": str(self.folder),
+            "places": list(self.places),
             "n_used": len(self.recordings),
             "n_left_out": len(self.problems),
             "left_out_by_kind": dict(Counter(_kind(problem) for problem in self.problems).most_common()),
@@ -184,6 +201,7 @@ class Corpus:
             "loudness_lufs": [min(loudness), max(loudness)] if loudness else None,
             "n_clipped": sum(recording.findings.n_clipped for recording in self.recordings),
             "copies": self.copies,
+            "works": [{"name": work.name, "recordings": work.names} for work in self.works],
             "recordings": [_row(recording) for recording in self.recordings],
             "problems": [
                 {"path": str(problem.path), "kind": _kind(problem), "reason": problem.reason}
@@ -221,11 +239,11 @@ def _surveyed(files: Sequence[File], progress: Progress | None, n_workers: int) 
 
 def _nothing_usable(corpus: Corpus) -> str:
     if not corpus.problems:
-        return f"{corpus.folder}: the folder holds no file"
+        return f"{corpus.where}: the folder holds no file"
     first = corpus.problems[0]
     counts = Counter(_kind(problem) for problem in corpus.problems).most_common()
     kinds = ", ".join(f"{n} {kind}" for kind, n in counts)
-    return f"{corpus.folder}: no usable recording among {len(corpus.problems)} files ({kinds}); {first}"
+    return f"{corpus.where}: no usable recording among {len(corpus.problems)} files ({kinds}); {first}"
 
 
 def _kind(problem: AudioError) -> str:

@@ -1,9 +1,10 @@
 """A manifest: a list of recordings as JSON lines, one object a line.
 
-    {"path": "takes/one.flac", "sha256": "9f86...", "seconds": 61.2, "split": "validation"}
+    {"path": "takes/one.flac", "sha256": "9f86...", "seconds": 61.2, "split": "validation", "group": "op. 9 no. 2"}
 
-Only `path` has to be there: relative to the manifest, absolute, or a URL. What else is there is a promise, and a
-file that does not keep it is left out; but for `split`, which says on which side the recording is.
+Only `path` has to be there: relative to the manifest, absolute, or a URL. `sha256` and `seconds` are promises, and a
+file that does not keep them is left out. `split` says on which side the recording is; `group`, any text, of which work
+it is, where the file's name does not tell (see `works`).
 """
 
 import json
@@ -15,7 +16,13 @@ from waveforms.errors import CorpusError
 
 SUFFIX = ".jsonl"
 SPLITS = ("training", "validation")
-_TYPES: dict[str, tuple[type, ...]] = {"path": (str,), "sha256": (str,), "seconds": (int, float), "split": (str,)}
+_TYPES: dict[str, tuple[type, ...]] = {
+    "path": (str,),
+    "sha256": (str,),
+    "seconds": (int, float),
+    "split": (str,),
+    "group": (str,),
+}
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,7 @@ class Line:
     sha256: str | None = None
     seconds: float | None = None
     split: str | None = None
+    group: str | None = None
 
 
 def parse(text: str, *, source: str | Path) -> list[Line]:

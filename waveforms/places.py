@@ -12,6 +12,7 @@ from waveforms.notes.midi import is_midi
 from waveforms.recording import Recording
 from waveforms.remote import Remote
 from waveforms.survey import survey
+from waveforms.works import work_of
 
 Place = str | Path
 
@@ -26,11 +27,13 @@ class File:
         name: in the corpus.
         where: on this machine or on other storage.
         promise: what a manifest says of it.
+        work: that it is of.
     """
 
     name: str
     where: Path | Remote
     promise: manifest.Line | None = None
+    work: str | None = None
 
     def look(self) -> Recording:
         """Fetch it if need be, and survey it.
@@ -50,7 +53,7 @@ class File:
         promise = self.promise or manifest.Line("")
         if promise.sha256 and (digest := _sha256(path)) != promise.sha256.lower():
             raise AudioError(path, f"not as promised: its SHA-256 is {digest}")
-        recording = Recording(self.name, survey(path), origin, promise.split)
+        recording = Recording(self.name, survey(path), origin, promise.split, self.work)
         if promise.seconds is not None and abs(recording.seconds - promise.seconds) > _TOLERANCE:
             raise AudioError(path, f"not as promised: it lasts {recording.seconds:.2f} s and not {promise.seconds:g} s")
         return recording
@@ -73,8 +76,19 @@ def find(places: Sequence[Place]) -> tuple[list[File], list[AudioError]]:
     for place, label in zip(places, labels, strict=True):
         prefix = f"{label}/" if len(places) > 1 else ""
         for file in _files(place, problems):
-            files.append(File(prefix + file.name, file.where, file.promise))
+            work = (file.promise and file.promise.group) or work_of(file.name)  # wherever the place itself lies
+            files.append(File(prefix + file.name, file.where, file.promise, work))
     return sorted(files, key=lambda file: file.name), problems
+
+
+def resolved(place: Place) -> str:
+    """A place as it is found from anywhere on this machine: absolute, or a URL."""
+    return str(place) if remote.is_url(str(place)) else str(Path(place).resolve())
+
+
+def is_here(place: Place) -> bool:
+    """Whether there is such a place; a URL is taken at its word."""
+    return remote.is_url(str(place)) or Path(place).exists()
 
 
 def _label(place: str) -> str:

@@ -10,6 +10,7 @@ from waveforms.audio import AudioInfo, Waveform
 from waveforms.errors import AudioError
 from waveforms.remote import Remote
 from waveforms.survey import Findings, measure
+from waveforms.works import work_of
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,19 @@ class Recording:
         findings: what a full reading found.
         remote: where the file is, if on other storage.
         split: the side that a manifest puts it on, if any.
+        group: the work that it is of, where its place or a manifest tells.
     """
 
     name: str
     findings: Findings
     remote: Remote | None = None
     split: str | None = None
+    group: str | None = None
+
+    @property
+    def work(self) -> str:
+        """The work that it is of; recordings of one work stay on one side of a split."""
+        return self.group or work_of(self.name)
 
     @property
     def path(self) -> Path:

@@ -129,7 +129,7 @@ def _standing(run: Run, folder: Path, split: dict[str, Any], *, force: bool) -> 
 
 def _common_split(runs: list[Run], corpus: "Corpus", held_out: list[str] | None) -> dict[str, Any]:
     """The split of all runs, so that their prompts are the same."""
-    from pipeline.train import named_split
+    from pipeline.lineage import named_split
 
     shares = [run.settings.training.held_out_share for run in runs]
     first, *others = [named_split(*corpus.split(held_out, fraction=share)) for share in shares]

@@ -38,7 +38,7 @@ def add_held_out_flag(parser: argparse.ArgumentParser) -> None:
         "--held-out",
         action="append",
         metavar="NAME",
-        help="hold out recordings of this name or pattern; may be given again",
+        help="hold out recordings of this name or pattern, and all of the same works; may be given again",
     )
 
 

@@ -66,6 +66,9 @@ def _print_corpus(corpus: "Corpus") -> None:
         f"{len(corpus)} recordings, {duration(corpus.seconds)}, {corpus.n_blocks} blocks; "
         f"left out: {len(corpus.problems)}"
     )
+    several = [f"{work.name} ({len(work.names)})" for work in corpus.works if len(work.names) > 1]
+    shown = f"; of several recordings: {', '.join(several)}" if several else ""
+    console.print(f"{len(corpus.works)} works, each held out as a whole{shown}", markup=False)
 
 
 def _checkpoint(args: argparse.Namespace, path: Path) -> int:
@@ -81,6 +84,7 @@ def _checkpoint(args: argparse.Namespace, path: Path) -> int:
 
 def _print_checkpoint(path: Path, document: dict[str, Any]) -> None:
     from pipeline.commands.console import console
+    from pipeline.lineage import held_out_but_learned
 
     settings, split = document["settings"], document["split"]
     console.print(f"{path}: checkpoint of quarterwave, format {document['format']}")
@@ -88,10 +92,16 @@ def _print_checkpoint(path: Path, document: dict[str, Any]) -> None:
     for section in SECTIONS:
         values = ", ".join(f"{name} {value}" for name, value in settings[section].items())
         console.print(f"  {section}: {values}")
+    places = ", ".join(split["places"]) or "places that it does not name"
     console.print(
-        f"learned from {len(split['training'])} recordings of {split['folder']}; "
-        f"held out: {', '.join(split['validation'])}"
+        f"learned from {len(split['training'])} recordings of {places}; held out: {', '.join(split['validation'])}",
+        markup=False,
     )
+    if learned := held_out_but_learned(split, document["ancestors"]):
+        console.print(f"held out, and yet of works that it learned from: {', '.join(learned)}", markup=False)
+    for n, ancestor in enumerate(document["ancestors"], start=1):
+        learned = ancestor["split"]["training"]
+        console.print(f"ancestor {n}: {ancestor['steps']} steps, learned from {len(learned)} recordings")
     if document["history"]:
         best = min(document["history"], key=lambda row: row["loss"])
         console.print(
@@ -102,5 +112,6 @@ def _print_checkpoint(path: Path, document: dict[str, Any]) -> None:
     console.print(f"prompts: {prompts}", markup=False)
     sizes = ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in document["bytes"].items())
     console.print(f"holds: {sizes}")
-    versions = ", ".join(f"{name} {value}" for name, value in document["provenance"].items())
-    console.print(f"written by: {versions}")
+    for stretch in document["provenance"]:
+        versions = ", ".join(f"{name} {value}" for name, value in stretch.items() if name != "first_step")
+        console.print(f"trained from step {stretch['first_step']} on by: {versions}")

@@ -23,8 +23,9 @@ Learn to predict each block of sound from those before it.
   quarterwave train old/ new/ list.jsonl                 several folders, or lists of recordings
   torchrun --nproc-per-node 4 -m pipeline train recordings/      on four processors or GPUs, or more machines
 
-A tenth of the recordings is held out: validation and prompts come from them. Every validation prints the skill
-against two baselines that learn nothing: always the mean, and repeat the last block. 0 % is no better than they.
+A tenth of the recordings is held out, as whole works: validation and prompts come from them. Every validation prints
+the skill against two baselines that learn nothing: always the mean, and repeat the last block. 0 % is no better than
+they.
 Watch curves, clips and pictures with: tensorboard --logdir checkpoints
 """
 
@@ -36,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="FOLDER",
         help="recordings: WAV, FLAC, OGG, MP3, AIFF, ...; searched whole. Or a list of recordings, NAME.jsonl, one a "
-        'line: {"path": ..., "split": "training" or "validation", "sha256": ..., "seconds": ...}, all but the path '
-        "optional. Or a URL of either, such as s3://bucket/takes",
+        'line: {"path": ..., "split": "training" or "validation", "group": ..., "sha256": ..., "seconds": ...}, all '
+        "but the path optional. Or a URL of either, such as s3://bucket/takes",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="the run's folder (default: checkpoints/FOLDER-PRESET)")
     add_held_out_flag(parser)

@@ -55,7 +55,7 @@ def is_over(folder: Path, settings: Settings, split: dict[str, Any]) -> bool:
     Args:
         folder: that holds a run.
         settings: that it is to have.
-        split: likewise, as `pipeline.train.named_split` gives it.
+        split: likewise, as `pipeline.lineage.named_split` gives it.
 
     Raises:
         CheckpointError: its last checkpoint cannot be read.
@@ -64,7 +64,7 @@ def is_over(folder: Path, settings: Settings, split: dict[str, Any]) -> bool:
     """
     document = read_document(folder / LAST)
     other = _difference(Settings.from_json(document["settings"]), settings)
-    if not other and document["split"] != split:
+    if not other and any(document["split"][part] != split[part] for part in ("places", "training", "validation")):
         other = "another split, or other recordings"
     if other:
         raise OutputError(f"{folder}: holds a run already, with {other}; --force starts it afresh")

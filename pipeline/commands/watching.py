@@ -82,6 +82,10 @@ class Watching:
             self._write_clip(self._board, run, int(row["step"]))
         self._since = time.perf_counter()
 
+    def noted(self, sentence: str) -> None:
+        """See `pipeline.train.Watcher`."""
+        self._bar.console.print(sentence, markup=False)
+
     def _write_clip(self, board: SummaryWriter, run: Checkpoint, step: int) -> None:
         """Roll out from the same held-out prompt every time, for the ear and the eye."""
         prompt = held_out(run.passages, PROMPT_BLOCKS, np.random.default_rng(0))

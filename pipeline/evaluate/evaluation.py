@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from pathlib import Path
 
 from pipeline import __version__
 from pipeline.evaluate import EvaluationError
@@ -158,7 +159,7 @@ def _vectors(clips: Sequence[Measured]) -> dict[str, Clips]:
 
 def _title(gathered: Gathered) -> str:
     names = ", ".join(each.name for each in gathered.entrants if each.kind == "system")
-    return f"{names} against {gathered.corpus.folder.name}"
+    return f"{names} against {', '.join(Path(place).name for place in gathered.corpus.places)}"
 
 
 def _without_gap(systems: Sequence[System]) -> list[str]:
@@ -175,7 +176,7 @@ def _without_notes(reference: Sequence[Measured]) -> list[str]:
 
 def _reference_of(gathered: Gathered) -> dict[str, str | float]:
     return {
-        "folder": str(gathered.corpus.folder),
+        "folder": gathered.corpus.where,
         "n_recordings": len(gathered.corpus),
         "seconds": gathered.corpus.seconds,
         "n_clips": len(gathered.reference),

@@ -63,7 +63,7 @@ def draw(system: str, corpus: Corpus, n_most: int, n_samples: int, rng: np.rando
     if not found:
         longest = max(recording.seconds for recording in corpus)
         needed = f"a recording of {n_samples / SAMPLE_RATE:g} s that is not silent is needed"
-        raise ListeningError(f"system {system}: {needed}, and the longest in {corpus.folder} lasts {longest:.2f} s")
+        raise ListeningError(f"system {system}: {needed}, and the longest in {corpus.where} lasts {longest:.2f} s")
     return found
 
 

@@ -118,7 +118,7 @@ def _drawn(corpora: Mapping[str, Corpus], n_clips: int | None, n_samples: int, s
         group = draw(system, corpus, n_clips or MOST_CLIPS, n_samples, rng)
         if n_clips is not None and len(group) < n_clips:
             needed = f"{n_clips} clips of {n_samples / SAMPLE_RATE:g} s are needed"
-            raise ListeningError(f"system {system}: {needed}, and {corpus.folder} gives {len(group)}")
+            raise ListeningError(f"system {system}: {needed}, and {corpus.where} gives {len(group)}")
         groups.append(group)
     n = min(map(len, groups))
     return [group[:n] for group in groups]

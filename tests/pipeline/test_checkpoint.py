@@ -1,6 +1,8 @@
 import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,17 @@ from pipeline.predictors import make_predictor
 from pipeline.representations import make_representation
 from pipeline.settings import Settings
 
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+SPLIT = {
+    "places": ["/srv/takes", "s3://bucket/takes"],
+    "training": ["01_rag_1of2.wav"],
+    "validation": ["ü.wav"],
+    "recordings": {
+        "01_rag_1of2.wav": {"digest": "12", "work": "rag"},
+        "ü.wav": {"digest": "34", "work": "u"},
+    },
+}
+
 
 @pytest.fixture
 def model(tiny: Settings) -> Checkpoint:
@@ -24,10 +37,12 @@ def model(tiny: Settings) -> Checkpoint:
         settings=tiny,
         predictor=make_predictor(tiny, representation.shape),
         representation=representation,
-        split={"folder": "somewhere", "training": ["a.wav"], "validation": ["ü.wav"]},
+        split=SPLIT,
         history=[{"step": 4, "loss": 0.5}],
         passages=[Passage("ü.wav", 1.25, torch.arange(11025, dtype=torch.int16))],
         progress={"step": 4},
+        provenance=[{"first_step": 0, "torch": "2.0"}, {"first_step": 2, "torch": "2.1"}],
+        ancestors=[{"split": SPLIT, "history": [], "steps": 9, "provenance": []}],
     )
 
 
@@ -59,7 +74,8 @@ def test_what_is_saved_is_loaded(model: Checkpoint, saved: Path) -> None:
     assert again.passages[0].source == "ü.wav"
     assert torch.equal(again.passages[0].samples, model.passages[0].samples)
     assert checkpoint.load_resume(saved) == {"optimiser.0.step": torch.tensor(4.0)}
-    assert again.provenance["torch"] == torch.__version__
+    assert again.provenance == model.provenance
+    assert again.ancestors == model.ancestors
 
 
 def test_what_only_training_needs_can_be_left_out(model: Checkpoint, tmp_path: Path) -> None:
@@ -114,10 +130,12 @@ def test_the_model_is_rebuilt_from_the_file_and_not_from_defaults(saved: Path, t
 
 
 def test_a_newer_format_is_refused(saved: Path) -> None:
-    rewrite(saved, format=6)
+    rewrite(saved, format=7)
     with pytest.raises(CheckpointError) as caught:
         checkpoint.load(saved)
-    assert str(caught.value) == f"{saved}: written in format 6; quarterwave {__version__} reads 5: update quarterwave"
+    assert str(caught.value) == (
+        f"{saved}: written in format 7; quarterwave {__version__} reads 5 and 6: update quarterwave"
+    )
 
 
 def test_an_older_format_is_refused(saved: Path) -> None:
@@ -125,9 +143,49 @@ def test_an_older_format_is_refused(saved: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
         checkpoint.load(saved)
     assert str(caught.value) == (
-        f"{saved}: written in format 1; quarterwave {__version__} reads 5: train again, "
+        f"{saved}: written in format 1; quarterwave {__version__} reads 5 and 6: train again, "
         "or render with the version that wrote it"
     )
+
+
+@pytest.mark.parametrize("is_here", [True, False])
+def test_format_5_is_read(saved: Path, tmp_path: Path, is_here: bool) -> None:
+    """It had a folder, or several in one text, one machine, and only names of recordings."""
+    folder = str(tmp_path if is_here else tmp_path / "gone")
+    sides = {"training": ["01_rag_1of2.wav"], "validation": ["ü.wav"]}
+    rewrite(saved, format=5, split={"folder": folder, **sides}, provenance={"torch": "1.9"}, ancestors=None)
+    again = checkpoint.load(saved)
+    assert again.split == sides | {
+        "places": [folder] if is_here else [],
+        "recordings": {
+            "01_rag_1of2.wav": {"digest": None, "work": "rag"},
+            "ü.wav": {"digest": None, "work": "u"},
+        },
+    }
+    assert again.provenance == [{"first_step": 0, "torch": "1.9"}]
+    assert again.ancestors == []
+    assert checkpoint.read_document(saved)["format"] == 6
+
+
+def test_a_damaged_description_is_refused(saved: Path) -> None:
+    rewrite(saved, format=5, split={"training": []})
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: its description is damaged: 'validation'$"):
+        checkpoint.load(saved)
+
+
+def test_a_checkpoint_that_is_shipped_names_no_places(model: Checkpoint, tmp_path: Path) -> None:
+    source, target = tmp_path / "best.safetensors", tmp_path / "shipped.safetensors"
+    checkpoint.save(model, source)
+    tool = Path(__file__).parents[2] / "tools/ship_checkpoint.py"
+    subprocess.run([sys.executable, tool, source, target], check=True, cwd=tool.parents[1], env=ENVIRONMENT)
+    assert b"/srv/takes" not in target.read_bytes()
+    shipped = checkpoint.load(target)
+    assert shipped.split == SPLIT | {"places": []}
+    assert shipped.ancestors[0]["split"] == SPLIT | {"places": []}
+    assert shipped.provenance == model.provenance
+    before, after = load_file(source), load_file(target)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_settings_that_are_not_legal_are_refused(saved: Path, tiny: Settings) -> None:

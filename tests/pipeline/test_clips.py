@@ -126,7 +126,9 @@ def test_provenance_is_in_the_file(model: Checkpoint, tmp_path: Path) -> None:
     clip = render(model, tmp_path, Rendering(n_blocks=4, seed=11, pictures=False), n=1)[0]
     provenance = json.loads(WavInfoReader(str(clip.path)).info.comment)
     assert provenance["checkpoint"] == "model.safetensors"
-    assert (provenance["seed"], provenance["step"], provenance["prompt"]) == (11, 7, "noise")
+    assert (provenance["seed"], provenance["step"]) == (11, 7)
+    assert provenance["prompt"] == {"kind": "noise", "parts": []}
+    assert provenance["gain_db"] == clip.gain
     assert provenance["arithmetic"] == ("int8" if is_faster() else "float32")
     assert Settings.from_json(provenance["settings"]) == model.settings
 

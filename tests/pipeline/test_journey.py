@@ -135,7 +135,7 @@ def test_one_prompt_goes_on_in_different_ways(home: Path, tmp_path: Path, monkey
         common += [f"--out={tmp_path / name}", "--checkpoint=run/best.safetensors"]
         assert main(["generate", *common, *arguments]) == 0
         clips = list((tmp_path / name).glob("*.wav"))
-        prompts = {json.loads(WavInfoReader(str(clip)).info.comment)["prompt"] for clip in clips}
+        prompts = {str(json.loads(WavInfoReader(str(clip)).info.comment)["prompt"]) for clip in clips}
         return prompts, {soundfile.read(clip)[0].tobytes() for clip in clips}
 
     prompts, waveforms = rendered("several")

@@ -115,7 +115,7 @@ def test_two_processes_train_what_one_trains_stop_together_and_go_on_as_one(
 ) -> None:
     settings = tiny.with_values(LONG)
     train(begin(corpus, settings, None, Silent()), corpus, tmp_path / "one", Silent(stop_after=100))
-    command = ["train", str(corpus.folder), "--out=two"]
+    command = ["train", str(corpus.where), "--out=two"]
     two = job([*command, "--preset=classic", *as_flags(LONG)], [*command, "--resume"])
 
     two.wait_for("step     20")
@@ -148,19 +148,19 @@ def test_two_processes_go_on_with_a_run_of_one_and_render_its_bytes(
     settings = tiny.with_values(LONG)
     train(begin(corpus, settings, None, Silent()), corpus, tmp_path / "one", Silent(stop_after=25))
     shutil.copytree(tmp_path / "one", tmp_path / "two")
-    resume = ["train", str(corpus.folder), "--resume", "--steps=50"]
+    resume = ["train", str(corpus.where), "--resume", "--steps=50"]
     generate = ["generate", "--checkpoint=one/best.safetensors", "--clips=40", "--seconds=0.5", "--prompt-seconds=0.5"]
     generate += ["--no-pictures"]
     assert main([*resume, "--out=one"]) == 0
     assert main([*generate, "--seed=3", "--out=clips"]) == 0
     two = job(
         ["train", "nowhere", "--out=unmade"],
-        ["train", str(corpus.folder), "--out=odd", "--batch-size=3"],
+        ["train", str(corpus.where), "--out=odd", "--batch-size=3"],
         [*resume, "--out=two"],
         [*generate, "--seed=3", "--out=clips2"],
         [*generate, "--out=any"],
-        ["train", str(corpus.folder), "--out=flow", *as_flags(TINY_FLOW | {"steps": 2})],
-        ["train", str(corpus.folder), "--out=codes", "--preset=codes", *as_flags(TINY_CODES | {"steps": 2})],
+        ["train", str(corpus.where), "--out=flow", *as_flags(TINY_FLOW | {"steps": 2})],
+        ["train", str(corpus.where), "--out=codes", "--preset=codes", *as_flags(TINY_CODES | {"steps": 2})],
     )
     assert two.end() == 0, two.told
     assert [two.statuses(n) for n in range(7)] == [["1", "1"]] * 2 + [["0", "0"]] * 5

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -61,8 +62,10 @@ def test_a_held_out_prompt_is_a_passage_at_its_place() -> None:
     for _ in range(60):
         prompt = held_out([passage], 3, rng)
         assert prompt.waveform.shape == (3 * BLOCK_SIZE,)
-        seconds = float(prompt.source.split("@")[1].split("s")[0])
-        start = round((seconds - 10) * SAMPLE_RATE)
+        (part,) = prompt.parts
+        assert (prompt.kind, part.recording, part.stop) == ("held-out", "aria.wav", part.start + 0.75)
+        assert prompt.source == f"aria.wav @ {part.start:g} s (held out)"
+        start = round((part.start - 10) * SAMPLE_RATE)
         starts.add(start // BLOCK_SIZE)
         assert np.array_equal(prompt.waveform, samples[start : start + 3 * BLOCK_SIZE].numpy() / np.float32(32768))
     assert starts == {0, 1, 2, 3, 4, 5}
@@ -83,6 +86,25 @@ def test_a_file_from_some_second_on(ramp: Path) -> None:
     prompt = from_files([FilePart(ramp, 0.5)], 4)
     np.testing.assert_allclose(prompt.waveform * 2**18, np.arange(22050, 22050 + 4 * BLOCK_SIZE), atol=0.1)
     assert prompt.source == "a*b@1.wav @ 0.5 s"
+    assert prompt.to_json() == {
+        "kind": "files",
+        "parts": [{"recording": "a*b@1.wav", "start": 0.5, "stop": 1.5, "weight": 1.0}],
+    }
+
+
+def test_a_prompt_knows_where_it_ends_in_its_recording(ramp: Path) -> None:
+    """The file ends after two blocks of four, so there is silence before it."""
+    prompt = from_files([FilePart(ramp, 2.0)], 4)
+    assert not prompt.waveform[: 2 * BLOCK_SIZE].any()
+    assert [(part.start, part.stop) for part in prompt.parts] == [(2.0, 2.5)]
+
+
+def test_places_are_kept_to_the_sample() -> None:
+    """Six digits would be ten seconds in a recording of twelve days."""
+    passage = Passage("aria.wav", 1_000_000.25, torch.ones(BLOCK_SIZE, dtype=torch.int16))
+    prompt = held_out([passage], 1, np.random.default_rng(0))
+    assert json.loads(json.dumps(prompt.to_json()))["parts"][0]["start"] == 1_000_000.25
+    assert prompt.source == "aria.wav @ 1000000.25 s (held out)"
 
 
 def test_a_mix_is_the_weighted_sum(ramp: Path) -> None:

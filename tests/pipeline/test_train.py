@@ -39,6 +39,9 @@ class Silent:
     def validated(self, row: dict[str, float], run: Checkpoint, is_best: bool) -> None:
         self.rows.append(row)
 
+    def noted(self, sentence: str) -> None:
+        self.notes = [*getattr(self, "notes", []), sentence]
+
 
 def run(corpus: Corpus, settings: Settings, out: Path, watcher: Silent | None = None) -> Outcome:
     watcher = watcher or Silent()
@@ -227,7 +230,7 @@ def test_a_recording_that_went_missing_is_named(corpus: Corpus, tiny: Settings, 
     rest = corpus.subset([r.name for r in corpus if r.name != gone])
     with pytest.raises(CorpusError) as caught:
         train(saved, rest, tmp_path, Silent())
-    assert str(caught.value) == f"{corpus.folder}: the run was begun with {gone}, which cannot be used now"
+    assert str(caught.value) == f"{corpus.where}: the run was begun with {gone}, which cannot be used now"
 
 
 def test_the_same_seed_gives_the_same_run(corpus: Corpus, tiny: Settings, tmp_path: Path) -> None:

@@ -119,9 +119,55 @@ def test_a_manifest_splits(takes: Path, record: Record, tmp_path: Path) -> None:
     assert names(training) == ["takes/two.flac"]
     assert names(validation) == ["takes/copy.wav", "takes/one.wav"]  # the same sound
     lines[2]["split"] = "training"
-    training, validation = Corpus.open(listed(tmp_path / "both.jsonl", *lines)).split()
-    assert (names(training), names(validation)) == (["takes/copy.wav", "takes/two.flac"], ["takes/one.wav"])
-    assert names(Corpus.open(tmp_path / "both.jsonl").split(["two.flac"])[1]) == ["takes/two.flac"]
+    both = Corpus.open(listed(tmp_path / "both.jsonl", *lines))
+    with pytest.raises(CorpusError) as caught:
+        both.split()
+    assert str(caught.value) == (
+        f"{tmp_path}/both.jsonl: a work lies on one side of the split, and 'one' is on both: takes/copy.wav for "
+        'training, takes/one.wav for validation; give them one "split", or, if these are two works, a "group" each'
+    )
+    assert names(both.split(["two.flac"])[1]) == ["takes/two.flac"]
+
+
+def test_a_manifest_names_works(record: Record, tmp_path: Path) -> None:
+    groups = {"rag 1of2": "rag", "b": "rag", "rag 2of2": None, "c_take1": "x", "c_take2": "y", "d_take1": None}
+    lines = [{"path": f"{name}.wav", **({"group": group} if group else {})} for name, group in groups.items()]
+    for n, name in enumerate(groups):
+        record(f"{name}.wav", noise(30_000, seed=n))
+    works = {work.name: work.names for work in Corpus.open(listed(tmp_path / "a.jsonl", *lines)).works}
+    assert works == {
+        "rag": ["b.wav", "rag 1of2.wav", "rag 2of2.wav"],  # a group is called as a file is, and so they meet
+        "x": ["c_take1.wav"],
+        "y": ["c_take2.wav"],
+        "d": ["d_take1.wav"],
+    }
+    lines[0]["split"] = "validation"
+    told: list[str] = []
+    training, _ = Corpus.open(listed(tmp_path / "b.jsonl", *lines)).split(report=told.append)
+    assert names(training) == ["c_take1.wav", "c_take2.wav", "d_take1.wav"]
+    assert told == ["held out as well, being of the same works: b.wav, rag 2of2.wav"]
+
+
+def test_what_a_manifest_trains_on_is_not_drawn(record: Record, tmp_path: Path) -> None:
+    for n in range(6):
+        record(f"x{n}.wav", noise(30_000, seed=n))
+    lines = [{"path": f"x{n}.wav", **({"split": "training"} if n != 3 else {})} for n in range(6)]
+    assert names(Corpus.open(listed(tmp_path / "a.jsonl", *lines)).split()[1]) == ["x3.wav"]
+    lines[3]["split"] = "training"
+    reported: list[str] = []
+    assert len(Corpus.open(listed(tmp_path / "b.jsonl", *lines)).split(report=reported.append)[1]) == 1
+    assert reported == [
+        "a list puts every work that may be held out on the side of training; some are held out all the same"
+    ]
+
+
+def test_takes_in_folders_are_of_their_folders_and_places_do_not_count(record: Record, tmp_path: Path) -> None:
+    for n, name in enumerate(["x/take1.wav", "x/take2.wav", "y/take1.wav", "y/rag/take1.wav", "y/rag/take2.wav"]):
+        record(name, noise(30_000, seed=n))
+    works = [work.names for work in Corpus.open(tmp_path).works]
+    assert works == [["x/take1.wav", "x/take2.wav"], ["y/rag/take1.wav", "y/rag/take2.wav"], ["y/take1.wav"]]
+    works = [work.names for work in Corpus.open(tmp_path / "x", tmp_path / "y").works]
+    assert works == [["x/take1.wav", "y/take1.wav"], ["x/take2.wav"], ["y/rag/take1.wav", "y/rag/take2.wav"]]
 
 
 @pytest.mark.parametrize(
@@ -130,8 +176,9 @@ def test_a_manifest_splits(takes: Path, record: Record, tmp_path: Path) -> None:
         ("{", "a JSON object is needed, and this is none (Expecting property name"),
         ("[1]", 'a JSON object with "path" is needed, and this is [1]'),
         ('{"seconds": 3}', 'a JSON object with "path" is needed, and this is {"seconds": 3}'),
-        ('{"path": "b", "lenght": 3}', "the keys are path, sha256, seconds, split, and not lenght"),
+        ('{"path": "b", "lenght": 3}', "the keys are path, sha256, seconds, split, group, and not lenght"),
         ('{"path": 3}', "path must be text and not 3"),
+        ('{"path": "b", "group": 3}', "group must be text and not 3"),
         ('{"path": "b", "seconds": "3"}', "seconds must be a number and not '3'"),
         ('{"path": "b", "split": "test"}', "split must be training or validation and not test"),
         ('{"path": "a"}', "each path stands once, and a stood in line 1"),
@@ -201,7 +248,7 @@ def test_what_storage_refuses_is_one_sentence(monkeypatch: pytest.MonkeyPatch, m
         Corpus.open("carrier://pigeon")
     with pytest.raises(CorpusError, match=r"^memory://nowhere/x.jsonl: cannot be read \(/nowhere/x.jsonl\)$"):
         Corpus.open("memory://nowhere/x.jsonl")
-    with pytest.raises(CorpusError, match=r"^memory:/nowhere: the folder holds no file$"):
+    with pytest.raises(CorpusError, match=r"^memory://nowhere: the folder holds no file$"):
         Corpus.open("memory://nowhere")
 
     def refuse(*_: object, **__: object) -> None:

@@ -29,12 +29,12 @@ def anchor_settings() -> Settings:
 
 
 def place_of(corpus: Corpus, settings: Settings) -> Path:
-    """Where the cache keeps the anchor of a corpus; it depends on names and sound, and not on where the corpus is."""
+    """Where the cache keeps the anchor of a corpus, wherever that is: it depends on names, works and sound."""
     content = [
         _VERSION,
         FORMAT,
         settings.to_json(),
-        [[recording.name, recording.findings.digest] for recording in corpus],
+        [[recording.name, recording.work, recording.findings.digest] for recording in corpus],
     ]
     digest = hashlib.blake2b(json.dumps(content).encode(), digest_size=20).hexdigest()
     return decoded.root() / "anchors" / f"{digest}.safetensors"
@@ -85,4 +85,7 @@ class _Counting:
         self._advanced(1)
 
     def validated(self, row: dict[str, float], run: Checkpoint, is_best: bool) -> None:
+        pass
+
+    def noted(self, sentence: str) -> None:
         pass

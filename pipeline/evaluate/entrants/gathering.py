@@ -1,6 +1,6 @@
 """Gathering: the reference, the user's systems and the anchors, as equal numbers of clips to be measured."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,19 @@ from pipeline.evaluate.entrants.classic import anchor_settings, place_of, train_
 from pipeline.evaluate.entrants.cuts import spread
 from pipeline.evaluate.entrants.facts import facts_of
 from pipeline.evaluate.entrants.reading import Folder, read_clips, read_folder, resolve
-from pipeline.evaluate.entrants.rendered import check_apart, draw_prompts, folder_of, make_folder, render
+from pipeline.evaluate.entrants.rendered import check_apart, draw_prompts, make_folder, places_of, render
 from pipeline.evaluate.entrants.request import Entrant, Gathered, Request, Stage
 from pipeline.evaluate.prediction.skill import measure_skill
 from pipeline.evaluate.pruning import touch
-from pipeline.evaluate.report.data import Kind
+from pipeline.evaluate.report.data import Kind, Value
 from pipeline.evaluate.report.systems import skill_values
+from pipeline.lineage import ancestors_with, held_out_but_learned, trained_on
 from pipeline.prompts import Prompt, choose_passages
 from pipeline.settings import n_blocks_in
 from waveforms import BLOCK_SIZE
 from waveforms.corpus import Corpus
 from waveforms.errors import CorpusError
+from waveforms.places import Place, is_here, resolved
 
 
 class Gatherer:
@@ -52,12 +54,14 @@ class Gatherer:
         if self._classic_path and self._classic_rendered:
             checkpoints.read_document(self._classic_path)
         self._notes: list[str] = []
-        self._corpora: dict[Path, Corpus] = {}
+        self._corpora: dict[tuple[str, ...], Corpus] = {}
+        self._reference: Sequence[Place]
         if request.corpus:
-            self._corpora[request.corpus.folder.resolve()] = request.corpus
-            self._reference = request.reference or request.corpus.folder
+            self._corpora[_key(request.corpus.places)] = request.corpus
+        if request.reference:
+            self._reference = [request.reference]
         else:
-            self._reference = request.reference or folder_of(documents, rendered)
+            self._reference = request.corpus.places if request.corpus else places_of(documents, rendered)
         self._indices: dict[tuple[str, ...], LandmarkIndex] = {}
         self._prompts: list[Prompt] = []
 
@@ -94,11 +98,12 @@ class Gatherer:
         ]
         return Gathered(corpus, spread(ours, n_clips), systems, self._notes)
 
-    def _open(self, folder: Path) -> Corpus:
-        place = folder.resolve()
-        if place not in self._corpora:
-            self._corpora[place] = Corpus.open(folder, progress=self._counted(f"reading {folder.name}"))
-        return self._corpora[place]
+    def _open(self, places: Sequence[Place]) -> Corpus:
+        key = _key(places)
+        if key not in self._corpora:
+            names = ", ".join(Path(place).name for place in places)
+            self._corpora[key] = Corpus.open(*places, progress=self._counted(f"reading {names}"))
+        return self._corpora[key]
 
     def _folder(self, path: Path) -> Folder:
         folder = read_folder(path, self._n_samples, self._counted(f"reading {path.name}"))
@@ -136,7 +141,7 @@ class Gatherer:
     def _cut(self, name: str, kind: Kind, path: Path, folder: Folder, n_clips: int) -> Entrant:
         index = None
         if self._request.trained_on:
-            index = self._index(self._open(self._request.trained_on))
+            index = self._index(self._open([self._request.trained_on]))
         elif kind == "system":
             self._notes.append(
                 f"{name}: copies are not looked for, as it is not known what it learned from; tell it "
@@ -145,11 +150,11 @@ class Gatherer:
         return Entrant(name, kind, f"clips of {path}", spread(folder.cuts, n_clips), index)
 
     def _rendered(self, name: str, kind: Kind, path: Path, n_clips: int, corpus: Corpus | None = None) -> Entrant:
-        """Render a checkpoint; `corpus` is what it learned from, where that is not in the folder its split names."""
+        """Render a checkpoint; `corpus` is what it learned from, where that is not in the places its split names."""
         request = self._request
         loaded = checkpoints.load(path)
         if kind == "system" or not self._prompts:
-            prompts = draw_prompts(self._passages(loaded), n_clips, seed=request.seed)
+            prompts = draw_prompts(self._passages(name, loaded), n_clips, seed=request.seed)
             self._prompts = self._prompts or prompts
         else:
             prompts = self._prompts
@@ -158,27 +163,70 @@ class Gatherer:
         advanced = self._stage(f"rendering {name}", n_clips * self._n_samples)
         n_blocks = self._n_samples // BLOCK_SIZE
         paths = list(render(loaded, path, prompts, folder, n_blocks, seed=request.seed, advanced=advanced))
-        index, skill = None, {}
-        try:
-            learned = corpus or self._open(Path(loaded.split["folder"]))
-            index = self._learned(loaded, learned)
-            progress = self._counted(f"skill of {name}")
-            skill = skill_values(measure_skill(loaded, learned, seed=request.seed, progress=progress))
-        except (CorpusError, EvaluationError) as error:
-            self._notes.append(f"{name}: no copies and no skill: {error}")
+        index, skill = self._copies_and_skill(name, loaded, corpus)
         about = f"checkpoint {path}, preset {loaded.settings.preset}"
         return Entrant(name, kind, about, read_clips(paths), index, facts_of(loaded), skill)
 
-    def _passages(self, loaded: Checkpoint) -> list[Passage]:
+    def _copies_and_skill(
+        self, name: str, loaded: Checkpoint, corpus: Corpus | None
+    ) -> tuple[LandmarkIndex | None, dict[str, Value]]:
+        """What a checkpoint may have copied from, and its skill, as far as its recordings are here."""
+        try:
+            learned = corpus or self._open(self._places(loaded))
+        except (CorpusError, EvaluationError) as error:
+            self._notes.append(f"{name}: no copies and no skill: {error}")
+            return None, {}
+        index, skill = None, {}
+        try:
+            index = self._learned(loaded, learned)
+            if loaded.ancestors and not self._request.trained_on:
+                self._notes.append(
+                    f"{name}: copies of what it learned from before it was trained further are not found"
+                )
+        except (CorpusError, EvaluationError) as error:
+            self._notes.append(f"{name}: no copies: {error}")
+        if known := held_out_but_learned(loaded.split, loaded.ancestors):
+            self._notes.append(
+                f"{name}: {len(known)} of the {len(loaded.split['validation'])} recordings that it holds out are of "
+                "works that it learned from, so its skill is not that on unheard music"
+            )
+        try:
+            progress = self._counted(f"skill of {name}")
+            skill = skill_values(measure_skill(loaded, learned, seed=self._request.seed, progress=progress))
+        except EvaluationError as error:
+            self._notes.append(f"{name}: no skill: {error}")
+        return index, skill
+
+    def _places(self, loaded: Checkpoint) -> Sequence[Place]:
+        """Where the recordings of a checkpoint are, as it says itself or the user does."""
+        places, named = loaded.split["places"], self._request.trained_on
+        if named and not (places and all(map(is_here, places))):
+            return [named]
+        if not places:
+            raise EvaluationError(
+                "it does not say where the recordings are that it was trained on; name them with --trained-on FOLDER"
+            )
+        return list(places)
+
+    def _passages(self, name: str, loaded: Checkpoint) -> list[Passage]:
         folder = self._request.prompts
-        return choose_passages(self._open(folder)) if folder else loaded.passages
+        if not folder:
+            return loaded.passages
+        corpus = self._open([folder])
+        learned = trained_on(ancestors_with(loaded))
+        if n_learned := sum(recording in learned for recording in corpus):
+            self._notes.append(
+                f"{name}: of the {len(corpus)} recordings of {folder}, from which clips go on, it was trained on "
+                f"{n_learned}, or on their works"
+            )
+        return choose_passages(corpus)
 
     def _learned(self, loaded: Checkpoint, corpus: Corpus) -> LandmarkIndex:
         if self._request.trained_on:
-            return self._index(self._open(self._request.trained_on))
+            return self._index(self._open([self._request.trained_on]))
         names = {recording.name for recording in corpus}
         if gone := [name for name in loaded.split["training"] if name not in names]:
-            raise EvaluationError(f"{corpus.folder}: lacks {', '.join(gone)}")
+            raise EvaluationError(f"{corpus.where}: lacks {', '.join(gone)}")
         return self._index(corpus.subset(loaded.split["training"]))
 
     def _index(self, corpus: Corpus) -> LandmarkIndex:
@@ -197,3 +245,7 @@ class Gatherer:
             advanced[0](1)
 
         return progress
+
+
+def _key(places: Sequence[Place]) -> tuple[str, ...]:
+    return tuple(resolved(place) for place in places)

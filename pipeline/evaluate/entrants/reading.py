@@ -3,7 +3,6 @@
 import itertools
 import json
 import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +23,6 @@ from waveforms.recording import Recording
 from waveforms.survey import survey
 
 Progress = Callable[[int, int], object]
-
-_PROMPT = re.compile(r"(?P<recording>.+) @ (?P<seconds>\d+(\.\d+)?) s( \(held out\))?")
 
 
 @dataclass(frozen=True)
@@ -171,17 +168,16 @@ def _source(name: str, file: Path) -> Source:
 
 
 def _origin(file: Path, source: Source) -> Origin | None:
-    """Where a rendered clip's prompt is from, as its provenance tells; None for what does not begin right after it."""
+    """Where a rendered clip's prompt is from, by its provenance; None for a clip that does not begin right after it."""
     try:
         with soundfile.SoundFile(file) as opened:
-            told = json.loads(opened.comment or "null")
-        match = _PROMPT.fullmatch(told["prompt"])
-        if match is None or source.n_samples != told["blocks"] * BLOCK_SIZE:
+            provenance = json.loads(opened.comment or "null")
+        parts = provenance["prompt"]["parts"]
+        if len(parts) != 1 or source.n_samples != provenance["blocks"] * BLOCK_SIZE:
             return None
-        stop = float(match["seconds"]) + told["prompt_seconds"]
-    except (soundfile.SoundFileError, ValueError, KeyError, TypeError):
+        return Origin(str(parts[0]["recording"]), round(parts[0]["stop"] * SAMPLE_RATE))
+    except (soundfile.SoundFileError, ValueError, KeyError, TypeError, OverflowError):
         return None  # a file of anybody else's
-    return Origin(match["recording"], round(stop * SAMPLE_RATE))
 
 
 def _name_and_path(text: str) -> tuple[str, Path]:

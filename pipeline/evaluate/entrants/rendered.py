@@ -11,28 +11,34 @@ from pipeline.clips import Rendering, render_clips
 from pipeline.errors import OutputError
 from pipeline.evaluate import EvaluationError
 from pipeline.prompts import Prompt, held_out
+from waveforms.places import is_here
 
 N_PROMPT_BLOCKS = 20  # 5 s
 
 
-def folder_of(documents: Sequence[dict[str, Any]], paths: Sequence[Path]) -> Path:
-    """What the first checkpoint was trained on.
+def places_of(documents: Sequence[dict[str, Any]], paths: Sequence[Path]) -> tuple[str, ...]:
+    """The places that the first checkpoint was trained on.
 
     Args:
         documents: of the checkpoints, as `checkpoint.read_document` gives them.
         paths: of their files.
 
     Raises:
-        EvaluationError: there is no checkpoint, or the folder is gone.
+        EvaluationError: there is no checkpoint, it names no places, or one is gone.
     """
     if not documents:
         raise EvaluationError("a reference is needed, a folder of real recordings: --reference FOLDER")
-    folder = Path(documents[0]["split"]["folder"])
-    if not folder.is_dir():
+    places = tuple(documents[0]["split"]["places"])
+    if not places:
         raise EvaluationError(
-            f"{folder}: {paths[0]} was trained on this folder, and it is gone; name another with --reference FOLDER"
+            f"{paths[0]}: does not say where the recordings are that it was trained on; name a folder of real "
+            "recordings with --reference FOLDER"
         )
-    return folder
+    if gone := [place for place in places if not is_here(place)]:
+        raise EvaluationError(
+            f"{gone[0]}: {paths[0]} was trained on this, and it is gone; name another folder with --reference FOLDER"
+        )
+    return places
 
 
 def draw_prompts(passages: Sequence[Passage], n_clips: int, *, seed: int) -> list[Prompt]:

@@ -21,7 +21,7 @@ class Request:
     Attributes:
         what: the systems.
         out: the folder of results.
-        corpus: that all checkpoints learned from, where it is open; by default it is opened from its folder.
+        corpus: that all checkpoints learned from, where it is open; by default it is opened from its places.
         reference: the folder of real music; by default the corpus of the first checkpoint.
         trained_on: the corpus that systems learned from, for the copy finder; by default each checkpoint's own.
         prompts: recordings that clips begin from; by default what each checkpoint held out.

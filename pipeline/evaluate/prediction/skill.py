@@ -101,11 +101,11 @@ def _held_out(checkpoint: Checkpoint, corpus: Corpus) -> Corpus:
     names, there = checkpoint.split["validation"], {recording.name for recording in corpus}
     if gone := [name for name in names if name not in there]:
         raise EvaluationError(
-            f"{corpus.folder}: must hold the recordings that the checkpoint was not trained on, and lacks "
+            f"{corpus.where}: must hold the recordings that the checkpoint was not trained on, and lacks "
             f"{', '.join(gone)}"
         )
     if all(recording.n_blocks < 2 for recording in corpus.subset(names)):
-        raise EvaluationError(f"{corpus.folder}: a held-out recording needs two blocks, and none has more than one")
+        raise EvaluationError(f"{corpus.where}: a held-out recording needs two blocks, and none has more than one")
     return corpus.subset(names)
 
 

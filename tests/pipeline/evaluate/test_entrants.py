@@ -93,19 +93,32 @@ def test_nothing_long_enough(record: Callable[..., Path], tmp_path: Path) -> Non
 @pytest.mark.parametrize("n_blocks", [4, 5])
 def test_a_clip_tells_where_its_prompt_ended(tmp_path: Path, n_blocks: int) -> None:
     """Unless it begins with the prompt: then there are more blocks than were predicted."""
-    told = {"prompt": "one @ home.wav @ 12.25 s (held out)", "prompt_seconds": 5.0, "blocks": 4}
+    part = {"recording": "one @ home.wav", "start": 1_000_012.25, "stop": 1_000_017.25, "weight": 1.0}
+    provenance = {"prompt": {"kind": "held-out", "parts": [part]}, "blocks": 4}
     path = tmp_path / "clip.wav"
-    with ClipWriter(path, metadata={"comment": json.dumps(told)}) as clip:
+    with ClipWriter(path, metadata={"comment": json.dumps(provenance)}) as clip:
         clip.write(noise(n_blocks * BLOCK_SIZE)[:, 0])
     (cut,) = read_clips([path])
-    assert cut.origin == (Origin("one @ home.wav", round(17.25 * SAMPLE_RATE)) if n_blocks == 4 else None)
+    assert cut.origin == (Origin("one @ home.wav", round(1_000_017.25 * SAMPLE_RATE)) if n_blocks == 4 else None)
     halves = read_folder(path, 2 * BLOCK_SIZE, lambda done, total: None).cuts[0]
-    assert halves[1].origin == (Origin("one @ home.wav", round(17.75 * SAMPLE_RATE)) if n_blocks == 4 else None)
+    assert halves[1].origin == (Origin("one @ home.wav", round(1_000_017.75 * SAMPLE_RATE)) if n_blocks == 4 else None)
+
+
+COMMENTS_OF_OTHERS = [
+    "take two",
+    '{"prompt": "noise", "blocks": 4}',
+    "[1]",
+    '{"prompt": 3}',
+    '{"prompt": {"kind": "noise", "parts": []}, "blocks": 4}',
+    '{"prompt": {"kind": "files", "parts": [{}, {}]}, "blocks": 4}',
+    '{"prompt": {"kind": "files", "parts": [{"recording": "a", "stop": Infinity}]}, "blocks": 4}',
+    '{"prompt": {"kind": "files", "parts": [{"recording": "a", "stop": "soon"}]}, "blocks": 4}',
+]
 
 
 def test_clips_of_others_tell_nothing(record: Callable[..., Path], tmp_path: Path) -> None:
     assert read_clips([record("plain.wav", noise(N))])[0].origin is None
-    for n, comment in enumerate(["take two", '{"prompt": "noise", "blocks": 4}', "[1]", '{"prompt": 3}']):
+    for n, comment in enumerate(COMMENTS_OF_OTHERS):
         path = tmp_path / f"{n}.wav"
         with ClipWriter(path, metadata={"comment": comment}) as clip:
             clip.write(noise(N)[:, 0])

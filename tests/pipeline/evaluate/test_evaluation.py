@@ -211,7 +211,8 @@ def test_clips_begin_from_the_recordings_that_are_named(
     assert len(clips) == 2
     for clip in clips:
         with soundfile.SoundFile(clip) as file:
-            assert re.match(r"clip-\d.wav @", json.loads(file.comment)["prompt"])
+            (part,) = json.loads(file.comment)["prompt"]["parts"]
+        assert re.match(r"clip-\d.wav", part["recording"])
 
 
 def test_where_the_reference_has_no_notes_there_are_no_distances_of_notes(
@@ -277,7 +278,7 @@ def test_a_corpus_that_is_gone(home: Path, capsys: pytest.CaptureFixture[str]) -
         assert main(["evaluate", "run", "--out=new"]) == 1
     finally:
         (home / "taken").rename(home / "takes")
-    gone = "run/best.safetensors was trained on this folder, and it is gone; name another with --reference FOLDER"
+    gone = "run/best.safetensors was trained on this, and it is gone; name another folder with --reference FOLDER"
     assert capsys.readouterr().err == f"quarterwave: {home}/takes: {gone}\n"
 
 

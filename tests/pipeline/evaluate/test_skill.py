@@ -129,7 +129,7 @@ def test_a_corpus_without_the_held_out_recordings_is_refused(corpus: Corpus, tin
     with pytest.raises(EvaluationError) as caught:
         measure_skill(run, corpus.subset(run.split["training"]))
     assert str(caught.value) == (
-        f"{corpus.folder}: must hold the recordings that the checkpoint was not trained on, and lacks "
+        f"{corpus.where}: must hold the recordings that the checkpoint was not trained on, and lacks "
         "melody_1.wav, melody_3.wav"
     )
 
