@@ -68,6 +68,23 @@ class TileSettings:
 
 
 @dataclass(frozen=True)
+class PianoSettings:
+    """The codec by notes and what their expected sound leaves over."""
+
+    dims: int = setting(
+        128, "numbers kept of a slice's residual, 50 ms; more keep more detail and are harder to predict"
+    )
+    expected_dims: int = setting(96, "numbers by which a slice's expected sound is read")
+    fit_steps: int = setting(1700, "optimiser steps in which the sounds of keys are learned")
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _check(self, "dims", 1 <= self.dims <= 1045, "between 1 and 1045, as many as a slice has")
+        _check(self, "expected_dims", 1 <= self.expected_dims <= 1045, "between 1 and 1045, as many as a slice has")
+        _check(self, "fit_steps", self.fit_steps >= 1, "at least 1")
+
+
+@dataclass(frozen=True)
 class LSTMSettings:
     """The stacked LSTM that reads elements, one a block."""
 
@@ -82,6 +99,28 @@ class LSTMSettings:
         _check(self, "width", self.width >= 1, "at least 1")
         _check(self, "dropout", 0 <= self.dropout < 1, "at least 0 and below 1")
         _check(self, "noise", self.noise >= 0, "at least 0")
+
+
+@dataclass(frozen=True)
+class NotesFirstSettings:
+    """The stacked LSTM that reads notes and latents, and its decoders."""
+
+    layers: int = setting(2, "LSTM layers on top of each other")
+    width: int = setting(512, "units in each LSTM layer")
+    note_width: int = setting(512, "units of the recurrent network over notes")
+    dropout: float = setting(0.2, "share of units silenced between layers while training")
+    latents_kept: float = setting(0.5, "share of training sequences whose latents the LSTM reads beside the notes")
+    residual_width: int = setting(384, "units of the recurrent network from slice to slice")
+    residual_noise: float = setting(0.5, "noise on the slice before while training, in deviations at most")
+    residual_blocks: int = setting(8, "blocks of a training sequence whose residual is predicted")
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        for name in ("layers", "width", "note_width", "residual_width", "residual_blocks"):
+            _check(self, name, getattr(self, name) >= 1, "at least 1")
+        _check(self, "dropout", 0 <= self.dropout < 1, "at least 0 and below 1")
+        _check(self, "latents_kept", 0 <= self.latents_kept <= 1, "between 0 and 1")
+        _check(self, "residual_noise", self.residual_noise >= 0, "at least 0")
 
 
 @dataclass(frozen=True)
@@ -107,6 +146,7 @@ class FlowSettings:
     moments: int = setting(2, "moments of the flow looked at for each slice in a step")
     feedback_noise: float = setting(0.7, "noise on slices that are read while training, in deviations of what is new")
     draw_steps: int = setting(16, "steps from noise to a slice when drawing")
+    flow_steps: int = setting(8, "steps from noise to a slice when sampling")
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -140,10 +180,12 @@ class Sampling:
     temperature: float = setting(1.0, "above 1 more daring, below 1 more careful; near 0 the likeliest")
     top_k: int = setting(0, "draw from the likeliest so many keys, or codes, alone; 0 is all")
     top_p: float = setting(1.0, "draw from the fewest keys, or codes, that have this probability together")
+    sound_temperature: float = setting(1.0, "the same of what sounds besides the notes")
 
     def __post_init__(self) -> None:
         _check_types(self)
-        _check(self, "temperature", 0 <= self.temperature <= 2, "between 0 and 2")
+        for name in ("temperature", "sound_temperature"):
+            _check(self, name, 0 <= getattr(self, name) <= 2, "between 0 and 2")
         _check(self, "top_k", self.top_k >= 0, "at least 0")
         _check(self, "top_p", 0 < self.top_p <= 1, "above 0 and at most 1")
 

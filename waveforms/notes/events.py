@@ -87,5 +87,10 @@ class Notes:
         moved = type(self)(self.onsets + seconds, self.offsets + seconds, self.pitches + semitones, self.velocities)
         return moved._take(np.flatnonzero((moved.pitches >= LOWEST_PITCH) & (moved.pitches <= HIGHEST_PITCH)))
 
+    def joined(self, later: "Notes") -> Self:
+        """These notes and others, which end those of the same keys."""
+        both = [(n.onsets, n.offsets, n.pitches, n.velocities) for n in (self, later)]
+        return type(self).of(row for columns in both for row in zip(*(c.tolist() for c in columns), strict=True))
+
     def _take(self, index: NDArray[np.int64]) -> Self:
         return type(self)(self.onsets[index], self.offsets[index], self.pitches[index], self.velocities[index])

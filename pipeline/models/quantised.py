@@ -1,4 +1,4 @@
-"""Predictors in 8 bits, to roll out with: a quarter of the bytes to read for a block, and faster products.
+"""Models in 8 bits, to roll out with: a quarter of the bytes to read for a block, and faster products.
 
 What weights and what they are multiplied with are rounded to is a share of the largest number of a row, of either
 (Dettmers et al., "LLM.int8(): 8-bit Matrix Multiplication for Transformers at Scale", 2022). Sums are exact; all that
@@ -11,8 +11,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from pipeline.predictors.base import Predictor
-from pipeline.predictors.recurrence import LSTM, Memory
+from pipeline.models.base import Model
+from pipeline.models.recurrence import LSTM, Memory
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -24,9 +24,9 @@ def is_faster() -> bool:
     return bool(torch.cpu.get_capabilities().get("avx512_vnni"))
 
 
-def quantised(predictor: Predictor) -> Predictor:
+def quantised(model: Model) -> Model:
     """A copy in 8 bits, for inference on a CPU."""
-    return _quantise(copy.deepcopy(predictor))
+    return _quantise(copy.deepcopy(model))
 
 
 def _quantise(module: Module) -> Module:
@@ -68,7 +68,7 @@ class _Linear(_Product):
 
 
 class _LSTM(nn.Module):
-    """As `pipeline.predictors.recurrence.LSTM`."""
+    """As `pipeline.models.recurrence.LSTM`."""
 
     def __init__(self, lstm: LSTM) -> None:
         super().__init__()

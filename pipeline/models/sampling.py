@@ -1,4 +1,4 @@
-"""One of several drawn, as daring or careful as asked."""
+"""Sampling from a softmax."""
 
 import torch
 from torch import Generator, Tensor
@@ -8,7 +8,7 @@ from pipeline.settings import Sampling
 COLDEST = 1e-300  # stands for 0: the likeliest alone has a chance
 
 
-def draw_one(logits: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
+def sample(logits: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
     """Draw one, a code or a key, a row: at a temperature, among the top k, and within the top p (Holtzman et al. 2020).
 
     Shape:

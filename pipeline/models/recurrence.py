@@ -55,6 +55,14 @@ class LSTM(nn.LSTM):
         return outputs.transpose(0, 1), (torch.stack(hidden), torch.stack(cell))
 
 
+def open_forget_gates(lstm: nn.LSTM) -> None:
+    """Let a fresh LSTM begin with long memory (Jozefowicz, Zaremba & Sutskever 2015)."""
+    width = lstm.hidden_size
+    with torch.no_grad():
+        for layer in range(lstm.num_layers):
+            getattr(lstm, f"bias_hh_l{layer}")[width : 2 * width] = 1.0
+
+
 class _Layer(torch.autograd.Function):
     """One layer over all times, gates in torch's order: input, forget, cell, output.
 

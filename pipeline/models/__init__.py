@@ -1,0 +1,35 @@
+"""Models of the next block given the past.
+
+`base` says what each offers. The stacked LSTM reads; heads, one file each, turn its state into what comes next. A new
+model, or a new head, is a file here, its settings in `pipeline.settings`, and a line below.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from pipeline.codecs import Codec
+from pipeline.models.base import Head, Latents, Losses, Model, State
+from pipeline.models.classic import Classic
+from pipeline.models.codes import Codes
+from pipeline.models.flow import Flow
+from pipeline.models.notes_first import NotesFirst
+from pipeline.settings import CodesSettings, FlowSettings, Settings
+
+_HEADS: dict[type, Any] = {FlowSettings: Flow, CodesSettings: Codes}
+
+
+def make_model(settings: Settings, codec: Codec) -> Model:
+    """The model that these settings describe, with fresh weights.
+
+    Args:
+        settings: of which those of the model and its head count.
+        codec: whose latents it reads.
+    """
+    if settings.head is None:
+        return Classic(settings.model, codec)
+    make_head: Callable[[int, int], Head] = partial(_HEADS[type(settings.head)], settings.head)
+    return NotesFirst(settings.model, make_head, codec)
+
+
+__all__ = ["Head", "Latents", "Losses", "Model", "State", "make_model"]
