@@ -1,7 +1,7 @@
 """Training data: lanes in which pieces follow one another without end, cut into steps of equal length.
 
-A batch has one row a lane. From step to step every lane goes on where it stopped, so a model carries its state along, and
-pieces follow one another as on a record: a model that saw no end would show how pieces end and never what comes then.
+A batch has one row a lane. From step to step every lane goes on where it stopped, so a model carries its state along,
+and pieces follow one another as on a record: a model that saw no beginning would not know what comes after an end.
 
 The first lanes play recordings, every recording once in an epoch; their rows come with sound. The others play notes
 alone, of recordings and of MIDI files, each time in another key, tempo and loudness.
@@ -13,9 +13,9 @@ alone, of recordings and of MIDI files, each time in another key, tempo and loud
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -24,38 +24,14 @@ from torch import Tensor
 
 from pipeline.codecs.events import BLOCK_SECONDS, Event, EventBatch, encode
 from pipeline.codecs.instrument import NoteExcerpt, NoteTable
+from pipeline.music import Piece, Stretch
 from waveforms import BLOCK_SIZE
-from waveforms.corpus import Recording
 from waveforms.notes.events import Notes
+
+T = TypeVar("T")
 
 SEMITONES = 6  # by which notes are transposed at most
 TEMPO, LOUDNESS = 0.08, 6.0  # deviations of the log of the tempo, and of velocities
-SILENT_BLOCKS = 4  # after the last damper of a piece that has no recording
-
-
-@dataclass(frozen=True, eq=False)
-class Piece:
-    """Music to learn from.
-
-    Attributes:
-        name: of the recording or MIDI file.
-        notes: in seconds from its beginning; None where the codec reads none.
-        recording: None where there are notes alone.
-        profile: of the recording, (2 * N_CURVES,); None where the codec reads no notes.
-    """
-
-    name: str
-    notes: Notes | None
-    recording: Recording | None = None
-    profile: Tensor | None = None
-
-    @property
-    def n_blocks(self) -> int:
-        """Its length."""
-        if self.recording is not None:
-            return self.recording.n_blocks
-        assert self.notes is not None
-        return int(self.notes.seconds / BLOCK_SECONDS) + SILENT_BLOCKS
 
 
 class Batch(NamedTuple):
@@ -72,22 +48,6 @@ class Batch(NamedTuple):
     notes: NoteTable | None
     profiles: Tensor | None
     events: EventBatch | None
-
-
-class Stretch(NamedTuple):
-    """Blocks of one piece in a row of a batch.
-
-    Attributes:
-        piece: what is played.
-        first: its first block of the stretch.
-        n_blocks: how many.
-        at: the place of the first in the row.
-    """
-
-    piece: Piece
-    first: int
-    n_blocks: int
-    at: int
 
 
 class Lane:
@@ -123,7 +83,7 @@ class Lane:
         epoch, place = divmod(self._number + self._n_played * self._n_lanes, len(self._pieces))
         self._n_played += 1
         order = np.random.default_rng([self._seed, epoch]).permutation(len(self._pieces))
-        piece = self._pieces[order[place]]
+        piece: Piece = self._pieces[order[place]]
         if not self._varied:
             return piece
         return varied(piece, np.random.default_rng([self._seed, self._number, self._n_played]))
@@ -225,8 +185,8 @@ def _encoded(piece: Piece) -> tuple[list[Event], NDArray[np.float32]]:
 
 
 def _waveform(row: Sequence[Stretch], margins: tuple[int, int]) -> Tensor:
-    """By numpy alone: this runs in a thread of its own, and a thread that asks torch for a large copy gets helpers of its
-    own, too. OpenMP, seeing more threads than cores, then lets those that compute sleep between any two operations.
+    """By numpy alone: this runs in a thread of its own, and a thread that asks torch for a large copy gets helpers of
+    its own, too. OpenMP, seeing more threads than cores, then lets those that compute sleep between any two operations.
     """
     before, after = margins
     waveforms = []
@@ -236,3 +196,12 @@ def _waveform(row: Sequence[Stretch], margins: tuple[int, int]) -> Tensor:
         first, beyond = stretch.first * BLOCK_SIZE, (stretch.first + stretch.n_blocks) * BLOCK_SIZE
         waveforms.append(stretch.piece.recording.read(first - edges[0], beyond + edges[1]))
     return torch.from_numpy(np.concatenate(waveforms))
+
+
+def prefetch(items: Iterator[T]) -> Iterator[T]:
+    """The same items, each fetched by one worker thread while the one before it is used."""
+    with ThreadPoolExecutor(1) as worker:
+        pending = worker.submit(next, items, None)
+        while (item := pending.result()) is not None:
+            pending = worker.submit(next, items, None)
+            yield item

@@ -46,7 +46,11 @@ class Sound(NamedTuple):
 
     def rows(self, rows: slice, blocks: slice = slice(None)) -> "Sound":
         """Some rows, and some blocks of them."""
-        return Sound(*(part if part is None else part[rows, blocks] for part in self))
+        return Sound(
+            self.latent[rows, blocks],
+            None if self.levels is None else self.levels[rows, blocks],
+            None if self.expected is None else self.expected[rows, blocks],
+        )
 
 
 class Player(ABC):

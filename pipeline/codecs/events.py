@@ -4,11 +4,12 @@ A block's events are its onsets in order of time and pitch, then END:
 
     (frame, key, velocity, length), (frame, key, velocity, length), ..., (END, 0, 0, 0)
 
-Frames are 10 ms; velocities and lengths are classes. A note's length is known with its onset, so no event for its end is
-needed and nothing can be left hanging.
+Frames are 10 ms; velocities and lengths are classes. A note's length is known with its onset, so no event for its end
+is needed and nothing can be left hanging.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -101,10 +102,7 @@ def encode(notes: Notes, first: int, n_blocks: int) -> tuple[list[Event], NDArra
     table[:, 0] %= FRAMES_PER_BLOCK
     bounds = np.searchsorted(of_block, np.arange(n_blocks + 1))
     end = np.array([[END, 0, 0, 0]])
-    blocks = [
-        np.concatenate([table[at : min(beyond, at + MOST_EVENTS)], end])
-        for at, beyond in zip(bounds, bounds[1:], strict=False)
-    ]
+    blocks = [np.concatenate([table[at : min(beyond, at + MOST_EVENTS)], end]) for at, beyond in pairwise(bounds)]
     return blocks, _sounding(notes, first, n_blocks)
 
 
@@ -125,7 +123,8 @@ def decode(events: Event, block: int) -> list[tuple[float, float, int, float]]:
 
 def _length_class(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
     steps = np.log(np.maximum(seconds, 1e-3) / SHORTEST) / np.log(LONGEST / SHORTEST) * (N_LENGTHS - 1)
-    return np.clip(np.rint(steps), 0, N_LENGTHS - 1).astype(np.int64)
+    classes: NDArray[np.int64] = np.clip(np.rint(steps), 0, N_LENGTHS - 1).astype(np.int64)
+    return classes
 
 
 def _sounding(notes: Notes, first: int, n_blocks: int) -> NDArray[np.float32]:

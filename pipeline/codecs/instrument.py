@@ -134,8 +134,8 @@ class Activations:
 def activations(notes: NoteTable, n_frames: int, *, causal: bool = False) -> Activations:
     """Where notes sound within the first `n_frames` of their sequences. Frame t is centred on t + 1/2.
 
-    A window that ends after an onset hears it up to three frames early. Where it is `causal`, not in an earlier block: a
-    roll-out does not know the next block's notes.
+    A window that ends after an onset hears it up to three frames early. Where it is `causal`, not in an earlier
+    block: a roll-out does not know the next block's notes.
     """
     undamped = notes.key >= LOWEST_UNDAMPED_PITCH - LOWEST_PITCH
     damped_at = torch.where(undamped, torch.inf, notes.offset)
@@ -210,10 +210,10 @@ class Instrument(nn.Module):
         n_rows, n_blocks, _ = profiles.shape
         n_frames = n_blocks * FRAMES_PER_BLOCK
         active = activations(notes, n_frames, causal=True)
-        colour, floor = (profiles @ self._both_curves).exp().split(N_BANDS, dim=-1)  # each (n_rows, n_blocks, N_BANDS)
+        colour, floor = self._spread(profiles)  # each (n_rows, n_blocks, N_BANDS)
         power = self._of_notes(active, notes.velocity, n_rows * n_frames, self.table.exp())
         power = power.view(n_rows, n_blocks, FRAMES_PER_BLOCK, N_BANDS)
-        return _levels(power * colour[:, :, None] + (floor * self.floor.exp())[:, :, None])
+        return _levels(power * colour.exp()[:, :, None] + (floor + self.floor).exp()[:, :, None])
 
     def fit(
         self,
@@ -253,8 +253,8 @@ class Instrument(nn.Module):
             wanted = to_levels(bands[excerpt][at : at + N_CHUNK].float())
             active = of_excerpt[excerpt].between(at, at + len(wanted))
             power = self._of_notes(active, velocities[excerpt], len(wanted), self.table.exp())
-            colour, floor = (profiles[recordings[excerpt]] @ self._both_curves).exp().split(N_BANDS)
-            power = power * colour + floor * self.floor.exp()
+            colour, floor = self._spread(profiles[recordings[excerpt]])
+            power = power * colour.exp() + (floor + self.floor).exp()
             loss = (_levels(power) - wanted).square().mean() + PROFILE_RIDGE * profiles.square().mean()
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -269,8 +269,8 @@ class Instrument(nn.Module):
     def profile(self, bands: Tensor, notes: Notes) -> Tensor:
         """A recording's gain, colour and floor, from an excerpt of it.
 
-        Where notes are well above the floor their bands tell the colour, where they are well below it the floor: each is
-        a ridge regression on the curves, a few times in turn.
+        Where notes are well above the floor their bands tell the colour, where they are well below it the floor: each
+        is a ridge regression on the curves, a few times in turn.
 
         Shape:
             (n_frames, N_BANDS), in nepers -> (2 * N_CURVES,)
@@ -280,7 +280,7 @@ class Instrument(nn.Module):
         heard = 2 * bands.float()
         profile = torch.zeros(2 * N_CURVES)
         for _ in range(N_PROFILE_ROUNDS):
-            colour, floor = (profile @ self._both_curves).split(N_BANDS)
+            colour, floor = self._spread(profile)
             of_notes, of_floor = power * colour.exp(), (floor + self.floor).exp()
             expected = of_notes + of_floor
             missing = (heard - expected.clamp(min=FAINTEST).log()).clamp(-3, 3)
@@ -313,19 +313,20 @@ class Instrument(nn.Module):
         at = velocity / 16
         below = at.long().clamp(max=N_VELOCITY_KNOTS - 2)
         corrected = torch.lerp(self.gains[below], self.gains[below + 1], at - below)
-        return 2 * (velocity.clamp(min=1) / 64).log() + corrected
+        power: Tensor = 2 * (velocity.clamp(min=1) / 64).log() + corrected
+        return power
 
-    @property
-    def _both_curves(self) -> Tensor:
-        """(2 * N_CURVES, 2 * N_BANDS): a profile's colour, then its floor."""
-        return torch.block_diag(self.curves, self.curves)
+    def _spread(self, profile: Tensor) -> tuple[Tensor, Tensor]:
+        """A profile's colour and floor, in nepers of power; (..., 2 * N_CURVES) -> twice (..., N_BANDS)."""
+        return profile[..., :N_CURVES] @ self.curves, profile[..., N_CURVES:] @ self.curves
 
     def _regressed(self, missing: Tensor, counted: Tensor) -> Tensor:
         """Ridge regression of what is missing on the curves; (n_frames, N_BANDS) twice -> (N_CURVES,)."""
         weight = counted.sum(0)
         normal = (self.curves * weight) @ self.curves.T
         ridge = (1.0 + 1e-3 * weight.sum()) * torch.eye(N_CURVES)
-        return torch.linalg.solve(normal + ridge, self.curves @ (counted * missing).sum(0))
+        coefficients: Tensor = torch.linalg.solve(normal + ridge, self.curves @ (counted * missing).sum(0))
+        return coefficients
 
     @torch.no_grad()
     def _lend_between_keys(self, excerpts: Sequence[Activations]) -> None:
@@ -350,7 +351,7 @@ class Instrument(nn.Module):
 
     def _make_average(self, profiles: Sequence[Tensor]) -> None:
         """Let the profile of zeros be the average one."""
-        colour, floor = (torch.stack(list(profiles)).mean(0) @ self._both_curves).split(N_BANDS)
+        colour, floor = self._spread(torch.stack(list(profiles)).mean(0))
         self.table += colour
         self.floor += floor
 

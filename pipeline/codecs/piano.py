@@ -1,8 +1,8 @@
 """The piano's codec: the sound to be expected of the notes, and what it leaves over.
 
 A block's log spectrum, its bands' companded magnitudes over 25 frames, is cut into slices of 50 ms. The instrument
-computes each slice from the notes; the residual, what the microphone heard besides, goes on few principal axes. Phase is
-left out: decoding ends in phase recovery, which runs on from block to block, so blocks have no seams.
+computes each slice from the notes; the residual, what the microphone heard besides, goes on few principal axes. Phase
+is left out: decoding ends in phase recovery, which runs on from block to block, so blocks have no seams.
 """
 
 from collections.abc import Iterable, Sequence
@@ -32,9 +32,9 @@ LEAST = 1e-8  # variance along an axis
 class PianoCodec(Codec):
     """Waveform and notes <-> residual.
 
-    An axis along which residuals deviate by s comes out with a deviation of sqrt(s), then all are scaled alike to a mean
-    square of 1: whitened, the faintest axis would weigh as much in a loss as the loudest. Bands are weighted by the root
-    of their width in octaves: between 55 and 220 Hz, where the left hand plays, there are 8 of 209.
+    An axis along which residuals deviate by s comes out with a deviation of sqrt(s), then all are scaled alike to a
+    mean square of 1: whitened, the faintest axis would weigh as much in a loss as the loudest. Bands are weighted by
+    the root of their width in octaves: between 55 and 220 Hz, where the left hand plays, there are 8 of 209.
     """
 
     weights: Tensor  # (SLICE_SIZE,)
@@ -112,7 +112,7 @@ class PianoCodec(Codec):
         return expected + slices.reshape(expected.shape)
 
     def to_expected(self, expected: Tensor) -> Tensor:
-        """The expected sound as the model has it; (..., FRAMES_PER_BLOCK, N_BANDS) -> (..., N_SLICES, expected_dims)."""
+        """As the model reads it; (..., FRAMES_PER_BLOCK, N_BANDS) -> (..., N_SLICES, expected_dims)."""
         return (_slices(expected) * self.weights - self.expected_mean) @ self.expected_axes
 
     def player(self, profiles: Tensor) -> Player:

@@ -79,7 +79,7 @@ def _begun(start: Fresh, corpus: Corpus, out: Path, watching: Watching) -> Check
 
 
 def _introduce(run: Checkpoint, corpus: Corpus) -> None:
-    n_weights = sum(p.numel() for p in run.predictor.parameters())
+    n_weights = sum(p.numel() for p in run.model.parameters())
     n_training, n_validation = len(run.split["training"]), len(run.split["validation"])
     console.print(
         f"{len(corpus)} recordings, {duration(corpus.seconds)}: {n_training} to learn from, {n_validation} held out; "

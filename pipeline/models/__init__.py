@@ -4,17 +4,16 @@
 model, or a new head, is a file here, its settings in `pipeline.settings`, and a line below.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from pipeline.codecs import Codec
-from pipeline.models.base import Head, Latents, Losses, Model, State
+from pipeline.models.base import Head, HeadMaker, Latents, Losses, Model, State
 from pipeline.models.classic import Classic
 from pipeline.models.codes import Codes
 from pipeline.models.flow import Flow
 from pipeline.models.notes_first import NotesFirst
-from pipeline.settings import CodesSettings, FlowSettings, Settings
+from pipeline.settings import CodesSettings, FlowSettings, LSTMSettings, Settings
 
 _HEADS: dict[type, Any] = {FlowSettings: Flow, CodesSettings: Codes}
 
@@ -26,9 +25,9 @@ def make_model(settings: Settings, codec: Codec) -> Model:
         settings: of which those of the model and its head count.
         codec: whose latents it reads.
     """
-    if settings.head is None:
+    if isinstance(settings.model, LSTMSettings):
         return Classic(settings.model, codec)
-    make_head: Callable[[int, int], Head] = partial(_HEADS[type(settings.head)], settings.head)
+    make_head: HeadMaker = partial(_HEADS[type(settings.head)], settings.head)
     return NotesFirst(settings.model, make_head, codec)
 
 

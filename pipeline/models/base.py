@@ -1,13 +1,14 @@
 """What every model offers, and every head.
 
-    start -> state;  (state, blocks) -> loss, state      training: all lanes, step after step
-    prime(prompt) -> state;  step(state) -> block, state  rolling out: block after block
+start -> state;  (state, blocks) -> loss, state      training: all lanes, step after step
+prime(prompt) -> state;  step(state) -> block, state  rolling out: block after block
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Generator, Tensor, nn
 
 from pipeline.codecs.base import Player, Sound
@@ -49,16 +50,26 @@ class Block(NamedTuple):
     notes: Sequence[Notes]
 
 
-class Losses(NamedTuple):
-    """What training makes small, and the parts that are reported.
+class Part(NamedTuple):
+    """A part of a loss.
 
     Attributes:
-        total: ().
-        parts: sums over what they count, each by its name: (sum, number).
+        sum: over all that it counts, ().
+        number: how much that is.
+        weight: of the mean in the loss.
     """
 
-    total: Tensor
-    parts: dict[str, tuple[Tensor, int]]
+    sum: Tensor
+    number: int
+    weight: float = 1.0
+
+
+Losses = dict[str, Part]  # by the names under which they are reported
+
+
+def total_of(losses: Losses) -> Tensor:
+    """The loss: the parts' means, weighted."""
+    return torch.stack([part.weight * part.sum / max(part.number, 1) for part in losses.values()]).sum()
 
 
 class Model(nn.Module, ABC):

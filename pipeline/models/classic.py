@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from pipeline.codecs.base import Codec, Player, Sound
-from pipeline.models.base import Block, Latents, Losses, Model
+from pipeline.models.base import Block, Latents, Losses, Model, Part
 from pipeline.models.recurrence import LSTM, open_forget_gates
 from pipeline.settings import LSTMSettings, Sampling
 from waveforms.notes.events import Notes
@@ -17,7 +17,7 @@ from waveforms.notes.events import Notes
 class ClassicState(NamedTuple):
     """What is carried from block to block."""
 
-    hidden: Tensor  # (layers, n_rows, width)
+    hidden: Tensor  # (n_rows, layers, width)
     cell: Tensor
     context: Tensor  # (n_rows, width): the top layer after the last block
 
@@ -49,7 +49,7 @@ class Classic(Model):
     def start(self, n_rows: int) -> ClassicState:
         """See `Model.start`."""
         zeros, width = self.dense.bias.new_zeros, self.settings.width
-        hidden, cell = zeros(2, self.settings.layers, n_rows, width)
+        hidden, cell = zeros(2, n_rows, self.settings.layers, width)
         return ClassicState(hidden, cell, zeros(n_rows, width))
 
     def loss(self, latents: Latents, state: ClassicState) -> tuple[Losses, ClassicState]:
@@ -85,10 +85,11 @@ class Classic(Model):
         return Block(sound, ()), self._read(sound, state)[1]
 
     def _read(self, sound: Sound, state: ClassicState) -> tuple[Tensor, ClassicState]:
-        outputs, (hidden, cell) = self.lstm(self.dense(sound.latent.flatten(2)), (state.hidden, state.cell))
-        return outputs, ClassicState(hidden, cell, outputs[:, -1])
+        before = (state.hidden.transpose(0, 1).contiguous(), state.cell.transpose(0, 1).contiguous())
+        outputs, (hidden, cell) = self.lstm(self.dense(sound.latent.flatten(2)), before)
+        return outputs, ClassicState(hidden.transpose(0, 1), cell.transpose(0, 1), outputs[:, -1])
 
 
 def _losses(error: Tensor, targets: Tensor) -> Losses:
     n_blocks = targets.shape[0] * targets.shape[1]
-    return Losses(error, {"loss": (error.detach() * n_blocks, n_blocks)})
+    return {"blocks": Part(error * n_blocks, n_blocks)}

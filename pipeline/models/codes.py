@@ -51,7 +51,9 @@ class Codes(Head):
 
         n_codes = self.codebooks.shape[1]
         if len(targets) < n_codes:
-            raise SettingsError(f"codes must be at most {len(targets)}, the corpus's slices of 50 ms, and not {n_codes}")
+            raise SettingsError(
+                f"codes must be at most {len(targets)}, the corpus's slices of 50 ms, and not {n_codes}"
+            )
         left = targets[:: -(-len(targets) // (n_codes * PER_CODE))].numpy()
         for codebook, shares in zip(self.codebooks, self.shares, strict=True):
             means = KMeans(n_codes, init="random", n_init=1, max_iter=N_ROUNDS, tol=0.0, random_state=0)

@@ -6,8 +6,8 @@ the velocity that is to be expected at x; sampling follows it from noise at 0 to
 "Simplifying, Stabilizing and Scaling Continuous-Time Consistency Models", 2024). If residuals were normal and nothing
 were known of them it would be zero everywhere: that is where a fresh network, which is silent, begins.
 
-A small network for every slice, conditioned on a recurrent one, is the way of Li et al., "Autoregressive Image Generation
-without Vector Quantization" (2024).
+A small network for every slice, conditioned on a recurrent one, is the way of Li et al., "Autoregressive Image
+Generation without Vector Quantization" (2024).
 """
 
 import math

@@ -6,7 +6,6 @@ LSTM's: first when, then which key, how loud and how long, each knowing those be
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,13 +21,6 @@ WIDTH = 256  # of the layer before each softmax
 EM_ROUNDS = 20  # of expectation-maximisation for the baseline (Dempster, Laird & Rubin 1977)
 REPEAT_BLOCKS = 8  # two seconds, about a bar: what the baseline plays again
 _NEVER = float("-inf")
-
-
-class NoteState(NamedTuple):
-    """What a roll-out carries from event to event."""
-
-    hidden: Tensor  # (layers, n_clips, width)
-    output: Tensor  # (n_clips, width): of the top layer after the last event
 
 
 class NoteDecoder(nn.Module):
@@ -71,23 +63,20 @@ class NoteDecoder(nn.Module):
                 nn.init.zeros_(layer.weight)
                 layer.bias.copy_(share.log())
 
-    def start(self, n_rows: int) -> NoteState:
-        """Before the first event."""
-        zeros = self.shares.new_zeros(n_rows, self.width)
-        return NoteState(zeros[None], zeros)
+    def start(self, n_rows: int) -> Tensor:
+        """The hidden state before the first event, (n_rows, width)."""
+        return self.shares.new_zeros(n_rows, self.width)
 
-    def read(self, batch: EventBatch, state: NoteState) -> tuple[Tensor, Tensor, NoteState]:
+    def read(self, batch: EventBatch, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Run over the events of some blocks.
 
         Returns:
-            what is known before each event, (batch, n_events, width); the state after each block,
-            (batch, n_blocks, width); and that after the last.
+            the hidden state before each event, (batch, n_events, width), and after each block,
+            (batch, n_blocks, width)
         """
-        outputs, _ = self.gru(self._embedded(batch.events), state.hidden)
-        before = torch.cat([state.output[:, None], outputs[:, :-1]], dim=1)
-        blocks = outputs.gather(1, batch.ends[..., None].expand(-1, -1, self.width))
-        last = blocks[:, -1]  # of one layer, the output is the hidden state: what comes after is padding
-        return before, blocks, NoteState(last[None].contiguous(), last)
+        outputs, _ = self.gru(self._embedded(batch.events), hidden[None].contiguous())
+        before = torch.cat([hidden[:, None], outputs[:, :-1]], dim=1)
+        return before, outputs.gather(1, batch.ends[..., None].expand(-1, -1, self.width))
 
     def loss(self, batch: EventBatch, before: Tensor, context: Tensor) -> Tensor:
         """-log P of all events, summed by attribute, in nats.
@@ -132,21 +121,22 @@ class NoteDecoder(nn.Module):
         Returns:
             each (4,)
         """
-        shares = self.shares.split(SIZES)
+        shares = torch.split(self.shares, list(SIZES))
         mean = [-shares[n][values].log().sum() for n, values in enumerate(_valid(batch))]
         again = [_copied(values, copies, shares[n]) for n, (values, copies) in enumerate(_with_copies(batch))]
         return {"mean": torch.stack(mean), "repeat": torch.stack(again)}
 
     def sample(
-        self, state: NoteState, context: Tensor, generator: Generator, sampling: Sampling
-    ) -> tuple[Tensor, Tensor, NoteState]:
-        """Sample a block's events.
+        self, hidden: Tensor, context: Tensor, generator: Generator, sampling: Sampling
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Sample a block's events, and give the hidden state after them.
 
         When notes come, and how many, is left to chance whatever `sampling` says: at a low temperature the likeliest is
         that none comes. It is about which keys, how loud and how long.
 
         Shape:
-            context (n_clips, context) -> events (n_clips, n_events, 4), how many of them count (n_clips,), END included
+            (n_clips, width), (n_clips, context) -> events (n_clips, n_events, 4), how many of them count
+            (n_clips,), END included, and (n_clips, width)
         """
         n_clips, device = len(context), context.device
         of_context = self.from_context(context)
@@ -156,7 +146,7 @@ class NoteDecoder(nn.Module):
         n_events = torch.zeros(n_clips, dtype=torch.int64, device=device)
         events: list[Tensor] = []
         while not over.all():
-            x = of_context + self.from_events(state.output)
+            x = of_context + self.from_events(hidden)
             event = torch.zeros(n_clips, 4, dtype=torch.int64, device=device)
             parts = self._split(x)
             for n in range(len(SIZES)):
@@ -176,13 +166,12 @@ class NoteDecoder(nn.Module):
             event[ended] = event.new_tensor([END, 0, 0, 0])
             event[over] = event.new_tensor([END, 0, 0, 0])
             n_events = n_events + ~over
-            _, hidden = self.gru(self._embedded(event[:, None]), state.hidden)
-            hidden = torch.where(over[None, :, None], state.hidden, hidden)
-            state = NoteState(hidden, hidden[-1])
+            outputs, _ = self.gru(self._embedded(event[:, None]), hidden[None].contiguous())
+            hidden = torch.where(over[:, None], hidden, outputs[:, 0])
             frame, key = event[:, 0], event[:, 1]
             over = over | ended
             events.append(event)
-        return torch.stack(events, dim=1), n_events, state
+        return torch.stack(events, dim=1), n_events, hidden
 
     def _embedded(self, events: Tensor) -> Tensor:
         """(..., 4) -> (..., WIDTH); of END the frame alone."""

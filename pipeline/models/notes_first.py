@@ -16,8 +16,8 @@ from torch import Generator, Tensor, nn
 
 from pipeline.codecs.base import Codec, Player, Sound
 from pipeline.codecs.events import BLOCK_SECONDS, EventBatch, decode, encode
-from pipeline.models.base import Block, HeadMaker, Latents, Losses, Model
-from pipeline.models.notes import SIZES, NoteDecoder, NoteState
+from pipeline.models.base import Block, HeadMaker, Latents, Losses, Model, Part
+from pipeline.models.notes import SIZES, NoteDecoder
 from pipeline.models.recurrence import LSTM, open_forget_gates
 from pipeline.models.residual import ResidualDecoder, ResidualState
 from pipeline.settings import NotesFirstSettings, Sampling
@@ -31,8 +31,8 @@ class NotesFirstState(NamedTuple):
     """What is carried from block to block.
 
     Attributes:
-        notes: of the network over events.
-        hidden: of the LSTM, (layers, n_rows, width).
+        notes: hidden state of the network over events, (n_rows, note_width).
+        hidden: of the LSTM, (n_rows, layers, width).
         cell: likewise.
         context: its top layer after the last block, (n_rows, width).
         residual: of the residual decoder.
@@ -40,7 +40,7 @@ class NotesFirstState(NamedTuple):
         block: how many blocks there were, (n_rows,).
     """
 
-    notes: NoteState
+    notes: Tensor
     hidden: Tensor
     cell: Tensor
     context: Tensor
@@ -86,8 +86,8 @@ class NotesFirst(Model):
         zeros, width, layers = self.from_latent.bias.new_zeros, self.settings.width, self.settings.layers
         return NotesFirstState(
             self.notes.start(n_rows),
-            zeros(layers, n_rows, width),
-            zeros(layers, n_rows, width),
+            zeros(n_rows, layers, width),
+            zeros(n_rows, layers, width),
             zeros(n_rows, width),
             self.residual.start(n_rows),
             zeros(n_rows, N_KEYS),
@@ -131,7 +131,8 @@ class NotesFirst(Model):
             notes = [Notes.of(decode(of_row, block)) for of_row in counted]
         else:
             of_rows = [encode(of_row, block, 1) for of_row in notes]
-            _, _, note_state = self.notes.read(EventBatch.of(of_rows).to(state.context.device), state.notes)
+            _, note_states = self.notes.read(EventBatch.of(of_rows).to(state.context.device), state.notes)
+            note_state = note_states[:, -1]
         expected = player.expect(notes)
         assert expected.expected is not None
         latent, residual = self.residual.sample(
@@ -139,8 +140,7 @@ class NotesFirst(Model):
         )
         sound = expected._replace(latent=latent[:, None])
         sounding = self._still_sounding(state.sounding, notes, block)
-        x = self._enter(note_state.output[:, None], sounding[:, None], sound)
-        outputs, (hidden, cell) = self.lstm(x, (state.hidden, state.cell))
+        outputs, hidden, cell = self._run(self._enter(note_state[:, None], sounding[:, None], sound), state)
         after = NotesFirstState(note_state, hidden, cell, outputs[:, -1], residual, sounding, state.block + 1)
         return Block(sound, notes), after
 
@@ -148,12 +148,11 @@ class NotesFirst(Model):
         """Run over blocks: what is known before each event and before each block, and the state after them."""
         events = latents.events
         assert events is not None
-        before, blocks, note_state = self.notes.read(events, state.notes)
-        x = self._enter(blocks, events.sounding, latents.sound)
-        outputs, (hidden, cell) = self.lstm(x, (state.hidden, state.cell))
+        before, blocks = self.notes.read(events, state.notes)
+        outputs, hidden, cell = self._run(self._enter(blocks, events.sounding, latents.sound), state)
         context = torch.cat([state.context[:, None], outputs[:, :-1]], dim=1)
         after = state._replace(
-            notes=note_state,
+            notes=blocks[:, -1],
             hidden=hidden,
             cell=cell,
             context=outputs[:, -1],
@@ -161,6 +160,12 @@ class NotesFirst(Model):
             block=state.block + blocks.shape[1],
         )
         return before, context, after
+
+    def _run(self, x: Tensor, state: NotesFirstState) -> tuple[Tensor, Tensor, Tensor]:
+        """The LSTM over (n_rows, n_blocks, width): its top layer after each block, and its hidden and cell state."""
+        before = (state.hidden.transpose(0, 1).contiguous(), state.cell.transpose(0, 1).contiguous())
+        outputs, (hidden, cell) = self.lstm(x, before)
+        return outputs, hidden.transpose(0, 1), cell.transpose(0, 1)
 
     def _enter(self, notes: Tensor, sounding: Tensor, sound: Sound) -> Tensor:
         """What the LSTM reads, (n_rows, n_blocks, width); the rows beyond those of `sound` are notes alone."""
@@ -192,8 +197,6 @@ class NotesFirst(Model):
 
 def _losses(attributes: Tensor, of_sound: Tensor, latents: Latents) -> Losses:
     assert latents.events is not None
-    n_notes = latents.events.n_notes
-    n_slices = latents.sound.latent[..., 0].numel()
-    parts = {name: (value.detach(), n_notes) for name, value in zip(ATTRIBUTES, attributes, strict=True)}
-    parts["sound"] = (of_sound.detach() * n_slices, n_slices)
-    return Losses(attributes.sum() / (len(SIZES) * max(n_notes, 1)) + of_sound, parts)
+    n_notes, n_slices = latents.events.n_notes, latents.sound.latent[..., 0].numel()
+    losses = {name: Part(value, n_notes, 1 / len(SIZES)) for name, value in zip(ATTRIBUTES, attributes, strict=True)}
+    return losses | {"sound": Part(of_sound * n_slices, n_slices)}

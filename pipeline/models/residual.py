@@ -1,8 +1,8 @@
 """The residual decoder: what the expected sound leaves over, slice after slice.
 
-A recurrent network reads the residuals of earlier slices; what comes next is told from its state, from the stacked LSTM's
-and from the expected sound of the block. While it trains, what it reads is erased by chance, each slice by as much as
-chance wants (k ~ U(0, 1), x~ = sqrt(k) e + sqrt(1 - k) x), so that a roll-out, whose own draws are not quite right, leans
+A recurrent network reads the residuals of earlier slices; what comes next is conditioned on its state, on the stacked
+LSTM's and on the expected sound of the block. In training what it reads is erased by chance, each slice by a share of
+its own (k ~ U(0, 1), x~ = sqrt(k) e + sqrt(1 - k) x), so that a roll-out, whose own samples are not quite right, leans
 on the expected sound (after "Continuous Audio Language Models", arXiv 2509.06926).
 """
 
@@ -20,7 +20,7 @@ from pipeline.settings import NotesFirstSettings, Sampling
 class ResidualState(NamedTuple):
     """What a roll-out carries from block to block."""
 
-    hidden: Tensor  # (1, n_rows, width)
+    hidden: Tensor  # (n_rows, width)
     last: Tensor  # (n_rows, dims): the last slice's residual
 
 
@@ -56,7 +56,7 @@ class ResidualDecoder(nn.Module):
     def start(self, n_rows: int) -> ResidualState:
         """Before the first slice: nothing is left over."""
         zeros = self.deviation.new_zeros
-        return ResidualState(zeros(1, n_rows, self.width), zeros(n_rows, self.dims))
+        return ResidualState(zeros(n_rows, self.width), zeros(n_rows, self.dims))
 
     def loss(self, sound: Sound, context: Tensor) -> Tensor:
         """What training makes small, a mean over slices.
@@ -77,8 +77,8 @@ class ResidualDecoder(nn.Module):
         """Take in blocks that are known."""
         slices = sound.latent.flatten(1, 2)
         before = torch.cat([state.last[:, None], slices[:, :-1]], dim=1)
-        _, hidden = self.gru(self._read(before, sound, context), state.hidden)
-        return ResidualState(hidden, slices[:, -1])
+        outputs, _ = self.gru(self._read(before, sound, context), state.hidden[None].contiguous())
+        return ResidualState(outputs[:, -1], slices[:, -1])
 
     def sample(
         self, expected: Tensor, context: Tensor, state: ResidualState, generator: Generator, sampling: Sampling
@@ -93,8 +93,9 @@ class ResidualDecoder(nn.Module):
         slices = []
         for place in range(self.n_slices):
             read = F.silu(block + self.from_last(last / self.deviation) + self.place[place])
-            output, hidden = self.gru(read[:, None], hidden)
-            conditioning = torch.cat([output[:, 0] + block, last / self.deviation, expected[:, place]], dim=-1)
+            outputs, _ = self.gru(read[:, None], hidden[None].contiguous())
+            hidden = outputs[:, 0]
+            conditioning = torch.cat([hidden + block, last / self.deviation, expected[:, place]], dim=-1)
             last = self.head.sample(conditioning, generator, sampling)
             slices.append(last)
         return torch.stack(slices, dim=1), ResidualState(hidden, last)

@@ -69,6 +69,17 @@ class Notes:
             ),
         )
 
+    @classmethod
+    def of_table(cls, table: NDArray[np.float64]) -> Self:
+        """The inverse of `table`."""
+        onsets, offsets, pitches, velocities = table.T
+        return cls(onsets, offsets, pitches.astype(np.int64), velocities)
+
+    @property
+    def table(self) -> NDArray[np.float64]:
+        """Columns of onsets, offsets, pitches and velocities, (n_notes, 4)."""
+        return np.stack([self.onsets, self.offsets, self.pitches, self.velocities], axis=1)
+
     def __len__(self) -> int:
         return len(self.onsets)
 
@@ -81,6 +92,10 @@ class Notes:
         """The notes whose onsets lie in [start, stop), in seconds; their offsets stay."""
         first, beyond = np.searchsorted(self.onsets, [start, stop])
         return self._take(np.arange(first, beyond))
+
+    def sounding_from(self, start: float) -> Self:
+        """The notes that end after `start` seconds."""
+        return self._take(np.flatnonzero(self.offsets > start))
 
     def moved(self, *, seconds: float = 0.0, semitones: int = 0) -> Self:
         """The notes later and higher; what leaves the keyboard is left out."""
