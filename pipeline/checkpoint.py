@@ -193,9 +193,7 @@ def read_document(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: its description is damaged: {error}") from error
     if found != FORMAT:
         remedy = "update quarterwave" if found > FORMAT else "train again, or render with the version that wrote it"
-        raise CheckpointError(
-            f"{path}: written in format {found}; quarterwave {__version__} reads {FORMAT}: {remedy}"
-        )
+        raise CheckpointError(f"{path}: written in format {found}; quarterwave {__version__} reads {FORMAT}: {remedy}")
     if missing:
         raise CheckpointError(f"{path}: its description lacks {', '.join(missing)}")
     return document

@@ -22,8 +22,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.codecs import Codec
 from pipeline.codecs.events import BLOCK_SECONDS, Event, EventBatch, encode
 from pipeline.codecs.instrument import NoteExcerpt, NoteTable
+from pipeline.models import Latents
 from pipeline.music import Piece, Stretch
 from waveforms import BLOCK_SIZE
 from waveforms.notes.events import Notes
@@ -134,10 +136,10 @@ def batches(
         for lane in lanes:
             lane.take(n_blocks)
     while True:
-        yield read_batch([lane.take(n_blocks) for lane in lanes], n_blocks, margins)
+        yield read_batch([lane.take(n_blocks) for lane in lanes], margins)
 
 
-def read_batch(rows: Sequence[Sequence[Stretch]], n_blocks: int, margins: tuple[int, int]) -> Batch:
+def read_batch(rows: Sequence[Sequence[Stretch]], margins: tuple[int, int]) -> Batch:
     """The sound and the notes of some rows."""
     with_sound = [row for row in rows if row[0].piece.recording is not None]
     waveforms = [_waveform(row, margins) for row in with_sound]
@@ -164,6 +166,21 @@ def read_batch(rows: Sequence[Sequence[Stretch]], n_blocks: int, margins: tuple[
         torch.stack(profiles) if profiles else None,
         EventBatch.of([_events(row) for row in rows]),
     )
+
+
+@torch.no_grad()
+def encode_batch(batch: Batch, codec: Codec, device: torch.device) -> Latents:
+    """A batch as a model reads it."""
+    waveforms = torch.stack(batch.waveforms).to(device)
+    notes = batch.notes.to(device) if batch.notes is not None else None
+    profiles = batch.profiles.to(device) if batch.profiles is not None else None
+    events = batch.events.to(device) if batch.events is not None else None
+    return Latents(codec.encode(waveforms, notes, profiles), events)
+
+
+def encode_rows(rows: Sequence[Sequence[Stretch]], codec: Codec, device: torch.device) -> Latents:
+    """Rows of equal length as a model reads them."""
+    return encode_batch(read_batch(rows, codec.margins), codec, device)
 
 
 def _events(row: Sequence[Stretch]) -> tuple[list[Event], NDArray[np.float32]]:

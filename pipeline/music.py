@@ -64,7 +64,9 @@ class Stretch(NamedTuple):
     at: int
 
 
-def pieces_of(corpus: Corpus, codec: Codec, listening: Callable[[float, float], None]) -> list[Piece]:
+def pieces_of(
+    corpus: Corpus, codec: Codec, listening: Callable[[float, float], None] = lambda done, total: None
+) -> list[Piece]:
     """The recordings of a corpus, with their notes and profiles where the codec reads notes.
 
     Args:

@@ -28,7 +28,7 @@ from pipeline import checkpoint
 from pipeline.checkpoint import Checkpoint
 from pipeline.codecs import Codec, make_codec
 from pipeline.errors import TrainingError
-from pipeline.lanes import Batch, batches, prefetch, read_batch
+from pipeline.lanes import batches, encode_batch, encode_rows, prefetch
 from pipeline.lineage import ancestors_with, named_split, trained_on
 from pipeline.memory import keep_freed_memory
 from pipeline.models import Latents, Losses, Model, State, make_model
@@ -211,7 +211,7 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
                 group["lr"] = learning_rate(progress.step, settings)
             learner.train()
             torch.manual_seed(mixed(settings.seed, progress.step, fabric.global_rank))  # of dropout and noise
-            latents = _latents(batch, codec, fabric)
+            latents = encode_batch(batch, codec, fabric.device)
             with fabric.autocast():  # by itself, Fabric opens it only where several processes train
                 parts, state = learner.loss(latents, tree_map(Tensor.detach, state))
             part = total_of(_of_all(parts, fabric))
@@ -260,7 +260,7 @@ def validate(model: Model, codec: Codec, rows: list[list[Stretch]], fabric: Fabr
     model.eval()
     sums: dict[str, Part] = {}
     for row in rows[fabric.global_rank :: fabric.world_size] or rows[:1]:  # all processes have the same parts
-        latents = _latents(read_batch([row], sum(stretch.n_blocks for stretch in row), codec.margins), codec, fabric)
+        latents = encode_rows([row], codec, fabric.device)
         with fabric.autocast():
             losses = {"loss": model.loss(latents, model.start(1))[0]} | model.baselines(latents)
         for of, parts in losses.items():
@@ -306,15 +306,6 @@ def _check_finite(value: float, name: str, step: int, settings: TrainingSettings
         )
 
 
-def _latents(batch: Batch, codec: Codec, fabric: Fabric) -> Latents:
-    with torch.no_grad():
-        waveforms = fabric.to_device(torch.stack(batch.waveforms))
-        notes = batch.notes.to(fabric.device) if batch.notes else None
-        profiles = fabric.to_device(batch.profiles) if batch.profiles is not None else None
-        events = batch.events.to(fabric.device) if batch.events else None
-        return Latents(codec.encode(waveforms, notes, profiles), events)
-
-
 def _of_all(parts: Losses, fabric: Fabric) -> Losses:
     """Parts of one process, each to be divided by what it counts in all of them."""
     numbers = total(fabric, torch.tensor([float(part.number) for part in parts.values()])).long().tolist()
@@ -348,7 +339,7 @@ def _fitted(training: Corpus, settings: Settings, watcher: Watcher, fabric: Fabr
 def _latents_of(pieces: list[Piece], codec: Codec, fabric: Fabric) -> Iterator[Latents]:
     """All pieces, or some of many, to fit a model on."""
     for row in held_out_rows(pieces, SWEEP_BLOCKS // HELD_OUT_SEQUENCES, MOST_EXCERPTS * HELD_OUT_SEQUENCES):
-        yield _latents(read_batch([row], sum(stretch.n_blocks for stretch in row), codec.margins), codec, fabric)
+        yield encode_rows([row], codec, fabric.device)
 
 
 def _split_again(corpus: Corpus, split: dict[str, Any]) -> tuple[Corpus, Corpus]:
