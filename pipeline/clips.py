@@ -141,14 +141,12 @@ def render_clips(
         session.change(**asdict(rendering.sampling))
         takes = [_Take(paths[0].parent) for _ in batch]
         try:
-            n_to_skip = 0 if rendering.keep_prompt else len(batch[0].waveform)
             given = None if rendering.notes is None else [rendering.notes] * len(batch)
-            for part in session.stream(rendering.n_blocks, given):
-                kept = part.samples[:, n_to_skip:].cpu().numpy()
-                n_to_skip = max(n_to_skip - part.samples.shape[1], 0)
-                for take, samples, notes in zip(takes, kept, part.notes, strict=True):
+            for part in session.stream(rendering.n_blocks, given, with_prompt=rendering.keep_prompt):
+                rows = part.samples.cpu().numpy()
+                for take, samples, notes in zip(takes, rows, part.notes, strict=True):
                     take.add(samples, notes)
-                advanced(kept.size)
+                advanced(rows.size)
             for take, prompt, path in zip(takes, batch, paths[first:], strict=False):
                 yield _finish(take, prompt, path, rendering, checkpoint, source)
         finally:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from pipeline.codecs import Codec, Player
+from pipeline.codecs import Codec, Player, Sound
 from pipeline.codecs.events import BLOCK_SECONDS, EventBatch, encode
 from pipeline.codecs.instrument import NoteExcerpt, NoteTable
 from pipeline.models import Latents, Model, State
@@ -26,6 +26,7 @@ from waveforms.notes.events import Notes
 from waveforms.notes.transcriber import transcribe
 
 PROMPT_CHUNK = 64  # blocks of the prompt decoded at a time
+LEAD_IN = 4  # blocks of a prompt that is not rendered itself from which phases run on; none further back matter
 
 
 class Part(NamedTuple):
@@ -121,22 +122,28 @@ class Session:
             self._player.expect(notes, n_blocks)
         self._state = self._model.prime(self._prompt)
 
-    def stream(self, n_blocks: int | None, notes: Sequence[Notes] | None = None) -> Iterator[Part]:
-        """Render the prompt and what follows it.
+    def stream(
+        self, n_blocks: int | None, notes: Sequence[Notes] | None = None, *, with_prompt: bool = False
+    ) -> Iterator[Part]:
+        """Render what follows the prompt.
 
         Args:
-            n_blocks: after the prompt; None goes on until it is cancelled.
+            n_blocks: how many blocks; None goes on until it is cancelled.
             notes: to play, of each row, in seconds from the prompt's end; None lets the model choose.
+            with_prompt: render the prompt, too, first.
 
         Yields:
-            The prompt first. All samples together are (n_rows, n_prompt_samples + n_blocks * BLOCK_SIZE).
+            All samples together are (n_rows, n_blocks * BLOCK_SIZE), and before them those of the prompt.
         """
         assert self._player is not None, "prime comes first"
         assert self._prompt is not None
         nothing = [Notes.of([])] * len(self._prompt.sound.latent)
-        for first in range(0, self._prompt_blocks, PROMPT_CHUNK):
-            chunk = self._prompt.sound.rows(slice(None), slice(first, first + PROMPT_CHUNK))
-            yield Part(self._inferred(self._player.push, chunk), nothing)
+        first = 0 if with_prompt else max(self._prompt_blocks - LEAD_IN, 0)
+        n_to_skip = 0 if with_prompt else (self._prompt_blocks - first) * BLOCK_SIZE
+        for at in range(first, self._prompt_blocks, PROMPT_CHUNK):
+            samples = self._push(self._prompt.sound.rows(slice(None), slice(at, at + PROMPT_CHUNK)))
+            yield Part(samples[:, n_to_skip:], nothing)
+            n_to_skip = max(n_to_skip - samples.shape[1], 0)
         self._prompt = None
         begin = self._prompt_blocks * BLOCK_SECONDS
         done = 0
@@ -145,9 +152,11 @@ class Session:
             if notes is not None:
                 block = begin + done * BLOCK_SECONDS
                 given = [of_row.moved(seconds=begin).between(block, block + BLOCK_SECONDS) for of_row in notes]
-            yield self._step(given, begin)
+            part = self._step(given, begin)
+            yield part._replace(samples=part.samples[:, n_to_skip:])
+            n_to_skip = max(n_to_skip - part.samples.shape[1], 0)
             done += 1
-        yield Part(self._player.finish(), nothing)
+        yield Part(self._player.finish()[:, n_to_skip:], nothing)
 
     @torch.inference_mode()
     def _step(self, given: Sequence[Notes] | None, begin: float) -> Part:
@@ -157,6 +166,6 @@ class Session:
         return Part(samples, [of_row.moved(seconds=-begin) for of_row in block.notes])
 
     @torch.inference_mode()
-    def _inferred(self, push: Any, sound: Any) -> Tensor:
-        samples: Tensor = push(sound)
-        return samples
+    def _push(self, sound: Sound) -> Tensor:
+        assert self._player is not None
+        return self._player.push(sound)

@@ -96,7 +96,7 @@ class Watching:
         prompt = held_out(run.passages, PROMPT_BLOCKS, np.random.default_rng(0))
         session = Session(copy.deepcopy(run.model), run.codec, next(run.model.parameters()).device.type)
         session.prime([prompt], seed=0)
-        pieces = (part.samples for part in session.stream(MAX_SEQ_LEN))
+        pieces = (part.samples for part in session.stream(MAX_SEQ_LEN, with_prompt=True))
         waveform = torch.cat([piece[0] for piece in pieces]).cpu()
         board.add_audio("roll-out", waveform.clamp(-1, 1), step, sample_rate=SAMPLE_RATE)
         figure = draw_clip(waveform.numpy(), prompt_samples=len(prompt.waveform), title=prompt.source)
