@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -11,7 +12,9 @@ from pipeline.codecs import Codec, Excerpt
 from pipeline.codecs.events import BLOCK_SECONDS
 from waveforms import BLOCK_SIZE
 from waveforms.corpus import Corpus, Recording
+from waveforms.errors import AudioError
 from waveforms.notes.events import Notes
+from waveforms.notes.midi import find_midi_files, read_midi
 from waveforms.notes.recordings import notes_of
 
 T = TypeVar("T")
@@ -19,6 +22,7 @@ T = TypeVar("T")
 SWEEP_BLOCKS = 256  # 64 s, 11 MB: an excerpt long enough that opening files costs nothing
 MOST_EXCERPTS = 128  # that a codec is fitted on, 2.3 hours: means, variances and axes of more are the same
 PROFILE_BLOCKS = 80  # 20 s of a recording tell its gain, colour and noise
+LONGEST_SILENCE = 2.0  # seconds before the first note of a MIDI file
 SILENT_BLOCKS = 4  # after the last damper of a piece that has no recording
 HELD_OUT_SEQUENCES = 4  # training sequences in a held-out row: a model should know where it is
 
@@ -86,6 +90,24 @@ def pieces_of(
         seconds += recording.seconds
         listening(seconds, corpus.seconds)
     return pieces
+
+
+def midi_pieces(folder: Path) -> tuple[list[Piece], list[AudioError]]:
+    """Every MIDI file of a folder as notes alone, by its path in the folder; and why some cannot be read.
+
+    Raises:
+        CorpusError: there is no such folder, or no MIDI file in it.
+    """
+    paths, problems = find_midi_files(folder)
+    pieces = []
+    for path in paths:
+        try:
+            performance = read_midi(path).beginning_within(LONGEST_SILENCE)
+        except AudioError as error:
+            problems.append(error)
+        else:
+            pieces.append(Piece(path.relative_to(folder).as_posix(), Notes.of_performance(performance)))
+    return pieces, problems
 
 
 def excerpts(pieces: Sequence[Piece], margins: tuple[int, int]) -> Iterator[Excerpt]:

@@ -41,6 +41,7 @@ from pipeline.music import (
     Stretch,
     excerpts,
     held_out_rows,
+    midi_pieces,
     pieces_of,
 )
 from pipeline.processes import join, mixed, total
@@ -48,6 +49,7 @@ from pipeline.prompts import choose_passages
 from pipeline.settings import BEST, LAST, Settings, TrainingSettings, note_rows
 from waveforms.corpus import Corpus
 from waveforms.errors import CorpusError
+from waveforms.works import work_of
 
 LOSSES = ("loss", "mean", "repeat")  # of the model, and of two that learn nothing
 FINAL_SHARE = 0.1  # of the peak learning rate, where the cosine ends
@@ -114,6 +116,7 @@ def begin(
     held_out: list[str] | None,
     watcher: Watcher,
     learned: Checkpoint | None = None,
+    music: Path | None = None,
 ) -> Checkpoint:
     """A fresh run: split, prompts, fitted codec and new weights, or those of a checkpoint.
 
@@ -124,9 +127,10 @@ def begin(
             `learned` or an ancestor of it was trained on.
         watcher: is told how it goes.
         learned: what to go on from with another corpus.
+        music: a folder of MIDI files to learn from as well, but for those of works that are held out.
 
     Raises:
-        CorpusError: the corpus cannot be split as asked, or nothing is left to hold out.
+        CorpusError: the corpus cannot be split as asked, nothing is left to hold out, or no MIDI file is usable.
         SettingsError: a batch cannot be divided among the processes.
     """
     fabric = join(settings.training)
@@ -137,12 +141,13 @@ def begin(
         trained_on=trained_on(ancestors),
         report=watcher.noted,
     )
+    names = _choose_music(music, validation, watcher) if music else []
     run = learned or _fitted(training, settings, watcher, fabric)
     return Checkpoint(
         settings=settings,
         model=run.model,
         codec=run.codec,
-        split=named_split(training, validation),
+        split=named_split(training, validation, music, names),
         passages=choose_passages(pieces_of(validation, run.codec, watcher.listening)),
         ancestors=ancestors,
     )
@@ -190,7 +195,7 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
 
     stream = batches(
         pieces,
-        pieces,
+        [*pieces, *_music_again(run.split)],
         settings.batch_size,
         n_notes,
         settings.sequence_blocks,
@@ -340,6 +345,31 @@ def _latents_of(pieces: list[Piece], codec: Codec, fabric: Fabric) -> Iterator[L
     """All pieces, or some of many, to fit a model on."""
     for row in held_out_rows(pieces, SWEEP_BLOCKS // HELD_OUT_SEQUENCES, MOST_EXCERPTS * HELD_OUT_SEQUENCES):
         yield encode_rows([row], codec, fabric.device)
+
+
+def _choose_music(folder: Path, validation: Corpus, watcher: Watcher) -> list[str]:
+    """Names of the MIDI files to learn from."""
+    pieces, problems = midi_pieces(folder)
+    held_out = {recording.work for recording in validation}
+    names = [piece.name for piece in pieces if work_of(piece.name) not in held_out]
+    for problem in problems:
+        watcher.noted(f"left out: {problem}")
+    if len(names) < len(pieces):
+        watcher.noted(f"{folder}: {len(pieces) - len(names)} MIDI files are of works that are held out, and left aside")
+    if not names:
+        raise CorpusError(f"{folder}: no MIDI file is left to learn from")
+    return names
+
+
+def _music_again(split: dict[str, Any]) -> list[Piece]:
+    """The MIDI files that a run was begun with."""
+    folder, names = split["music"]["folder"], set(split["music"]["names"])
+    if not names:
+        return []
+    pieces = [piece for piece in midi_pieces(Path(folder))[0] if piece.name in names]
+    if gone := sorted(names - {piece.name for piece in pieces}):
+        raise CorpusError(f"{folder}: the run was begun with {', '.join(gone)}, which cannot be used now")
+    return pieces
 
 
 def _split_again(corpus: Corpus, split: dict[str, Any]) -> tuple[Corpus, Corpus]:

@@ -21,6 +21,7 @@ class Fresh:
     settings: Settings
     held_out: list[str] | None = None
     learned: Checkpoint | None = None
+    music: Path | None = None
 
 
 def train_into(out: Path, corpus: Corpus, start: Checkpoint | Fresh) -> Outcome:
@@ -72,7 +73,7 @@ def is_over(folder: Path, settings: Settings, split: dict[str, Any]) -> bool:
 
 
 def _begun(start: Fresh, corpus: Corpus, out: Path, watching: Watching) -> Checkpoint:
-    run = begin(corpus, start.settings, start.held_out, watching, start.learned)
+    run = begin(corpus, start.settings, start.held_out, watching, start.learned, start.music)
     for stale in (LAST, BEST):
         (out / stale).unlink(missing_ok=True)
     return run
