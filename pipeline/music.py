@@ -35,13 +35,15 @@ class Piece:
         name: of the recording or MIDI file.
         notes: in seconds from its beginning; None where the codec reads none.
         recording: None where there are notes alone.
-        profile: of the recording, (2 * N_CURVES,); None where the codec reads no notes.
+        profile: of the recording, (2 * N_CURVES,); None before it is known, and where the codec reads no notes.
+        heard: whether the notes were heard, so that velocities and offsets are guesses.
     """
 
     name: str
     notes: Notes | None
     recording: Recording | None = None
     profile: Tensor | None = None
+    heard: bool = False
 
     @property
     def n_blocks(self) -> int:
@@ -71,25 +73,31 @@ class Stretch(NamedTuple):
 def pieces_of(
     corpus: Corpus, codec: Codec, listening: Callable[[float, float], None] = lambda done, total: None
 ) -> list[Piece]:
-    """The recordings of a corpus, with their notes and profiles where the codec reads notes.
+    """The recordings of a corpus, with their notes where the codec reads notes.
 
     Args:
         corpus: the recordings.
-        codec: that will read them; of one not yet fitted profiles mean nothing.
+        codec: that will read them.
         listening: is called with the seconds whose notes are known, and all seconds.
 
     Raises:
         AudioError: a recording has changed or gone.
     """
-    if not codec.reads_notes:
-        return [Piece(recording.name, None, recording) for recording in corpus]
     pieces, seconds = [], 0.0
     for recording in corpus:
-        piece = Piece(recording.name, notes_of(recording).notes, recording)
-        pieces.append(replace(piece, profile=_profile(piece, codec)))
+        if not codec.reads_notes:
+            pieces.append(Piece(recording.name, None, recording))
+            continue
+        found = notes_of(recording)
+        pieces.append(Piece(recording.name, found.notes, recording, heard=found.midi is None))
         seconds += recording.seconds
         listening(seconds, corpus.seconds)
     return pieces
+
+
+def fitted_to(pieces: Sequence[Piece], codec: Codec) -> list[Piece]:
+    """Pieces as a fitted codec knows them: with profiles, and notes that were heard refined by their sound."""
+    return [_fitted_to(piece, codec) for piece in pieces] if codec.reads_notes else list(pieces)
 
 
 def midi_pieces(folder: Path) -> tuple[list[Piece], list[AudioError]]:
@@ -127,7 +135,7 @@ def excerpt(piece: Piece, first: int, n_blocks: int, margins: tuple[int, int], n
     """Blocks of a recording."""
     assert piece.recording is not None
     notes = piece.notes.moved(seconds=-first * BLOCK_SECONDS) if piece.notes is not None else None
-    return Excerpt(read_blocks(piece.recording, first, n_blocks, margins), notes, number)
+    return Excerpt(read_blocks(piece.recording, first, n_blocks, margins), notes, number, piece.heard)
 
 
 def held_out_rows(pieces: Sequence[Piece], sequence_blocks: int, most: int) -> list[list[Stretch]]:
@@ -170,8 +178,19 @@ def thinned(items: list[T], n_most: int) -> list[T]:
     return [items[i * len(items) // n_most] for i in range(n_most)]
 
 
-def _profile(piece: Piece, codec: Codec) -> Tensor:
-    """From the middle of the recording."""
+def _fitted_to(piece: Piece, codec: Codec) -> Piece:
+    """The profile is from the middle of the recording; notes are refined SWEEP_BLOCKS at a time."""
     n_blocks = min(PROFILE_BLOCKS, piece.n_blocks)
     middle = excerpt(piece, (piece.n_blocks - n_blocks) // 2, n_blocks, codec.margins)
-    return codec.profile(middle.waveform, middle.notes)
+    profile = codec.profile(middle.waveform, middle.notes)
+    notes = piece.notes
+    if piece.heard and notes is not None:
+        refined = Notes.of([])
+        for first in range(0, piece.n_blocks, SWEEP_BLOCKS):
+            part = excerpt(piece, first, min(SWEEP_BLOCKS, piece.n_blocks - first), codec.margins)
+            begin, end = first * BLOCK_SECONDS, (first + SWEEP_BLOCKS) * BLOCK_SECONDS
+            assert part.notes is not None
+            of_part = codec.refined(part.waveform, part.notes, profile).moved(seconds=begin)
+            refined = refined.joined(of_part.between(begin, end))
+        notes = refined
+    return replace(piece, notes=notes, profile=profile)

@@ -107,13 +107,13 @@ class Session:
         waveforms = torch.from_numpy(np.stack([prompt.waveform for prompt in prompts])).to(self._device)
         n_blocks = waveforms.shape[1] // BLOCK_SIZE
         padded = torch.nn.functional.pad(waveforms, self._codec.margins)
-        notes: list[Notes] = []
+        read = [self._read(prompt, row) for prompt, row in zip(prompts, padded, strict=True)]
+        profiles = torch.stack([profile for _, profile in read])
         table = events = None
-        if self._codec.reads_notes:
-            notes = [transcribe(p.waveform) if p.notes is None else p.notes for p in prompts]
+        notes = [of_row for of_row, _ in read if of_row is not None]
+        if notes:
             table = NoteTable.of([NoteExcerpt(of_row, row) for row, of_row in enumerate(notes)]).to(waveforms.device)
             events = EventBatch.of([encode(of_row, 0, n_blocks) for of_row in notes]).to(waveforms.device)
-        profiles = torch.stack([self._codec.profile(row, notes[n] if notes else None) for n, row in enumerate(padded)])
         sound = self._codec.encode(padded, table, profiles[:, None].expand(-1, n_blocks, -1))
         self._prompt = Latents(sound, events)
         self._prompt_blocks = n_blocks
@@ -157,6 +157,17 @@ class Session:
             n_to_skip = max(n_to_skip - part.samples.shape[1], 0)
             done += 1
         yield Part(self._player.finish()[:, n_to_skip:], nothing)
+
+    def _read(self, prompt: Prompt, padded: Tensor) -> tuple[Notes | None, Tensor]:
+        """The notes of a prompt, where the codec reads notes, and its profile."""
+        if not self._codec.reads_notes:
+            return None, self._codec.profile(padded, None)
+        notes = prompt.notes
+        if notes is None:
+            heard = transcribe(prompt.waveform)
+            with torch.inference_mode(False):  # notes follow a gradient
+                notes = self._codec.refined(padded.clone(), heard, self._codec.profile(padded.clone(), heard))
+        return notes, self._codec.profile(padded, notes)
 
     @torch.inference_mode()
     def _step(self, given: Sequence[Notes] | None, begin: float) -> Part:

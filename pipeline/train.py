@@ -40,6 +40,7 @@ from pipeline.music import (
     Piece,
     Stretch,
     excerpts,
+    fitted_to,
     held_out_rows,
     midi_pieces,
     pieces_of,
@@ -148,7 +149,7 @@ def begin(
         model=run.model,
         codec=run.codec,
         split=named_split(training, validation, music, names),
-        passages=choose_passages(pieces_of(validation, run.codec, watcher.listening)),
+        passages=choose_passages(fitted_to(pieces_of(validation, run.codec, watcher.listening), run.codec)),
         ancestors=ancestors,
     )
 
@@ -177,10 +178,9 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
 
     keep_freed_memory()
     codec = run.codec.to(fabric.device)
-    pieces = pieces_of(training, codec, watcher.listening)
-    held_out = held_out_rows(
-        pieces_of(validation, codec, watcher.listening), settings.sequence_blocks, settings.validation_sequences
-    )
+    pieces = fitted_to(pieces_of(training, codec, watcher.listening), codec)
+    unheard = fitted_to(pieces_of(validation, codec, watcher.listening), codec)
+    held_out = held_out_rows(unheard, settings.sequence_blocks, settings.validation_sequences)
     average = run.model.to(fabric.device)
     model = copy.deepcopy(average) if settings.averaging else average
     optimiser = make_optimiser(model, settings)
@@ -333,9 +333,8 @@ def _fitted(training: Corpus, settings: Settings, watcher: Watcher, fabric: Fabr
     if fabric.is_global_zero:
         pieces = pieces_of(training, codec, watcher.listening)
         codec.fit(excerpts(pieces, codec.margins), watcher.fitting)
-        pieces = pieces_of(training, codec, watcher.listening)  # whose profiles are by the fitted codec
         with torch.no_grad():
-            model.fit(_latents_of(pieces, codec, fabric))
+            model.fit(_latents_of(fitted_to(pieces, codec), codec, fabric))
     codec.load_state_dict(fabric.broadcast(codec.state_dict()))
     model.load_state_dict(fabric.broadcast(model.state_dict()))
     return Checkpoint(settings, model, codec, split={})

@@ -23,11 +23,13 @@ class Excerpt(NamedTuple):
         waveform: with the codec's margins, (n_blocks * BLOCK_SIZE + sum(margins),).
         notes: in seconds from the first block; None where the codec reads none.
         recording: a number for the recording.
+        heard: whether the notes were heard, so that velocities and offsets are guesses.
     """
 
     waveform: Tensor
     notes: Notes | None
     recording: int
+    heard: bool = False
 
 
 class Sound(NamedTuple):
@@ -116,6 +118,16 @@ class Codec(nn.Module, ABC):
         Returns:
             (size,); nothing where the codec reads no notes
         """
+
+    def refined(self, waveform: Tensor, notes: Notes, profile: Tensor) -> Notes:
+        """Notes that were heard, their velocities and offsets fitted to the sound.
+
+        Args:
+            waveform: whole blocks with margins.
+            notes: in seconds from the first block.
+            profile: of the recording.
+        """
+        return notes
 
     @abstractmethod
     def player(self, profiles: Tensor) -> Player:

@@ -13,7 +13,7 @@ noise floor, smooth curves over the frequency axis, are its `profile`.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,6 +47,11 @@ NEIGHBOUR_KEYS, NEIGHBOUR_REACH = 12, 1.5  # keys that lend a row theirs: how fa
 NEIGHBOUR_WEIGHT = 4.0  # observations that the neighbours count for
 MOST_FROM_ONE = 60.0  # observations of a neighbour that count
 N_PROFILE_ROUNDS = 6
+# How far what was heard may be wrong, as deviations: the log power of a note, and its offset in frames.
+GAIN_DOUBT, OFFSET_DOUBT = 1.0, 30.0
+DOUBT_WEIGHT = 1e-3  # of one deviation against the mean squared error of the levels
+REFINE_ROUNDS, REFINE_RATE = 8, 0.1  # passes over an excerpt, and the step in deviations
+SHORTEST_FRAMES = 3.0  # of a refined note
 
 
 class NoteExcerpt(NamedTuple):
@@ -265,6 +270,47 @@ class Instrument(nn.Module):
         self._lend_between_keys([excerpt.active for excerpt in of_excerpt])
         self._make_average([self.profile(b, n) for b, n in zip(bands, notes, strict=True)])
 
+    def refined(self, bands: Tensor, notes: Notes, profile: Tensor) -> Notes:
+        """Velocities and offsets that were heard, fitted to the sound: analysis by synthesis.
+
+        Every note's gain and end follow the gradient of the same error as in `fit`, held back by how far they may be
+        wrong.
+
+        Args:
+            bands: log magnitude in nepers, (n_frames, N_BANDS).
+            notes: as heard, in seconds from the first frame.
+            profile: of the recording.
+        """
+        if not len(notes):
+            return notes
+        table = NoteTable.of([NoteExcerpt(notes)])
+        excerpt = _Excerpt(activations(table, len(bands)), len(bands))
+        wanted = to_levels(bands.float())
+        louder, later = (torch.zeros(len(notes), requires_grad=True) for _ in range(2))
+        optimiser = torch.optim.Adam([louder, later], REFINE_RATE)
+        spectra, (colour, floor) = self.table.exp(), self._spread(profile)
+        ends = torch.minimum(table.offset, table.restrike)
+        for _ in range(REFINE_ROUNDS):
+            for first in range(0, len(wanted), N_CHUNK):
+                part = wanted[first : first + N_CHUNK]
+                active = excerpt.between(first, first + len(part))
+                moved = (active.frame + first + 0.5 - (ends + OFFSET_DOUBT * later)[active.note]).clamp(min=0)
+                active = replace(active, released=torch.where(active.restruck, active.released, moved))
+                power = self._of_notes(active, table.velocity, len(part), spectra, GAIN_DOUBT * louder)
+                power = power * colour.exp() + (floor + self.floor).exp()
+                doubt = (louder.square() + later.square()).mean()
+                loss = (_levels(power) - part).square().mean() + DOUBT_WEIGHT * doubt
+                optimiser.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+        with torch.no_grad():
+            velocities = self._velocity(self._gain(table.velocity) + GAIN_DOUBT * louder)
+            offsets = table.offset + torch.where(table.restrike > table.offset, OFFSET_DOUBT * later, 0.0)
+            offsets = torch.maximum(offsets, table.onset + SHORTEST_FRAMES)
+        seconds = (offsets / FRAME_RATE).double().numpy()
+        rows = zip(notes.onsets, seconds, notes.pitches, velocities.tolist(), strict=True)
+        return Notes.of((float(on), float(off), int(pitch), velocity) for on, off, pitch, velocity in rows)
+
     @torch.no_grad()
     def profile(self, bands: Tensor, notes: Notes) -> Tensor:
         """A recording's gain, colour and floor, from an excerpt of it.
@@ -290,14 +336,17 @@ class Instrument(nn.Module):
             profile[N_CURVES:] += self._regressed(missing, (share < 0.2).float())
         return profile
 
-    def _of_notes(self, active: Activations, velocity: Tensor, n_frames: int, table: Tensor) -> Tensor:
-        """Power without floor and colour, (n_frames, N_BANDS)."""
+    def _of_notes(
+        self, active: Activations, velocity: Tensor, n_frames: int, table: Tensor, louder: Tensor | None = None
+    ) -> Tensor:
+        """Power without floor and colour, (n_frames, N_BANDS); `louder` is added to the notes' log power."""
         key, over = active.entry // N_AGES, active.released
         tail = self.tail[key].sigmoid()
         damped = torch.exp(-F.softplus(self.release[key]) * over / 10) * (1 - tail)
         damped = damped + tail * torch.exp(-F.softplus(self.tail_rate) * over / 25)
         damped = torch.where(active.restruck, torch.exp(-RESTRIKE_RATE * over), damped)
-        weight = active.share * torch.where(over > 0, damped, 1.0) * self._gain(velocity)[active.note].exp()
+        gain = self._gain(velocity) if louder is None else self._gain(velocity) + louder
+        weight = active.share * torch.where(over > 0, damped, 1.0) * gain[active.note].exp()
         loud = (velocity / 127)[active.note]
         power = torch.zeros(n_frames, N_BANDS, device=table.device)
         order, bags = _bags(active.frame, n_frames)
@@ -315,6 +364,12 @@ class Instrument(nn.Module):
         corrected = torch.lerp(self.gains[below], self.gains[below + 1], at - below)
         power: Tensor = 2 * (velocity.clamp(min=1) / 64).log() + corrected
         return power
+
+    def _velocity(self, gain: Tensor) -> Tensor:
+        """The velocity of a log power: the inverse of `_gain` where that rises."""
+        velocities = torch.arange(1, 128, device=gain.device, dtype=gain.dtype)
+        rising = self._gain(velocities).cummax(0).values
+        return velocities[torch.searchsorted(rising, gain).clamp(max=126)]
 
     def _spread(self, profile: Tensor) -> tuple[Tensor, Tensor]:
         """A profile's colour and floor, in nepers of power; (..., 2 * N_CURVES) -> twice (..., N_BANDS)."""

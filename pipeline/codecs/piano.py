@@ -59,23 +59,34 @@ class PianoCodec(Codec):
         self.register_buffer("expected_axes", torch.eye(SLICE_SIZE, settings.expected_dims))
 
     def fit(self, excerpts: Iterable[Excerpt], fitting: Fitting = unwatched) -> None:
-        """Learn the instrument, then the axes of what it leaves over."""
-        bands, notes, recordings = [], [], []
+        """Learn the instrument, then the axes of what it leaves over.
+
+        Where notes were heard, the instrument is learned twice: the first one tells how loud and how long they were.
+        """
+        bands, notes, recordings, heard = [], [], [], []
         for excerpt in excerpts:
             assert excerpt.notes is not None
             bands.append(_bands(excerpt.waveform).half())
             notes.append(excerpt.notes)
             recordings.append(excerpt.recording)
-        self.instrument.fit(bands, notes, recordings, self.settings.fit_steps, fitting)
+            heard.append(excerpt.heard)
+        n_steps = self.settings.fit_steps // (2 if any(heard) else 1)
+        self.instrument.fit(bands, notes, recordings, n_steps, fitting)
+        if any(heard):
+            notes = [
+                self.instrument.refined(b, n, self.instrument.profile(b, n)) if was_heard else n
+                for b, n, was_heard in zip(bands, notes, heard, strict=True)
+            ]
+            self.instrument.fit(bands, notes, recordings, n_steps, fitting)
         residuals, expectations = _Moments(), _Moments()
-        for heard, of_excerpt in zip(bands, notes, strict=True):
-            profile = self.instrument.profile(heard, of_excerpt)
-            n_blocks = len(heard) // FRAMES_PER_BLOCK
+        for of_bands, of_excerpt in zip(bands, notes, strict=True):
+            profile = self.instrument.profile(of_bands, of_excerpt)
+            n_blocks = len(of_bands) // FRAMES_PER_BLOCK
             expected = self.instrument(
                 NoteTable.of([NoteExcerpt(of_excerpt)]), profile.expand(1, n_blocks, -1)
             ).reshape(-1, SLICE_SIZE)
             expectations.add(expected * self.weights)
-            residuals.add((to_levels(heard.float()).reshape(-1, SLICE_SIZE) - expected) * self.weights)
+            residuals.add((to_levels(of_bands.float()).reshape(-1, SLICE_SIZE) - expected) * self.weights)
         mean, axes, deviations = residuals.principal(self.settings.dims)
         self.mean.copy_(mean)
         self.axes.copy_(axes)
@@ -88,6 +99,10 @@ class PianoCodec(Codec):
         """The recording's gain, colour and noise floor: see `Instrument.profile`."""
         assert notes is not None
         return self.instrument.profile(_bands(waveform), notes)
+
+    def refined(self, waveform: Tensor, notes: Notes, profile: Tensor) -> Notes:
+        """See `Codec.refined`."""
+        return self.instrument.refined(_bands(waveform), notes, profile)
 
     def encode(self, waveforms: Tensor, notes: NoteTable | None, profiles: Tensor | None) -> Sound:
         """See `Codec.encode`."""

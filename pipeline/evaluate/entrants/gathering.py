@@ -20,7 +20,7 @@ from pipeline.evaluate.pruning import touch
 from pipeline.evaluate.report.data import Kind, Value
 from pipeline.evaluate.report.systems import skill_values
 from pipeline.lineage import ancestors_with, held_out_but_learned, trained_on
-from pipeline.music import pieces_of
+from pipeline.music import fitted_to, pieces_of
 from pipeline.prompts import Prompt, choose_passages
 from pipeline.settings import n_blocks_in
 from waveforms import BLOCK_SIZE
@@ -220,7 +220,7 @@ class Gatherer:
                 f"{name}: of the {len(corpus)} recordings of {folder}, from which clips go on, it was trained on "
                 f"{n_learned}, or on their works"
             )
-        return choose_passages(pieces_of(corpus, loaded.codec))
+        return choose_passages(fitted_to(pieces_of(corpus, loaded.codec), loaded.codec))
 
     def _learned(self, loaded: Checkpoint, corpus: Corpus) -> LandmarkIndex:
         if self._request.trained_on:

@@ -17,7 +17,7 @@ from pipeline.evaluate import EvaluationError
 from pipeline.evaluate.numbers.intervals import bootstrap
 from pipeline.evaluate.prediction import next_blocks
 from pipeline.evaluate.report.data import Value
-from pipeline.music import Piece, held_out_rows, pieces_of
+from pipeline.music import Piece, fitted_to, held_out_rows, pieces_of
 from pipeline.train import skill, validate
 from waveforms.corpus import Corpus
 
@@ -78,7 +78,7 @@ def measure_skill(
     fabric = Fabric(accelerator="auto", devices=1)
     checkpoint.model.eval().to(fabric.device)
     checkpoint.codec.to(fabric.device)
-    held_out = pieces_of(_held_out(checkpoint, corpus), checkpoint.codec)
+    held_out = fitted_to(pieces_of(_held_out(checkpoint, corpus), checkpoint.codec), checkpoint.codec)
     places = next_blocks.places(held_out, n_sequences, np.random.default_rng(seed))
     batches = list(next_blocks.batches(places, checkpoint))
     n_parts = len(held_out) + len(batches)
