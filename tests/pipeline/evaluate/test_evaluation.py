@@ -14,6 +14,8 @@ import soundfile
 
 from pipeline.cli import main
 from pipeline.evaluate.hearing import Ears
+from pipeline.evaluate.notes.comparison import HISTOGRAMS
+from pipeline.evaluate.notes.measures import CONTINUED
 from pipeline.evaluate.report.catalogue import MEASURES
 from tests.pipeline.conftest import TINY, as_flags
 from tests.pipeline.evaluate.playing import playing
@@ -73,13 +75,13 @@ def value(report: dict[str, Any], system: str, measure: str) -> Any:
 
 
 def test_who_was_measured(report: dict[str, Any]) -> None:
-    names = ["run", "thief", "noisy", "real", "classic", "shuffled", "noise", "silence"]
-    assert [system["name"] for system in report["systems"]] == names
-    assert [system["kind"] for system in report["systems"]] == ["system"] * 3 + ["anchor"] * 5
+    anchors = ["real", "continuation", "resynthesis", "classic", "shuffled", "noise", "silence"]
+    assert [system["name"] for system in report["systems"]] == ["run", "thief", "noisy", *anchors]
+    assert [system["kind"] for system in report["systems"]] == ["system"] * 3 + ["anchor"] * 7
     for system in report["systems"]:
         assert system["n_clips"] == len(system["clips"]) == N_CLIPS
         assert system["seconds"] == pytest.approx(N_CLIPS * SECONDS)
-        assert {each["id"] for each in system["histograms"]} == {"pitch_classes", "pitches", "intervals", "at_once"}
+        assert {each["id"] for each in system["histograms"]} == set(HISTOGRAMS)
     assert report["reference"] == {"folder": "takes", "n_recordings": 4, "seconds": 38.0, "n_clips": N_CLIPS}
     assert [measure["id"] for measure in report["measures"]] == [measure.id for measure in MEASURES]
     facts = report["systems"][0]["facts"]
@@ -99,6 +101,26 @@ def test_anchors_are_the_ends_of_the_gap(report: dict[str, Any]) -> None:
             assert value(report, far, measure) > 2 * value(report, "thief", measure)
         assert value(report, far, "js_pitches") > value(report, "real", "js_pitches")
     assert value(report, "noisy", "fd_aisfx") == pytest.approx(value(report, "noise", "fd_aisfx"), rel=0.05)
+
+
+def test_what_goes_on_from_prompts_is_held_against_what_recordings_do(report: dict[str, Any]) -> None:
+    """The representation of `classic` loses nothing, so the two anchors are one."""
+    distances = [f"js_{name}_continuation" for name in HISTOGRAMS]
+    by_name = {system["name"]: system["values"] for system in report["systems"]}
+    assert value(report, "continuation", "notes_per_second_ratio") == pytest.approx(100, abs=2)
+    assert value(report, "continuation", "polyphony_ratio") == pytest.approx(100, abs=2)
+    for name in distances:
+        assert value(report, "resynthesis", name) < 0.05
+        assert value(report, "run", name) > value(report, "resynthesis", name)
+        assert name not in by_name["continuation"]
+    ratio = value(report, "run", "notes_per_second") / value(report, "resynthesis", "notes_per_second")
+    assert value(report, "run", "notes_per_second_ratio") == pytest.approx(100 * ratio)
+    assert "notes_per_second_ratio" not in by_name["resynthesis"]
+    assert value(report, "classic", distances[0]) == value(report, "run", distances[0])  # the very model and prompts
+    for name in ("thief", "noisy", "real", "shuffled", "noise", "silence"):  # which begin from no prompts
+        assert not by_name[name].keys() & {*distances, "notes_per_second_ratio", "polyphony_ratio"}
+    (continuation,) = [system for system in report["systems"] if system["name"] == "continuation"]
+    assert all(re.search(r"^takes/take-0.wav @ \d(\.\d+)? s$", clip["source"]) for clip in continuation["clips"])
 
 
 def test_a_planted_copy_is_named_and_the_rest_is_not_accused(report: dict[str, Any]) -> None:
@@ -207,6 +229,12 @@ def test_clips_begin_from_the_recordings_that_are_named(
     monkeypatch.setenv("QUARTERWAVE_CACHE", str(home / "cache"))
     arguments = ["run", "--prompts=thief", "--classic=hiss", "--clips=2", f"--seconds={SECONDS}", "--out=prompted"]
     assert main(["evaluate", *arguments]) == 0
+    report = json.loads((home / "prompted/report.json").read_text())
+    left_out = "run: the anchors continuation and resynthesis are left out, as no recording at hand has room for "
+    assert f"{left_out}a prompt of 5 s and 3 s more" in report["notes"]  # where recordings last 3.5 s
+    names = [system["name"] for system in report["systems"]]
+    assert names == ["run", "real", "classic", "shuffled", "noise", "silence"]
+    assert not {measure["id"] for measure in report["measures"]} & {measure.id for measure in CONTINUED}
     clips = list((home / "prompted/clips/run").glob("*.wav"))
     assert len(clips) == 2
     for clip in clips:
