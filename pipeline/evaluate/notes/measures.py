@@ -66,7 +66,8 @@ MEASURES = (
         "reference",
         "Notes in a clip's last minute over those in its first; in its last and first third, where it is shorter than "
         "three minutes.",
-        "Whether they are the right ones.",
+        "Whether they are the right ones. What sounds already where a clip begins counts as notes, so real music has "
+        "fewer at the end of short clips.",
         headline=True,
     ),
     Measure(

@@ -1,15 +1,19 @@
 """What recordings do after prompts: the right samples, room for them, and what a representation makes of them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from pipeline.checkpoint import Checkpoint, Passage
+from pipeline.checkpoint import Checkpoint, Passage, save
 from pipeline.evaluate.entrants.continued import Begun, Continuations, draw, openings, resynthesise
+from pipeline.evaluate.entrants.gathering import Gatherer
+from pipeline.evaluate.entrants.reading import read_what
 from pipeline.evaluate.entrants.rendered import N_PROMPT_BLOCKS
+from pipeline.evaluate.entrants.request import Request
 from pipeline.predictors import make_predictor
 from pipeline.prompts import choose_passages
 from pipeline.representations import make_representation
@@ -149,3 +153,24 @@ def test_checkpoints_share_the_anchors_that_are_the_same(corpus: Corpus, tmp_pat
     ]
     for anchor in anchors.values():
         assert [cut.n_samples for cut in anchor.cuts] == [4 * BLOCK_SIZE] * 2
+
+
+def test_only_prompts_with_room_are_begun_from_and_the_others_are_counted(corpus: Corpus, tmp_path: Path) -> None:
+    split = {"folder": str(corpus.folder), "training": ["just.wav", "short.wav"], "validation": ["long.wav"]}
+    path = tmp_path / "one.safetensors"
+    save(replace(checkpoint(), split=split), path)
+    request = Request(
+        what=tuple(read_what([f"a={path}", f"b={path}", f"clips={corpus.folder}"])),
+        out=tmp_path / "out",
+        prompts=corpus.folder,
+        classic=corpus.folder,
+        n_clips=2,
+    )
+    found = Gatherer(request, lambda description, total: lambda n: None).gather()
+    for name in ("a", "b"):
+        note = f"{name}: no clip begins from 1 of 4 passages: no room for a prompt of 5 s and 10 s more"
+        assert note in found.notes
+    assert [each.name for each in found.entrants][2:6] == ["clips", "real", "continuation", "resynthesis"]
+    held = {each.name: (each.continuation, each.resynthesis) for each in found.entrants if each.continuation}
+    both = ("continuation", "resynthesis")
+    assert held == {"a": both, "b": both, "resynthesis": ("continuation", "")}

@@ -15,7 +15,6 @@ import soundfile
 from pipeline.cli import main
 from pipeline.evaluate.hearing import Ears
 from pipeline.evaluate.notes.comparison import HISTOGRAMS
-from pipeline.evaluate.notes.measures import CONTINUED
 from pipeline.evaluate.report.catalogue import MEASURES
 from tests.pipeline.conftest import TINY, as_flags
 from tests.pipeline.evaluate.playing import playing
@@ -103,24 +102,17 @@ def test_anchors_are_the_ends_of_the_gap(report: dict[str, Any]) -> None:
     assert value(report, "noisy", "fd_aisfx") == pytest.approx(value(report, "noise", "fd_aisfx"), rel=0.05)
 
 
-def test_what_goes_on_from_prompts_is_held_against_what_recordings_do(report: dict[str, Any]) -> None:
+def test_notes_are_held_against_what_recordings_do_after_the_prompts(report: dict[str, Any]) -> None:
     """The representation of `classic` loses nothing, so the two anchors are one."""
-    distances = [f"js_{name}_continuation" for name in HISTOGRAMS]
-    by_name = {system["name"]: system["values"] for system in report["systems"]}
+    by_name = {system["name"]: system for system in report["systems"]}
     assert value(report, "continuation", "notes_per_second_ratio") == pytest.approx(100, abs=2)
-    assert value(report, "continuation", "polyphony_ratio") == pytest.approx(100, abs=2)
-    for name in distances:
+    for name in (f"js_{name}_continuation" for name in HISTOGRAMS):
         assert value(report, "resynthesis", name) < 0.05
-        assert value(report, "run", name) > value(report, "resynthesis", name)
-        assert name not in by_name["continuation"]
-    ratio = value(report, "run", "notes_per_second") / value(report, "resynthesis", "notes_per_second")
-    assert value(report, "run", "notes_per_second_ratio") == pytest.approx(100 * ratio)
-    assert "notes_per_second_ratio" not in by_name["resynthesis"]
-    assert value(report, "classic", distances[0]) == value(report, "run", distances[0])  # the very model and prompts
-    for name in ("thief", "noisy", "real", "shuffled", "noise", "silence"):  # which begin from no prompts
-        assert not by_name[name].keys() & {*distances, "notes_per_second_ratio", "polyphony_ratio"}
-    (continuation,) = [system for system in report["systems"] if system["name"] == "continuation"]
-    assert all(re.search(r"^takes/take-0.wav @ \d(\.\d+)? s$", clip["source"]) for clip in continuation["clips"])
+        assert value(report, "classic", name) == value(report, "run", name) > 0.1  # the very model and prompts
+        for other in ("continuation", "thief", "real", "shuffled"):
+            assert name not in by_name[other]["values"]
+    for clip in by_name["continuation"]["clips"]:
+        assert re.fullmatch(r"takes/take-0.wav @ \d(\.\d+)? s", clip["source"])
 
 
 def test_a_planted_copy_is_named_and_the_rest_is_not_accused(report: dict[str, Any]) -> None:
@@ -229,12 +221,9 @@ def test_clips_begin_from_the_recordings_that_are_named(
     monkeypatch.setenv("QUARTERWAVE_CACHE", str(home / "cache"))
     arguments = ["run", "--prompts=thief", "--classic=hiss", "--clips=2", f"--seconds={SECONDS}", "--out=prompted"]
     assert main(["evaluate", *arguments]) == 0
-    report = json.loads((home / "prompted/report.json").read_text())
+    (note,) = json.loads((home / "prompted/report.json").read_text())["notes"]  # recordings last 3.5 s
     left_out = "run: the anchors continuation and resynthesis are left out, as no recording at hand has room for "
-    assert f"{left_out}a prompt of 5 s and 3 s more" in report["notes"]  # where recordings last 3.5 s
-    names = [system["name"] for system in report["systems"]]
-    assert names == ["run", "real", "classic", "shuffled", "noise", "silence"]
-    assert not {measure["id"] for measure in report["measures"]} & {measure.id for measure in CONTINUED}
+    assert note == f"{left_out}a prompt of 5 s and 3 s more"
     clips = list((home / "prompted/clips/run").glob("*.wav"))
     assert len(clips) == 2
     for clip in clips:

@@ -279,6 +279,14 @@ def test_thorough_hears_notes_and_no_pedals() -> None:
             Thorough(Model()).transcribe(bad)
 
 
+def test_thorough_comes_beside_quick(quick: Quick, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.evaluate.notes.transcribers.load_basic_pitch", lambda: quick.network)
+    monkeypatch.setattr("pipeline.evaluate.notes.transcribers.load_thorough", lambda: Thorough(Model()))
+    assert list(load_transcribers()) == ["quick"]
+    both = load_transcribers(thorough=True)
+    assert {name: each.name for name, each in both.items()} == {"quick": "basic-pitch", "thorough": "transkun"}
+
+
 def test_thorough_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transkun", None)
     monkeypatch.setitem(sys.modules, "transkun.ModelTransformer", None)
