@@ -20,10 +20,11 @@ from waveforms.audio import Waveform
 LOWEST, HIGHEST = 60.0, 1100.0  # Hz: where partials are tracked
 DEPTH = 24.0  # dB below the loudest peak of the moment: what lies lower is masked, or the window's side lobe
 BEND = 50.0  # cents: further than a partial up to the tenth lies from a key's pitch
+LEAST = 8.0  # Hz likewise, 1.5 bins: a bass note that is struck again and again sways by nearly as much
 SPAN = 15  # frames, 0.3 s, in which it bends so far; in three thirds, as a step from note to note takes only one
-_EVENLY = 0.2  # of the bend at least lies in each third
-_STEADY = 10.0  # dB that the partial's level may vary by meanwhile: its energy stays
-_NARROW = 6.0  # dB that a peak falls to one bin below and one bin above, added: Hann's window alone falls 12
+_EVENLY = 0.15  # of the bend at least lies in each third
+_STEADY = 8.0  # dB that the partial's level may vary by meanwhile: its energy stays
+_NARROW = 7.0  # dB that a peak falls to one bin below and one bin above, added: Hann's window alone falls 12
 
 _RATE = SAMPLE_RATE / 8
 _N_WINDOW, _HOP = 1024, 110  # samples: 186 and 20 ms
@@ -77,10 +78,11 @@ def measure_faults(clip: Waveform) -> Faults:
     **Glides.** Partials are peaks of a short-time FFT (Hann, 186 ms, every 20 ms) between LOWEST and HIGHEST, at most
     DEPTH below the loudest of their frame, placed by a parabola through the level of three bins, and linked from frame
     to frame to the nearest, if it is nearer than 40 cents (McAulay & Quatieri, "Speech analysis/synthesis based on a
-    sinusoidal representation", 1986). A partial bends where it moves by BEND or more in 0.3 s, in each third of that by
-    a fifth of the way or more and all in one direction, keeps its level within 10 dB, and its peak is nowhere wider
-    than one partial's. A step from note to note, which the window smears, fails in the thirds; two notes that fade into
-    each other unresolved fail in the width, and beats in the level.
+    sinusoidal representation", 1986). A partial bends where it moves by BEND and by LEAST or more in 0.3 s, in each
+    third of that by a seventh of the way or more and all in one direction, keeps its level within 8 dB, and stays
+    narrow: one bin below and one bin above, its peak has fallen by 7 dB or more, added, where one steady partial's
+    falls by 12. A step from note to note, which the window smears, fails in the thirds; two notes that fade into each
+    other unresolved fail in the width, and beats in the level.
 
     **Bursts.** An onset is a peak of the level (50 ms) that rises by 3 dB or more in 0.15 s. It is a burst where it
     lies BURST or more above the median of the onsets in the 5 s before it and above that of the 5 s after it, of which
@@ -109,7 +111,9 @@ def _glides(clip: Waveform) -> tuple[float, tuple[tuple[float, float], ...]]:
     first = first[tracks[first] == tracks[first + SPAN]]
     thirds = np.diff([cents[first + n * SPAN // 3] for n in range(4)], axis=0)  # (3, n)
     way = thirds.sum(axis=0)
-    first = first[(np.abs(way) >= BEND) & (thirds * np.sign(way) >= _EVENLY * np.abs(way)).all(axis=0)]
+    away = np.abs(np.exp2(cents[first + SPAN] / 1200) - np.exp2(cents[first] / 1200))  # Hz
+    evenly = (thirds * np.sign(way) >= _EVENLY * np.abs(way)).all(axis=0)
+    first = first[(np.abs(way) >= BEND) & (away >= LEAST) & evenly]
     spans = first[:, None] + np.arange(SPAN + 1)
     spans = spans[(np.ptp(levels[spans], axis=1) <= _STEADY) & (widths[spans].min(axis=1) >= _NARROW)]
     bent[spans] = True

@@ -65,8 +65,9 @@ FAULTS = (
         2,
         "lower",
         "How much of the time of the partials from 60 to 1100 Hz, each weighed by its amplitude, they bend by half a "
-        "semitone or more in 0.3 s, which no piano does.",
-        "Bends that last less than 0.2 s; and recordings have a little, where notes fade into each other in a room.",
+        "semitone and 8 Hz or more in 0.3 s, which no piano does.",
+        "Bends that last less than 0.2 s. Recordings have a little, where notes fade into each other in a room, and so "
+        "has a low key that is struck eight times a second or more.",
         headline=True,
     ),
     Measure(
