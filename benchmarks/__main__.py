@@ -21,7 +21,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import gpu, ingest, iterations, limits, machine, memory, rolling, starting, training
+from benchmarks import gpu, ingest, iterations, limits, machine, memory, rolling, starting, training, transcribing
 from benchmarks.effort import FULL, QUICK, Effort
 from benchmarks.figures import HEAD, Figure, table
 from benchmarks.peers.keras_process import PYTHON, Keras, has_keras
@@ -31,7 +31,7 @@ from waveforms.corpus import Corpus
 
 RESULTS = Path(__file__).parent / "results"
 WIDTH = 130  # columns at least, so that rows stay on a line where the output goes to a file
-PARTS = ("machine", "start", "ingest", "training", "iterations", "roll-out", "memory", "gpu")
+PARTS = ("machine", "start", "ingest", "notes", "training", "iterations", "roll-out", "memory", "gpu")
 
 
 def measure(effort: Effort, parts: Sequence[str], console: Console) -> list[Figure]:
@@ -49,6 +49,7 @@ def measure(effort: Effort, parts: Sequence[str], console: Console) -> list[Figu
             "machine": lambda: limits.measure(home, effort.n_rounds),
             "start": lambda: starting.measure(effort.n_rounds),
             "ingest": lambda: ingest.measure(folder, paths, effort.n_rounds),
+            "notes": lambda: transcribing.measure(paths[0], effort.n_rounds),
             "training": lambda: training.measure(keras, effort.batches, effort.n_rounds),
             "iterations": lambda: iterations.measure(Corpus.open(folder), home, effort.steps, effort.n_rounds),
             "roll-out": lambda: rolling.measure(keras, effort.clips, effort.n_clips, effort.n_rounds),

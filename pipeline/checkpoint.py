@@ -14,6 +14,7 @@ written beside their place and moved there when complete.
 
 import contextlib
 import json
+import math
 import os
 import platform
 from collections.abc import Mapping
@@ -29,9 +30,11 @@ from torch import Tensor, nn
 
 from pipeline import __version__
 from pipeline.codecs import Codec, make_codec
+from pipeline.codecs.events import BLOCK_SECONDS
 from pipeline.errors import CheckpointError
 from pipeline.models import Model, make_model
 from pipeline.settings import Settings
+from waveforms import BLOCK_SIZE
 from waveforms.notes.events import Notes
 
 FORMAT = 7
@@ -54,6 +57,13 @@ class Passage:
     seconds: float
     samples: Tensor
     notes: Notes
+
+    def part(self, first: int, n_blocks: int) -> "Passage":
+        """Some blocks of it."""
+        begin, end = first * BLOCK_SECONDS, (first + n_blocks) * BLOCK_SECONDS
+        notes = self.notes.between(-math.inf, end).sounding_from(begin).moved(seconds=-begin)
+        samples = self.samples[first * BLOCK_SIZE : (first + n_blocks) * BLOCK_SIZE]
+        return Passage(self.source, self.seconds + begin, samples, notes)
 
 
 @dataclass

@@ -18,6 +18,7 @@ Learn from a folder of piano recordings and render new raw audio from it, block 
 
   quarterwave corpus demo/         make a corpus of sampled piano to begin with
   quarterwave inspect demo/        see what is in it
+  quarterwave notes demo/          write down what it plays, as MIDI files
   quarterwave train demo/          learn from it
   quarterwave generate             render clips
   quarterwave evaluate clips/      measure them against real music

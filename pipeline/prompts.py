@@ -156,16 +156,13 @@ def held_out(passages: Sequence[Passage], n_blocks: int, rng: np.random.Generato
     if not passages:
         raise SettingsError("this checkpoint carries no prompts: name one with --prompt FILE")
     passage = passages[int(rng.integers(len(passages)))]
-    samples = passage.samples.numpy().astype(np.float32) / np.float32(32768)
-    first = int(rng.integers(max(len(samples) // BLOCK_SIZE - n_blocks, 0) + 1))
-    waveform = samples[first * BLOCK_SIZE :][: n_blocks * BLOCK_SIZE]
-    start = passage.seconds + first * BLOCK_SECONDS
+    first = int(rng.integers(max(len(passage.samples) // BLOCK_SIZE - n_blocks, 0) + 1))
+    part = passage.part(first, n_blocks)
+    waveform = part.samples.numpy().astype(np.float32) / np.float32(32768)
     seconds = len(waveform) / SAMPLE_RATE
-    part = PromptPart(passage.source, start, start + seconds)
-    begin = first * BLOCK_SECONDS
-    notes = passage.notes.between(-math.inf, begin + seconds).sounding_from(begin)
     late = n_blocks * BLOCK_SECONDS - seconds  # of one that begins in silence
-    return Prompt(_padded_before(waveform, n_blocks), "held-out", (part,), notes.moved(seconds=late - begin))
+    source = PromptPart(part.source, part.seconds, part.seconds + seconds)
+    return Prompt(_padded_before(waveform, n_blocks), "held-out", (source,), part.notes.moved(seconds=late))
 
 
 def from_files(parts: Sequence[FilePart], n_blocks: int) -> Prompt:

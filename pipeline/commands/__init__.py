@@ -5,11 +5,12 @@ What is heavy to import is imported inside `run`, so that `quarterwave --help` a
 
 from types import ModuleType
 
-from pipeline.commands import compare, corpus, evaluate, generate, inspect, listen, train
+from pipeline.commands import compare, corpus, evaluate, generate, inspect, listen, notes, train
 
 COMMANDS: dict[str, ModuleType] = {
     "corpus": corpus,
     "inspect": inspect,
+    "notes": notes,
     "train": train,
     "generate": generate,
     "evaluate": evaluate,

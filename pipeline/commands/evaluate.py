@@ -22,7 +22,8 @@ Measure clips: how near they come to real music, what notes they have, whether t
   quarterwave evaluate checkpoints/piano.safetensors --prompts mine/ --reference mine/      on music of yours
   quarterwave evaluate before=old/ after=new/ --reference recordings/ --trained-on recordings/
 
-Beside what you name, anchors are measured: real (other clips of the reference's recordings), classic (the ancestor's
+Beside what you name, anchors are measured: real (other clips of the reference's recordings), continuation (what
+recordings do after a checkpoint's prompts), resynthesis (the same, encoded and decoded), classic (the ancestor's
 model, trained once on the reference and kept), shuffled, noise and silence. The gap closed tells how much of the way
 from classic to real has been gone. OUT gets report.html, report.json (see docs/report.md) and the rendered clips.
 """
@@ -73,7 +74,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help=f"length of a clip, in steps of 0.25 (default: {CLIP_SECONDS})",
     )
-    parser.add_argument("--thorough", action="store_true", help="hear notes with transkun, which takes much longer")
+    parser.add_argument("--thorough", action="store_true", help="hear notes with transkun, too: it takes long")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of every random choice (default: 0)")
     parser.add_argument("--out", type=Path, default=Path("evaluation"), metavar="DIR", help="default: evaluation")
     parser.add_argument("--force", action="store_true", help="overwrite a report")

@@ -20,8 +20,8 @@ from pipeline.evaluate.hearing import Ears
 from pipeline.evaluate.measuring import Measured, measure
 from pipeline.evaluate.networks import aisfx, basic_pitch, musicnn
 from pipeline.evaluate.remembered import RememberingEars
-from pipeline.evaluate.report.catalogue import MEASURES
-from pipeline.evaluate.report.data import Report, System, Value
+from pipeline.evaluate.report.catalogue import measures
+from pipeline.evaluate.report.data import Measure, Report, System, Value
 from pipeline.evaluate.report.systems import clips_of, histograms_of, values_of
 from pipeline.settings import n_blocks_in
 from waveforms.audio import Waveform
@@ -64,7 +64,8 @@ def evaluate(request: Request, stage: Stage) -> Evaluation:
     reference = _listened(remembering, gathered.reference, None, advanced)
     measured = {each.name: _listened(remembering, each.cuts, each.index, advanced) for each in gathered.entrants}
     remembering.tidy()
-    systems = _systems(gathered, reference, measured, request.seed, stage)
+    shown = measures(continued=any(each.continuation for each in gathered.entrants), thorough=request.thorough)
+    systems = _systems(gathered, reference, measured, shown, request.seed, stage)
     return Evaluation(
         Report(
             title=_title(gathered),
@@ -72,7 +73,7 @@ def evaluate(request: Request, stage: Stage) -> Evaluation:
             clip_seconds=request.seconds,
             seed=request.seed,
             versions=_versions(ears),
-            measures=MEASURES,
+            measures=shown,
             systems=systems,
             notes=(*gathered.notes, *_without_notes(reference), *_without_gap(systems)),
             seconds=time.perf_counter() - since,
@@ -118,6 +119,7 @@ def _systems(
     gathered: Gathered,
     reference: list[Measured],
     measured: dict[str, list[Measured]],
+    shown: Sequence[Measure],
     seed: int,
     stage: Stage,
 ) -> tuple[System, ...]:
@@ -126,27 +128,28 @@ def _systems(
         _vectors(reference), {name: _vectors(clips) for name, clips in measured.items()}, seed=seed, advanced=advanced
     )
     return tuple(
-        _system(entrant, measured[entrant.name], distances[entrant.name], reference, measured["real"], seed)
-        for entrant in gathered.entrants
+        _system(entrant, measured, distances[entrant.name], reference, shown, seed) for entrant in gathered.entrants
     )
 
 
 def _system(
     entrant: Entrant,
-    clips: list[Measured],
+    measured: dict[str, list[Measured]],
     distances: dict[str, Value],
     reference: list[Measured],
-    real: list[Measured],
+    shown: Sequence[Measure],
     seed: int,
 ) -> System:
-    values = distances | values_of(clips, reference, real, seed=seed) | entrant.skill
+    clips, real = measured[entrant.name], measured["real"]
+    continuation, resynthesis = (measured.get(name, []) for name in (entrant.continuation, entrant.resynthesis))
+    values = distances | values_of(clips, reference, real, continuation, resynthesis, seed=seed) | entrant.skill
     return System(
         name=entrant.name,
         kind=entrant.kind,
         about=entrant.about,
         n_clips=len(clips),
         seconds=sum(clip.seconds for clip in clips),
-        values={measure.id: values[measure.id] for measure in MEASURES if measure.id in values},
+        values={measure.id: values[measure.id] for measure in shown if measure.id in values},
         clips=clips_of(clips, reference),
         histograms=histograms_of(clips),
         facts=entrant.facts,
@@ -169,7 +172,7 @@ def _without_gap(systems: Sequence[System]) -> list[str]:
 
 
 def _without_notes(reference: Sequence[Measured]) -> list[str]:
-    if any(clip.notes.n_notes for clip in reference):
+    if any(clip.notes["quick"].n_notes for clip in reference):
         return []
     return ["no notes are heard in the reference, so there are no distances of notes"]
 
@@ -187,4 +190,4 @@ def _versions(ears: Ears) -> dict[str, str]:
     versions = {"quarterwave": __version__, "python": platform.python_version()}
     versions |= {name: version(name) for name in ("torch", "numpy")}
     versions |= {each.PUBLISHED.package: each.PUBLISHED.version for each in (musicnn, aisfx, basic_pitch)}
-    return versions | {"transcriber": ears.transcriber.name}
+    return versions | {"transcriber": ears.transcriber}

@@ -1,6 +1,6 @@
 """What the ears hear in a clip, by its sound alone.
 
-clip -> -23 LUFS -> embeddings, notes, seams, life      clip as it is -> levels, offset
+clip -> -23 LUFS -> embeddings, notes, seams, life, faults      clip as it is -> levels, offset
 """
 
 from collections.abc import Mapping
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from importlib import metadata
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from pipeline.evaluate.distances.embedding import NAMES, Embedding, at_equal_loudness, load_embedding
 from pipeline.evaluate.distances.sets import Vectors
 from pipeline.evaluate.networks.musicnn import PIANO, Musicnn
-from pipeline.evaluate.notes.statistics import CHORD, NoteStatistics, measure_notes
-from pipeline.evaluate.notes.transcribers import Transcriber, load_transcriber
+from pipeline.evaluate.notes.statistics import NoteStatistics, measure_notes
+from pipeline.evaluate.notes.transcribers import load_transcribers
+from pipeline.evaluate.sound.faults import Faults, measure_faults
 from pipeline.evaluate.sound.levels import Levels, measure_levels
 from pipeline.evaluate.sound.life import Life, measure_life
 from pipeline.evaluate.sound.seams import Seams, measure_seams
@@ -32,10 +32,10 @@ class Heard:
         seconds: its length.
         vectors: of each embedding, (n_vectors, dim).
         piano: the probability of musicnn's tag, 0 to 1.
-        notes: see there.
-        gaps: times from one onset to the next, chords counted once, in seconds, (n_gaps,).
+        notes: by transcriber, "quick" and, where it was asked for, "thorough".
         seams: see there.
         life: see there.
+        faults: see there.
         levels: as the clip is; all else is measured at equal loudness.
         dc_offset: mean of the samples, full scale at 1, as the clip is.
     """
@@ -43,10 +43,10 @@ class Heard:
     seconds: float
     vectors: Mapping[str, Vectors]
     piano: float
-    notes: NoteStatistics
-    gaps: npt.NDArray[np.float64]
+    notes: Mapping[str, NoteStatistics]
     seams: Seams
     life: Life
+    faults: Faults
     levels: Levels
     dc_offset: float
 
@@ -55,7 +55,7 @@ class Ears:
     """All that listens, loaded once.
 
     Args:
-        thorough: whether notes are heard by the thorough transcriber.
+        thorough: whether notes are heard by the thorough transcriber, too.
 
     Raises:
         EvaluationError: weights cannot be had; see `weights.obtain`.
@@ -63,7 +63,7 @@ class Ears:
 
     def __init__(self, *, thorough: bool = False) -> None:
         self.embeddings: dict[str, Embedding] = {name: load_embedding(name) for name in NAMES}
-        self.transcriber: Transcriber = load_transcriber(thorough=thorough)
+        self.transcribers = load_transcribers(thorough=thorough)
 
     @property
     def least_seconds(self) -> float:
@@ -72,24 +72,27 @@ class Ears:
 
     @property
     def versions(self) -> dict[str, str | None]:
-        """Whose numbers these are: the transcriber, and the packages that compute; None for one that is not there."""
-        return {"transcriber": self.transcriber.name} | {name: _version(name) for name in _PACKAGES}
+        """Whose numbers these are: transcribers, and the packages that compute; None for one that is not there."""
+        return {"transcriber": self.transcriber} | {name: _version(name) for name in _PACKAGES}
+
+    @property
+    def transcriber(self) -> str:
+        """Names of the networks that transcribe."""
+        return " and ".join(transcriber.name for transcriber in self.transcribers.values())
 
     def hear(self, waveform: Waveform) -> Heard:
         """Listen to a clip, float32 (n_samples,), at least `least_seconds` long."""
         level = at_equal_loudness(waveform)
         levels = measure_levels(waveform)
         vectors = {name: embedding.embed(level) for name, embedding in self.embeddings.items()}
-        transcription = self.transcriber.transcribe(level)
-        gaps = np.diff(transcription.onsets)
         return Heard(
             seconds=levels.seconds,
             vectors=vectors,
             piano=self._piano(vectors["musicnn"]),
-            notes=measure_notes(transcription),
-            gaps=gaps[gaps >= CHORD],
+            notes={name: measure_notes(each.transcribe(level)) for name, each in self.transcribers.items()},
             seams=measure_seams(level),
             life=measure_life(level),
+            faults=measure_faults(level),
             levels=levels,
             dc_offset=float(np.mean(waveform, dtype=np.float64)),
         )

@@ -10,6 +10,7 @@ from pipeline.evaluate.copies.landmarks import LandmarkIndex
 from pipeline.evaluate.distances.embedding import at_equal_loudness
 from pipeline.evaluate.entrants.cuts import Cut
 from pipeline.evaluate.hearing import Heard
+from pipeline.evaluate.notes.statistics import NoteStatistics
 from pipeline.evaluate.remembered import RememberingEars
 from pipeline.evaluate.report.data import Mark
 
@@ -40,14 +41,18 @@ def measure(ears: RememberingEars, cut: Cut, index: LandmarkIndex | None) -> Mea
     return Measured(**vars(ears.hear(waveform)), cut=cut, copies=copies)
 
 
-# The measures that a single clip has, by their ids in the catalogue. None: this clip has no such number.
+# The measures that a single clip's notes have, by their ids in the catalogue. None: this clip has no such number.
+PER_CLIPS_NOTES: Mapping[str, Callable[[NoteStatistics], float | None]] = {
+    "notes_per_second": lambda notes: notes.notes_per_second,
+    "polyphony": lambda notes: notes.polyphony,
+    "velocity_spread": lambda notes: notes.velocity_spread if notes.n_notes else None,
+    "key_clarity": lambda notes: notes.key_clarity if notes.n_notes else None,
+    "median_interval": lambda notes: float(np.median(notes.gaps)) if len(notes.gaps) else None,
+    "notes_drift": lambda notes: 100 * notes.n_last / notes.n_first if notes.n_first else None,
+}
+# Likewise of all else.
 PER_CLIP: Mapping[str, Callable[[Measured], float | None]] = {
     "piano": lambda m: 100 * m.piano,
-    "notes_per_second": lambda m: m.notes.notes_per_second,
-    "polyphony": lambda m: m.notes.polyphony,
-    "velocity_spread": lambda m: m.notes.velocity_spread if m.notes.n_notes else None,
-    "key_clarity": lambda m: m.notes.key_clarity if m.notes.n_notes else None,
-    "median_interval": lambda m: float(np.median(m.gaps)) if len(m.gaps) else None,
     "copied": lambda m: 100 * m.copies.share if m.copies else None,
     "continued": lambda m: 100 * m.copies.continuation_share if m.copies else None,
     "longest_copy": lambda m: _longest(m.copies) if m.copies else None,
@@ -56,8 +61,11 @@ PER_CLIP: Mapping[str, Callable[[Measured], float | None]] = {
     "clicks": lambda m: m.seams.clicks_per_minute,
     "largest_step": lambda m: m.seams.largest_step,
     "dc_offset": lambda m: 100 * abs(m.dc_offset),
+    "glides": lambda m: 100 * m.faults.glide_share,
+    "bursts": lambda m: m.faults.bursts_per_minute,
     "level_drift": lambda m: m.life.level_drift,
     "collapse": lambda m: 100.0 if m.life.collapse else 0.0,
+    "standstill": lambda m: 100 * (m.life.silent_share + m.life.still_share),
     "loops": lambda m: 100 * m.life.loop_share,
     "flatness": lambda m: m.life.flatness,
     "flux": lambda m: m.life.flux,
@@ -73,11 +81,13 @@ def _longest(copies: Copies) -> float:
 
 def marks_of(measured: Measured) -> tuple[Mark, ...]:
     """The moments of a clip that are worth listening to, in order of time."""
-    life = measured.life
+    life, faults = measured.life, measured.faults
     marks = [Mark("clicks", time, 0.0, "click") for time in measured.seams.clicks]
     for copy in measured.copies.copies if measured.copies else ():
         kind = "continued" if copy.is_continuation else "copied"
         marks.append(Mark(kind, copy.start, copy.seconds, f"{copy.kind} from {copy.recording} @ {copy.source:.2f} s"))
+    marks += [Mark("glides", start, seconds, "a partial glides") for start, seconds in faults.glides]
+    marks += [Mark("bursts", time, 0.0, f"a note {excess:.0f} dB too loud") for time, excess in faults.bursts]
     if life.collapse:
         rest = measured.seconds - life.collapse_at
         marks.append(Mark("collapse", life.collapse_at, rest, f"{life.collapse} from here on"))

@@ -23,6 +23,7 @@ from pipeline.errors import OutputError
 from pipeline.evaluate.hearing import Ears, Heard
 from pipeline.evaluate.notes.statistics import NoteStatistics
 from pipeline.evaluate.pruning import drop_oldest, touch
+from pipeline.evaluate.sound.faults import Faults
 from pipeline.evaluate.sound.levels import Levels
 from pipeline.evaluate.sound.life import Life
 from pipeline.evaluate.sound.seams import Seams
@@ -117,13 +118,14 @@ def _unpacked(content: bytes) -> Heard:
         return arrays[part["array"]] if part.keys() == {"array"} else part
 
     parts = json.loads(document.tobytes(), object_hook=array_at)
-    seams, life = parts["seams"], parts["life"]
+    seams, life, faults = parts["seams"], parts["life"], parts["faults"]
     return Heard(
         **parts
         | {
-            "notes": NoteStatistics(**parts["notes"]),
+            "notes": {name: NoteStatistics(**notes) for name, notes in parts["notes"].items()},
             "seams": Seams(**seams | {"clicks": tuple(seams["clicks"])}),
             "life": Life(**life | {"levels": tuple(life["levels"])}),
+            "faults": Faults(**faults | {name: tuple(map(tuple, faults[name])) for name in ("glides", "bursts")}),
             "levels": Levels(**parts["levels"]),
         }
     )

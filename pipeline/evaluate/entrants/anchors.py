@@ -1,10 +1,12 @@
 """Anchors: what every evaluation measures beside the user's systems, so that a number has two ends to hold it by.
 
-real      other clips of the reference's recordings: as near as anything can be expected to come
-classic   clips of the ancestor's model (`classic`): where the gap begins that is to be closed
-shuffled  blocks of the anchor real, in any order: right sound, no music
-noise     white noise
-silence   nothing
+real          other clips of the reference's recordings: as near as anything can be expected to come
+continuation  what recordings do after the very prompts that a checkpoint's clips begin from
+resynthesis   the same, encoded and decoded as the checkpoint does: as near as its representation lets it come
+classic       clips of the ancestor's model (`classic`): where the gap begins that is to be closed
+shuffled      blocks of the anchor real, in any order: right sound, no music
+noise         white noise
+silence       nothing
 """
 
 from collections.abc import Sequence
@@ -16,7 +18,7 @@ from pipeline.evaluate.entrants.cuts import Cut, Source, cuts_of
 from waveforms import BLOCK_SIZE
 from waveforms.audio import Waveform
 
-ANCHORS = ("real", "classic", "shuffled", "noise", "silence")
+ANCHORS = ("real", "continuation", "resynthesis", "classic", "shuffled", "noise", "silence")
 _NOISE = 0.05  # RMS, -26 dB re full scale
 
 

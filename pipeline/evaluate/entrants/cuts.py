@@ -65,11 +65,12 @@ def cuts_of(source: Source, path: str, n_samples: int, origin: Origin | None = N
         seconds = start / SAMPLE_RATE
         name = source.name if source.n_samples < 2 * n_samples else f"{source.name} @ {seconds:g} s"
         goes_on = Origin(origin.recording, origin.stop + start) if origin else None
-        cuts.append(Cut(name, f"{path} @ {seconds:g} s", n_samples, partial(_stretch, source, start), goes_on))
+        cuts.append(Cut(name, f"{path} @ {seconds:g} s", n_samples, partial(stretch, source, start), goes_on))
     return cuts
 
 
-def _stretch(source: Source, first: int, start: int, stop: int) -> Waveform:
+def stretch(source: Source, first: int, start: int, stop: int) -> Waveform:
+    """Samples [start, stop) of a clip that begins at sample `first` of a source."""
     return source.read(first + start, first + stop)
 
 

@@ -1,6 +1,7 @@
 """Gathering: the reference, the user's systems and the anchors, as equal numbers of clips to be measured."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,18 @@ from pipeline.evaluate import EvaluationError
 from pipeline.evaluate.copies.landmarks import LandmarkIndex
 from pipeline.evaluate.entrants import anchors
 from pipeline.evaluate.entrants.classic import anchor_settings, place_of, train_anchor
+from pipeline.evaluate.entrants.continued import RESYNTHESIS, Begun, Continuations, draw, openings
 from pipeline.evaluate.entrants.cuts import spread
 from pipeline.evaluate.entrants.facts import facts_of
 from pipeline.evaluate.entrants.reading import Folder, read_clips, read_folder, resolve
-from pipeline.evaluate.entrants.rendered import check_apart, draw_prompts, make_folder, places_of, render
+from pipeline.evaluate.entrants.rendered import (
+    N_PROMPT_BLOCKS,
+    check_apart,
+    draw_prompts,
+    make_folder,
+    places_of,
+    render,
+)
 from pipeline.evaluate.entrants.request import Entrant, Gathered, Request, Stage
 from pipeline.evaluate.prediction.skill import measure_skill
 from pipeline.evaluate.pruning import touch
@@ -21,7 +30,7 @@ from pipeline.evaluate.report.data import Kind, Value
 from pipeline.evaluate.report.systems import skill_values
 from pipeline.lineage import ancestors_with, held_out_but_learned, trained_on
 from pipeline.music import fitted_to, pieces_of
-from pipeline.prompts import Prompt, choose_passages
+from pipeline.prompts import BLOCK_SECONDS, Prompt, choose_passages
 from pipeline.settings import n_blocks_in
 from waveforms import BLOCK_SIZE
 from waveforms.corpus import Corpus
@@ -48,7 +57,9 @@ class Gatherer:
         if request.classic:
             self._classic_path, self._classic_rendered = resolve(request.classic)
         rendered = [what.path for what in request.what if what.is_checkpoint]
-        names = [what.name for what in request.what if what.is_checkpoint] + ["classic"] * self._classic_rendered
+        names = [what.name for what in request.what if what.is_checkpoint]
+        names += [RESYNTHESIS, *(f"{RESYNTHESIS} of {name}" for name in names)] if names else []
+        names += ["classic"] * self._classic_rendered
         clips = [what.path for what in request.what if not what.is_checkpoint]
         check_apart(clips, [request.out / "clips" / name for name in names])
         documents = [checkpoints.read_document(path) for path in rendered]
@@ -64,7 +75,9 @@ class Gatherer:
         else:
             self._reference = request.corpus.places if request.corpus else places_of(documents, rendered)
         self._indices: dict[tuple[str, ...], LandmarkIndex] = {}
-        self._prompts: list[Prompt] = []
+        self._prompts: list[Prompt] = []  # of the first checkpoint; and what goes on from them
+        self._continuation = ""
+        self._continuations = Continuations(request.out / "clips", self._n_samples // BLOCK_SIZE, stage)
 
     def gather(self) -> Gathered:
         """Open, cut, train and render.
@@ -92,6 +105,7 @@ class Gatherer:
         real, seed = spread(theirs, n_clips), request.seed
         systems += [
             Entrant("real", "anchor", "other clips of the reference's recordings", real),
+            *self._continuations.anchors.values(),
             self._classic(corpus, folders, n_clips),
             Entrant("shuffled", "anchor", "blocks of real, in any order", anchors.shuffled(real, n_clips, seed=seed)),
             Entrant("noise", "anchor", "white noise", anchors.noise(n_clips, self._n_samples, seed=seed)),
@@ -154,9 +168,13 @@ class Gatherer:
         """Render a checkpoint; `corpus` is what it learned from, where that is not in the places its split names."""
         request = self._request
         loaded = checkpoints.load(path)
+        begun: list[Begun] = []
         if kind == "system" or not self._prompts:
-            prompts = draw_prompts(self._passages(name, loaded), n_clips, seed=request.seed)
-            self._prompts = self._prompts or prompts
+            passages = self._passages(name, loaded)
+            begun = self._begun(name, loaded, passages, path, n_clips) if kind == "system" else []
+            prompts = [each.prompt for each in begun] or draw_prompts(passages, n_clips, seed=request.seed)
+            if kind == "system":
+                self._prompts = self._prompts or prompts
         else:
             prompts = self._prompts
         folder = request.out / "clips" / name
@@ -166,7 +184,13 @@ class Gatherer:
         paths = list(render(loaded, path, prompts, folder, n_blocks, seed=request.seed, advanced=advanced))
         index, skill = self._copies_and_skill(name, loaded, corpus)
         about = f"checkpoint {path}, preset {loaded.settings.preset}"
-        return Entrant(name, kind, about, read_clips(paths), index, facts_of(loaded), skill)
+        entrant = Entrant(name, kind, about, read_clips(paths), index, facts_of(loaded), skill)
+        if begun:
+            found = self._continuations.add(name, loaded, begun)
+            if prompts is self._prompts:
+                self._continuation = found.continuation
+            return replace(entrant, continuation=found.continuation, resynthesis=found.resynthesis)
+        return replace(entrant, continuation=self._continuation) if prompts is self._prompts else entrant
 
     def _copies_and_skill(
         self, name: str, loaded: Checkpoint, corpus: Corpus | None
@@ -221,6 +245,33 @@ class Gatherer:
                 f"{n_learned}, or on their works"
             )
         return choose_passages(fitted_to(pieces_of(corpus, loaded.codec), loaded.codec))
+
+    def _begun(
+        self, name: str, loaded: Checkpoint, passages: Sequence[Passage], path: Path, n_clips: int
+    ) -> list[Begun]:
+        """Prompts whose recordings go on long enough; none if there are no such."""
+        found = openings(passages, self._home(loaded), path)
+        n_blocks = self._n_samples // BLOCK_SIZE
+        n_short = sum(opening.n_places(n_blocks) == 0 for opening in found)
+        long_enough = f"a prompt of {N_PROMPT_BLOCKS * BLOCK_SECONDS:g} s and {self._request.seconds:g} s more"
+        if n_short == len(found):
+            self._notes.append(
+                f"{name}: the anchors continuation and resynthesis are left out, as no recording at hand has room for "
+                f"{long_enough}"
+            )
+            return []
+        if n_short:
+            self._notes.append(
+                f"{name}: no clip begins from {n_short} of {len(found)} passages: no room for {long_enough}"
+            )
+        return draw(found, n_blocks, n_clips, seed=self._request.seed)
+
+    def _home(self, loaded: Checkpoint) -> Corpus | None:
+        """Where a checkpoint's prompts are from, if that is at hand."""
+        try:
+            return self._open([self._request.prompts] if self._request.prompts else self._places(loaded))
+        except (CorpusError, EvaluationError):
+            return None
 
     def _learned(self, loaded: Checkpoint, corpus: Corpus) -> LandmarkIndex:
         if self._request.trained_on:

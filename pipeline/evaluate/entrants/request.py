@@ -29,7 +29,7 @@ class Request:
         n_clips: of each system.
         seconds: of a clip.
         seed: of every random choice.
-        thorough: whether the thorough transcriber hears notes.
+        thorough: whether the thorough transcriber hears notes, too.
     """
 
     what: tuple[What, ...]
@@ -57,6 +57,8 @@ class Entrant:
         index: of what it learned from, if that is known.
         facts: see `report.data.System`.
         skill: values by measure.
+        continuation: the name of the anchor that goes on from the same prompts as recordings do; "" for none.
+        resynthesis: the name of the anchor that is that, encoded and decoded as this system's model does; likewise.
     """
 
     name: str
@@ -66,6 +68,8 @@ class Entrant:
     index: LandmarkIndex | None = None
     facts: dict[str, Fact] = field(default_factory=dict)
     skill: dict[str, Value] = field(default_factory=dict)
+    continuation: str = ""
+    resynthesis: str = ""
 
 
 @dataclass(frozen=True)

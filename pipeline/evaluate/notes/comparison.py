@@ -20,6 +20,8 @@ HISTOGRAMS: Mapping[str, Callable[[NoteStatistics], _Doubles]] = {
     "pitch_classes": lambda clip: clip.pitch_classes,
     "intervals": lambda clip: clip.intervals,
     "at_once": lambda clip: clip.at_once,
+    "velocities": lambda clip: clip.velocities,
+    "lengths": lambda clip: clip.lengths,
 }
 
 

@@ -1,4 +1,4 @@
-"""What a clip's notes are like: how many, how many at once, how high, how loud, how far apart, in how clear a key."""
+"""What a clip's notes are like: how many, how many at once, how high, loud, long and far apart, in how clear a key."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +16,12 @@ MOST_AT_ONCE = 16  # notes; a moment with more counts as one with so many
 CHORD = 0.03  # seconds: onsets nearer than that are one chord's, and no interval
 # Edges of the bins of inter-onset intervals: three an octave from 30 ms to 7.7 s, and one for all that is longer.
 INTERVAL_EDGES = np.append(CHORD * 2.0 ** (np.arange(25) / 3.0), np.inf)
+# Edges of the bins of lengths: three an octave from 50 ms to 6.4 s, one for what is shorter and one for what is longer.
+LENGTH_EDGES = np.array([0.0, *(0.05 * 2.0 ** (np.arange(22) / 3.0)), np.inf])
+VELOCITY_EDGES = np.arange(0.0, 129.0, 8.0)  # of 16 bins
+END = (
+    60.0  # seconds: a clip's first and last minute are compared, of a shorter clip than three its first and last third
+)
 
 # How well each degree of a scale fits a key, judged by listeners after a cadence in C major and in C minor: Krumhansl &
 # Kessler, "Tracing the dynamic changes in perceived tonal organization in a spatial representation of musical keys"
@@ -35,6 +41,11 @@ class NoteStatistics:
         pitches: how many of each key of the piano begin, A0 first, (88,).
         at_once: for how many seconds 0, 1, ... MOST_AT_ONCE notes sound, (17,).
         intervals: how many times between an onset and the next fall into the bins of INTERVAL_EDGES, (25,).
+        lengths: how many notes' lengths fall into the bins of LENGTH_EDGES, (23,).
+        velocities: how many notes' velocities fall into the bins of VELOCITY_EDGES, (16,).
+        gaps: times from one onset to the next, chords counted once, in seconds, (n_gaps,).
+        n_first: how many notes begin in the first minute or third, see END.
+        n_last: how many begin in the last.
         velocity_spread: standard deviation of the velocities, in MIDI's steps; of a set, the mean of the clips', each
             as weighty as it has notes. 0 without notes.
         key_clarity: see `key_clarity`; of a set, likewise.
@@ -45,6 +56,11 @@ class NoteStatistics:
     pitches: Histogram
     at_once: Histogram
     intervals: Histogram
+    lengths: Histogram
+    velocities: Histogram
+    gaps: npt.NDArray[np.float64]
+    n_first: int
+    n_last: int
     velocity_spread: float
     key_clarity: float
 
@@ -67,12 +83,20 @@ class NoteStatistics:
 def measure_notes(transcription: Transcription) -> NoteStatistics:
     """Count a clip's notes."""
     pitches = np.bincount(transcription.pitches - LOWEST_PITCH, minlength=_N_KEYS).astype(np.float64)
+    gaps = np.diff(transcription.onsets)
+    lengths = transcription.offsets - transcription.onsets
+    end = min(END, transcription.seconds / 3)
     return NoteStatistics(
         seconds=transcription.seconds,
         n_notes=transcription.n_notes,
         pitches=pitches,
         at_once=_at_once(transcription),
-        intervals=np.histogram(np.diff(transcription.onsets), INTERVAL_EDGES)[0].astype(np.float64),
+        intervals=np.histogram(gaps, INTERVAL_EDGES)[0].astype(np.float64),
+        lengths=np.histogram(lengths, LENGTH_EDGES)[0].astype(np.float64),
+        velocities=np.histogram(transcription.velocities, VELOCITY_EDGES)[0].astype(np.float64),
+        gaps=gaps[gaps >= CHORD],
+        n_first=int(np.count_nonzero(transcription.onsets < end)),
+        n_last=int(np.count_nonzero(transcription.onsets >= transcription.seconds - end)),
         velocity_spread=float(transcription.velocities.std()) if transcription.n_notes else 0.0,
         key_clarity=key_clarity(pitch_classes_of(pitches)),
     )
@@ -97,6 +121,11 @@ def pooled(clips: Sequence[NoteStatistics]) -> NoteStatistics:
         pitches=np.sum([clip.pitches for clip in clips], axis=0),
         at_once=np.sum([clip.at_once for clip in clips], axis=0),
         intervals=np.sum([clip.intervals for clip in clips], axis=0),
+        lengths=np.sum([clip.lengths for clip in clips], axis=0),
+        velocities=np.sum([clip.velocities for clip in clips], axis=0),
+        gaps=np.concatenate([clip.gaps for clip in clips]),
+        n_first=sum(clip.n_first for clip in clips),
+        n_last=sum(clip.n_last for clip in clips),
         velocity_spread=float(weights @ [clip.velocity_spread for clip in clips]),
         key_clarity=float(weights @ [clip.key_clarity for clip in clips]),
     )

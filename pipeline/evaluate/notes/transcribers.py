@@ -14,7 +14,7 @@ from pipeline.evaluate import EvaluationError
 from pipeline.evaluate.distances.embedding import at_equal_loudness
 from pipeline.evaluate.networks.basic_pitch import N_SAMPLES, BasicPitch, load_basic_pitch
 from pipeline.evaluate.networks.constant_q import HOP, SAMPLE_RATE
-from pipeline.evaluate.notes.thorough import Thorough, load_thorough
+from pipeline.evaluate.notes.thorough import load_thorough
 from pipeline.evaluate.notes.tracking import PIANO, Frames, Thresholds, Tracked, track
 from pipeline.evaluate.notes.transcription import Transcription
 from waveforms import SAMPLE_RATE as HOUSE_RATE
@@ -52,13 +52,17 @@ class Transcriber(Protocol):
         ...
 
 
-def load_transcriber(*, thorough: bool = False) -> "Quick | Thorough":
-    """Load the quick transcriber, whose weights are fetched the first time, or the thorough one.
+def load_transcribers(*, thorough: bool = False) -> dict[str, Transcriber]:
+    """Load the quick transcriber, whose weights are fetched the first time, and where asked for the thorough one.
+
+    Returns:
+        transcribers by "quick" and "thorough".
 
     Raises:
         EvaluationError: see `weights.obtain` and `weights.fill`; or the thorough one is not installed.
     """
-    return load_thorough() if thorough else Quick(load_basic_pitch())
+    found: dict[str, Transcriber] = {"thorough": load_thorough()} if thorough else {}  # what may be missing, first
+    return {"quick": Quick(load_basic_pitch())} | found
 
 
 class Quick:

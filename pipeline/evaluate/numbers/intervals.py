@@ -58,7 +58,7 @@ def bootstrap(
 
 
 def around(value: float, replicates: Sequence[float] | npt.NDArray[np.float64], *, level: float = 0.95) -> Interval:
-    """Lay the spread of a statistic's replicates around its value, as `bootstrap` says.
+    """Lay the spread of a statistic's replicates around its value, as `bootstrap` says; it always holds the value.
 
     Args:
         value: of the sets themselves.
@@ -67,7 +67,7 @@ def around(value: float, replicates: Sequence[float] | npt.NDArray[np.float64], 
     """
     tail = (1.0 - level) / 2.0
     low, high = np.quantile(replicates, [tail, 1.0 - tail]) - np.mean(replicates) + value
-    return Interval(float(low), float(high), float(np.std(replicates, ddof=1)))
+    return Interval(min(float(low), value), max(float(high), value), float(np.std(replicates, ddof=1)))
 
 
 def _drawn(clips: Set, rng: np.random.Generator) -> Set:

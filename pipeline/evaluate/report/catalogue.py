@@ -4,14 +4,29 @@ from pipeline.evaluate.copies import measures as copies
 from pipeline.evaluate.distances import measures as distances
 from pipeline.evaluate.notes import measures as notes
 from pipeline.evaluate.prediction import measures as skill
+from pipeline.evaluate.report.data import Measure
 from pipeline.evaluate.sound import measures as sound
 
-MEASURES = (
-    *distances.MEASURES,
-    *notes.MEASURES,
-    *copies.MEASURES,
-    *sound.SEAMS,
-    *sound.LIFE,
-    *sound.LEVEL,
-    *skill.MEASURES,
-)
+
+def measures(*, continued: bool = True, thorough: bool = False) -> tuple[Measure, ...]:
+    """The measures of a report.
+
+    Args:
+        continued: whether the anchors continuation and resynthesis are there.
+        thorough: whether the thorough transcriber heard notes, too.
+    """
+    of_notes = notes.MEASURES + notes.CONTINUED * continued
+    return (
+        *distances.MEASURES,
+        *of_notes,
+        *notes.thorough(of_notes * thorough),
+        *copies.MEASURES,
+        *sound.SEAMS,
+        *sound.FAULTS,
+        *sound.LIFE,
+        *sound.LEVEL,
+        *skill.MEASURES,
+    )
+
+
+MEASURES = measures()

@@ -19,7 +19,7 @@ class Measure:
 
     Attributes:
         id: its key in `System.values` or `Clip.values`.
-        room: the group it is shown in (`distances`, `notes`, `copies`, `seams`, `life`, `level`, `skill`).
+        room: the group it is shown in (`distances`, `notes`, `copies`, `seams`, `faults`, `life`, `level`, `skill`).
         title: in a table's head.
         unit: as printed after the number; "" for none.
         digits: after the decimal point.
@@ -97,7 +97,7 @@ class Histogram:
     """A distribution of a system, for a plot.
 
     Attributes:
-        id: `pitch_classes`, `pitches`, `intervals`, `at_once`, ...
+        id: `pitch_classes`, `pitches`, `intervals`, `at_once`, `velocities`, `lengths`.
         title: of the plot.
         axis: what the bins count, with unit.
         labels: one a bin.

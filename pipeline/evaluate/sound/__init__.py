@@ -1,1 +1,1 @@
-"""How it sounds, whatever is played: seams and clicks, life, collapse and loops, levels."""
+"""How it sounds, whatever is played: seams and clicks, glides and bursts, life, collapse and loops, levels."""

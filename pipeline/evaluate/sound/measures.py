@@ -1,4 +1,4 @@
-"""The measures of seams, life and level: what each means, for the table, `report.json`, the page and the documents."""
+"""The measures of seams, faults, life and level: what each means, for the table, `report.json`, page and documents."""
 
 from pipeline.evaluate.report.data import Measure
 
@@ -56,6 +56,32 @@ SEAMS = (
         "Slow drifts that cancel.",
     ),
 )
+FAULTS = (
+    Measure(
+        "glides",
+        "faults",
+        "gliding",
+        "%",
+        2,
+        "lower",
+        "How much of the time of the partials from 60 to 1100 Hz, each weighed by its amplitude, they bend by half a "
+        "semitone and 8 Hz or more in 0.3 s, which no piano does.",
+        "Bends that last less than 0.2 s. Recordings have a little, where notes fade into each other in a room, and so "
+        "has a low key that is struck eight times a second or more.",
+        headline=True,
+    ),
+    Measure(
+        "bursts",
+        "faults",
+        "bursts a minute",
+        "",
+        1,
+        "lower",
+        "Onsets 10 dB or more above the median onset of the 5 s before them and above that of the 5 s after them.",
+        "Whether an accent is meant: five of 5400 onsets of piano music count; and the first and the last of a clip.",
+        headline=True,
+    ),
+)
 LIFE = (
     Measure(
         "level_drift",
@@ -78,6 +104,16 @@ LIFE = (
         "Clips that end in 2 s or more of silence, of a drone, or of a buzz.",
         "Collapses that a clip recovers from.",
         headline=True,
+    ),
+    Measure(
+        "standstill",
+        "life",
+        "at a standstill",
+        "%",
+        1,
+        "reference",
+        "How much of the clips is silence, or sounds on without change for 2 s or more, wherever it is.",
+        "Whether a rest is meant.",
     ),
     Measure(
         "loops",

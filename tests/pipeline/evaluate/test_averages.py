@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.evaluate.numbers import averages
+from pipeline.evaluate.numbers.intervals import around
 from pipeline.evaluate.report.data import Value
 
 
@@ -38,6 +39,12 @@ def test_a_ratio_of_means_and_a_median() -> None:
     clips = [np.array([1.0, 2.0]), np.zeros(0), np.array([9.0])]
     assert averages.median(clips, seed=0).value == 2.0
     assert averages.median([np.zeros(0)], seed=0) == Value(None)
+
+
+def test_an_interval_holds_its_value_however_skewed_its_replicates_are() -> None:
+    for side in (1.0, -1.0):
+        found = around(2.0 * side, [0.0] * 99 + [-1000.0 * side])
+        assert found.low <= 2.0 * side <= found.high
 
 
 def test_what_is_not_there_is_no_number() -> None:

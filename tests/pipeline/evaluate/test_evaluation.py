@@ -14,6 +14,7 @@ import soundfile
 
 from pipeline.cli import main
 from pipeline.evaluate.hearing import Ears
+from pipeline.evaluate.notes.comparison import HISTOGRAMS
 from pipeline.evaluate.report.catalogue import MEASURES
 from tests.pipeline.conftest import TINY, as_flags
 from tests.pipeline.evaluate.playing import playing
@@ -73,13 +74,13 @@ def value(report: dict[str, Any], system: str, measure: str) -> Any:
 
 
 def test_who_was_measured(report: dict[str, Any]) -> None:
-    names = ["run", "thief", "noisy", "real", "classic", "shuffled", "noise", "silence"]
-    assert [system["name"] for system in report["systems"]] == names
-    assert [system["kind"] for system in report["systems"]] == ["system"] * 3 + ["anchor"] * 5
+    anchors = ["real", "continuation", "resynthesis", "classic", "shuffled", "noise", "silence"]
+    assert [system["name"] for system in report["systems"]] == ["run", "thief", "noisy", *anchors]
+    assert [system["kind"] for system in report["systems"]] == ["system"] * 3 + ["anchor"] * 7
     for system in report["systems"]:
         assert system["n_clips"] == len(system["clips"]) == N_CLIPS
         assert system["seconds"] == pytest.approx(N_CLIPS * SECONDS)
-        assert {each["id"] for each in system["histograms"]} == {"pitch_classes", "pitches", "intervals", "at_once"}
+        assert {each["id"] for each in system["histograms"]} == set(HISTOGRAMS)
     assert report["reference"] == {"folder": "takes", "n_recordings": 4, "seconds": 38.0, "n_clips": N_CLIPS}
     assert [measure["id"] for measure in report["measures"]] == [measure.id for measure in MEASURES]
     facts = report["systems"][0]["facts"]
@@ -99,6 +100,19 @@ def test_anchors_are_the_ends_of_the_gap(report: dict[str, Any]) -> None:
             assert value(report, far, measure) > 2 * value(report, "thief", measure)
         assert value(report, far, "js_pitches") > value(report, "real", "js_pitches")
     assert value(report, "noisy", "fd_aisfx") == pytest.approx(value(report, "noise", "fd_aisfx"), rel=0.05)
+
+
+def test_notes_are_held_against_what_recordings_do_after_the_prompts(report: dict[str, Any]) -> None:
+    """The representation of `classic` loses nothing, so the two anchors are one."""
+    by_name = {system["name"]: system for system in report["systems"]}
+    assert value(report, "continuation", "notes_per_second_ratio") == pytest.approx(100, abs=2)
+    for name in (f"js_{name}_continuation" for name in HISTOGRAMS):
+        assert value(report, "resynthesis", name) < 0.05
+        assert value(report, "classic", name) == value(report, "run", name) > 0.1  # the very model and prompts
+        for other in ("continuation", "thief", "real", "shuffled"):
+            assert name not in by_name[other]["values"]
+    for clip in by_name["continuation"]["clips"]:
+        assert re.fullmatch(r"takes/take-0.wav @ \d(\.\d+)? s", clip["source"])
 
 
 def test_a_planted_copy_is_named_and_the_rest_is_not_accused(report: dict[str, Any]) -> None:
@@ -207,6 +221,9 @@ def test_clips_begin_from_the_recordings_that_are_named(
     monkeypatch.setenv("QUARTERWAVE_CACHE", str(home / "cache"))
     arguments = ["run", "--prompts=thief", "--classic=hiss", "--clips=2", f"--seconds={SECONDS}", "--out=prompted"]
     assert main(["evaluate", *arguments]) == 0
+    (note,) = json.loads((home / "prompted/report.json").read_text())["notes"]  # recordings last 3.5 s
+    left_out = "run: the anchors continuation and resynthesis are left out, as no recording at hand has room for "
+    assert note == f"{left_out}a prompt of 5 s and 3 s more"
     clips = list((home / "prompted/clips/run").glob("*.wav"))
     assert len(clips) == 2
     for clip in clips:

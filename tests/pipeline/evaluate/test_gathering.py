@@ -113,7 +113,7 @@ def test_places_can_be_named_for_it(home: Path) -> None:
 
 def test_what_is_lacking_is_named(home: Path) -> None:
     found = gathered(home, "nowhere.safetensors", reference=home / "takes", trained_on=home / "elsewhere")
-    (note,) = [note for note in found.notes if note.startswith("nowhere:")]
+    (note,) = [note for note in found.notes if note.startswith("nowhere: no skill:")]
     assert note.startswith(
         f"nowhere: no skill: {home}/elsewhere: must hold the recordings that the checkpoint was not "
     )

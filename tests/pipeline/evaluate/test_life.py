@@ -78,6 +78,27 @@ def test_loops_are_found_with_their_period(period: int) -> None:
     assert life.collapse is None
 
 
+@pytest.mark.parametrize("period", [12 * SAMPLE_RATE, 755_555])
+def test_loops_are_found_that_last_longer_than_a_short_clip(period: int) -> None:
+    n_clip = 60 * SAMPLE_RATE
+    life = measure_life(np.concatenate([playing(6, 12), np.tile(playing(5, 20)[:period], 5)])[:n_clip])
+    assert life.loop_share == pytest.approx(1 - (12 + period / SAMPLE_RATE) / 60, abs=0.1)
+    assert life.loop_period * SAMPLE_RATE == pytest.approx(period, abs=735)
+    assert measure_life(playing(7, 60)).loop_share == 0
+
+
+def test_minutes_that_go_round_and_then_drone() -> None:
+    """Five of the ten that clips may have: more would show the same and take long."""
+    hum = 0.05 * np.sin(2 * np.pi * 110 * np.arange(90 * SAMPLE_RATE) / SAMPLE_RATE)
+    turns = np.tile(playing(5, 14), 7)[: 90 * SAMPLE_RATE]
+    life = measure_life(np.concatenate([playing(0, 120), turns, hum]).astype(np.float32))
+    assert life.collapse == "drone"
+    assert life.collapse_at == pytest.approx(210, abs=0.5)
+    assert (life.still_share, life.silent_share) == pytest.approx((0.3, 0), abs=0.01)
+    assert life.loop_share == pytest.approx((90 - 14) / 300, abs=0.02)
+    assert life.loop_period == pytest.approx(14, abs=0.02)
+
+
 def test_loops_are_found_through_phase_recovery() -> None:
     period = 54_552
     looped = np.pad(np.tile(playing(5, 4)[:period], 10)[:N_CLIP], TILE_MARGINS)

@@ -12,6 +12,7 @@ from pipeline.evaluate import EvaluationError
 from pipeline.evaluate.notes.comparison import HISTOGRAMS, compare_notes, js_distance, js_divergence
 from pipeline.evaluate.notes.statistics import (
     INTERVAL_EDGES,
+    LENGTH_EDGES,
     MOST_AT_ONCE,
     NoteStatistics,
     key_clarity,
@@ -28,7 +29,7 @@ def clip(*notes: tuple[float, float, int, float], seconds: float = 10.0) -> Note
 
 
 def music(
-    seed: int, *, transposed: int = 0, faster: float = 1.0, voices: int = 1, clips: int = 12
+    seed: int, *, transposed: int = 0, faster: float = 1.0, softer: float = 0.0, voices: int = 1, clips: int = 12
 ) -> list[NoteStatistics]:
     """Clips of 10 s in C major, about four onsets a second."""
     rng = np.random.default_rng(seed)
@@ -39,7 +40,7 @@ def music(
         for onset in onsets[onsets < 10.0].tolist():
             for _ in range(voices):
                 pitch = 60 + transposed + int(rng.choice(MAJOR)) + 12 * int(rng.integers(-1, 2))
-                notes.append((onset, onset + 0.3 / faster, pitch, float(rng.normal(64, 10))))
+                notes.append((onset, onset + 0.3 / faster, pitch, float(rng.normal(64 - softer, 10))))
         found.append(clip(*notes))
     return found
 
@@ -73,6 +74,25 @@ def test_a_clip_of_more_notes_than_are_counted() -> None:
     assert found.polyphony == pytest.approx(MOST_AT_ONCE)
 
 
+@pytest.mark.parametrize(("seconds", "end"), [(9.0, 3.0), (60.0, 20.0), (180.0, 60.0), (600.0, 60.0)])
+def test_the_ends_of_a_clip_are_thirds_or_minutes(seconds: float, end: float) -> None:
+    onsets = [0.0, end - 0.01, end, seconds - end - 0.01, seconds - end, seconds - 0.01, seconds - 0.02]
+    found = clip(*((onset, onset + 0.5, 60, 64.0) for onset in onsets), seconds=seconds)
+    assert (found.n_first, found.n_last) == (2, 3)
+    both = pooled([found, found])
+    assert (both.n_first, both.n_last) == (4, 6)
+
+
+def test_lengths_and_velocities_have_bins() -> None:
+    """A third of an octave and 8 steps; edges belong to the bin above them."""
+    lengths, velocities = (0.04, 0.055, 0.11, 2.1, 10.0), (0.0, 7.9, 8.0, 64.0, 127.0)
+    found = clip(*((0.0, length, 60, velocity) for length, velocity in zip(lengths, velocities, strict=True)))
+    expected = [0, *(1 + int(3 * np.log2(length / 0.05)) for length in lengths[1:4]), 22]
+    assert np.flatnonzero(found.lengths).tolist() == expected == [0, 1, 4, 17, 22]
+    assert {n: int(found.velocities[n]) for n in np.flatnonzero(found.velocities)} == {0: 2, 1: 1, 8: 1, 15: 1}
+    assert LENGTH_EDGES[-2] == pytest.approx(6.4)
+
+
 def test_long_rests_have_a_bin() -> None:
     assert clip((0.0, 1.0, 60, 64.0), (29.0, 30.0, 60, 64.0), seconds=30.0).intervals[-1] == 1
 
@@ -81,6 +101,7 @@ def test_long_rests_have_a_bin() -> None:
 def test_counts_add_up(notes: list[tuple[float, float, int, float]]) -> None:
     found = clip(*((onset, onset + length, pitch, velocity) for onset, length, pitch, velocity in notes))
     assert found.pitches.sum() == found.pitch_classes.sum() == found.n_notes == len(notes)
+    assert found.lengths.sum() == found.velocities.sum() == len(notes)
     assert found.at_once.sum() == pytest.approx(10)
     assert (found.at_once >= 0).all()
     sounding = sum(min(onset + length, 10.0) - onset for onset, length, _, _ in notes)
@@ -170,14 +191,16 @@ def test_transposed_music_has_other_pitch_classes_and_nothing_else() -> None:
     found, near = compare_notes(music(0), music(1, transposed=6)), usual(12)
     for name in ("pitch_classes", "pitches"):
         assert found[name].low > max(near[name]), name
-    for name in ("intervals", "at_once"):
+    for name in ("intervals", "at_once", "velocities", "lengths"):
         assert found[name].value < 1.5 * max(near[name]), name
 
 
-def test_faster_music_has_other_times_and_fuller_music_more_at_once() -> None:
+def test_faster_softer_and_fuller_music_differs_in_that() -> None:
     near = usual(12)
     assert compare_notes(music(0), music(1, faster=2.0))["intervals"].low > max(near["intervals"])
     assert compare_notes(music(0), music(1, voices=3))["at_once"].low > max(near["at_once"])
+    assert compare_notes(music(0), music(1, faster=2.0))["lengths"].low > max(near["lengths"])
+    assert compare_notes(music(0), music(1, softer=20.0))["velocities"].low > max(near["velocities"])
     slow, fast = (pooled(music(1, faster=faster)).notes_per_second for faster in (1.0, 2.0))
     assert fast == pytest.approx(2 * slow, rel=0.1)
 
@@ -189,7 +212,7 @@ def test_few_clips_are_further_apart() -> None:
 
 def test_a_set_without_notes_has_nothing_in_common() -> None:
     found = compare_notes(music(0), [clip(), clip()])
-    assert [found[name].value for name in ("pitches", "pitch_classes", "intervals")] == [1.0] * 3
+    assert [found[name].value for name in HISTOGRAMS if name != "at_once"] == [1.0] * 5
 
 
 def test_to_a_reference_without_notes_there_is_no_distance() -> None:

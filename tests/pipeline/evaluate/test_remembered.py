@@ -15,6 +15,7 @@ from pipeline.evaluate.hearing import Heard
 from pipeline.evaluate.notes.statistics import measure_notes
 from pipeline.evaluate.notes.transcription import Transcription
 from pipeline.evaluate.remembered import RememberingEars
+from pipeline.evaluate.sound.faults import Faults
 from pipeline.evaluate.sound.levels import measure_levels
 from pipeline.evaluate.sound.life import measure_life
 from pipeline.evaluate.sound.seams import measure_seams
@@ -23,6 +24,7 @@ from tests.pipeline.conftest import melody
 HOUSE = Path(__file__).parents[3]
 CLIP = melody(1, 1.0)
 SILENCE = np.zeros_like(CLIP)
+TRANSCRIBERS = ("quick", "thorough")
 
 
 class CountingEars:
@@ -45,10 +47,12 @@ class CountingEars:
                 "aisfx": np.float32(waveform[:700, None]),
             },
             piano=float(rng.uniform()),
-            notes=measure_notes(Transcription.of(notes, levels.seconds)),
-            gaps=np.diff(onsets),
+            notes={
+                name: measure_notes(Transcription.of(notes[k:], levels.seconds)) for k, name in enumerate(TRANSCRIBERS)
+            },
             seams=measure_seams(waveform),
             life=measure_life(waveform),
+            faults=Faults(levels.seconds, float(rng.uniform()), ((0.1, 0.4), (0.7, 0.3)), ((0.5, 12.5),)),
             levels=levels,
             dc_offset=float(waveform.mean(dtype=np.float64)),
         )

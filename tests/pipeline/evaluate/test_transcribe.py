@@ -18,7 +18,7 @@ from pipeline.evaluate.networks.constant_q import BINS_PER_SEMITONE, ConstantQ
 from pipeline.evaluate.notes import tracking
 from pipeline.evaluate.notes.thorough import Thorough
 from pipeline.evaluate.notes.tracking import PIANO, PUBLISHED, Tracked, track
-from pipeline.evaluate.notes.transcribers import Quick, load_transcriber
+from pipeline.evaluate.notes.transcribers import Quick, load_transcribers
 from pipeline.evaluate.notes.transcription import Transcription
 from waveforms import SAMPLE_RATE
 from waveforms.notes.performance import Note, Performance
@@ -32,7 +32,9 @@ SCALE = (0, 2, 4, 5, 7, 9, 11, 12)
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Quick:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QUARTERWAVE_CACHE", str(tmp_path_factory.mktemp("weights")))
-        return load_transcriber()
+        quick = load_transcribers()["quick"]
+        assert isinstance(quick, Quick)
+        return quick
 
 
 @pytest.fixture(scope="module")
@@ -277,12 +279,20 @@ def test_thorough_hears_notes_and_no_pedals() -> None:
             Thorough(Model()).transcribe(bad)
 
 
+def test_thorough_comes_beside_quick(quick: Quick, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.evaluate.notes.transcribers.load_basic_pitch", lambda: quick.network)
+    monkeypatch.setattr("pipeline.evaluate.notes.transcribers.load_thorough", lambda: Thorough(Model()))
+    assert list(load_transcribers()) == ["quick"]
+    both = load_transcribers(thorough=True)
+    assert {name: each.name for name, each in both.items()} == {"quick": "basic-pitch", "thorough": "transkun"}
+
+
 def test_thorough_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transkun", None)
     monkeypatch.setitem(sys.modules, "transkun.ModelTransformer", None)
     advice = r"install it with `pip install --no-deps transkun==.* which is what `make thorough` does"
     with pytest.raises(EvaluationError, match=rf"the thorough transcriber is the package transkun \(.*\); {advice}"):
-        load_transcriber(thorough=True)
+        load_transcribers(thorough=True)
 
 
 def test_thorough_wants_the_version_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,7 +301,7 @@ def test_thorough_wants_the_version_it_knows(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "transkun", package)
     monkeypatch.setitem(sys.modules, "transkun.ModelTransformer", types.ModuleType("transkun.ModelTransformer"))
     with pytest.raises(EvaluationError, match=r"the package transkun must be version 2\.0\.1"):
-        load_transcriber(thorough=True)
+        load_transcribers(thorough=True)
 
 
 def test_weights_must_be_this_networks(quick: Quick, tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
