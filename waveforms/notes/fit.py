@@ -24,8 +24,9 @@ MOST_RISE = 2.0  # nepers that count
 FAINTEST = -8.0  # nepers re full scale; what lies below counts as this
 N_PARTIALS = 3
 OTHER_KEYS = tuple(by for by in range(-12, 13) if by)  # semitones away
-LEAST_OVER_TIME = 3.0  # times as much as at other times
-LEAST_OF_PART = 1.8  # times as much as at other times, in each excerpt
+# How many times as much the sound has to rise as at other times, and as at other keys: in all, and in each excerpt.
+LEAST_OVER_TIME, LEAST_OVER_KEYS = 3.0, 1.5
+LEAST_OF_PART_OVER_TIME, LEAST_OF_PART_OVER_KEYS = 1.8, 1.2
 FEWEST = 6  # notes in an excerpt from which it is judged by itself
 
 Excerpt = tuple[float, NDArray[np.float32]]  # the second at which it begins, and its bands, (n_frames, N_BANDS)
@@ -54,30 +55,25 @@ def find_offset(notes: Notes, excerpts: Sequence[Excerpt], seconds: float) -> fl
     at_offsets = np.array([_rise_at(notes.moved(seconds=offset), rises) for offset in offsets])
     offset = float(offsets[int(at_offsets.argmax())])
     moved, found = notes.moved(seconds=offset), float(at_offsets.max())
-    far = np.abs(offsets - offset) > NEAR
-    elsewhere = float(at_offsets[far].mean())
-    if found < LEAST_OVER_TIME * elsewhere or not found:
-        raise DoesNotFitError(
-            f"the sound rises by {_decibels(found)} where its notes begin, and by {_decibels(elsewhere)} at other times"
-        )
-    of_others = {by: _rise_at(moved.moved(semitones=by), rises) for by in OTHER_KEYS}
-    likelier = max(of_others, key=of_others.__getitem__)
-    if of_others[likelier] > found:
-        raise DoesNotFitError(
-            f"the sound rises by {_decibels(found)} at its keys, and by {_decibels(of_others[likelier])} at those "
-            f"{abs(likelier)} semitones {'higher' if likelier > 0 else 'lower'}"
-        )
+    far = offsets[np.abs(offsets - offset) > NEAR]
+    elsewhere = _mean_rise([notes.moved(seconds=by) for by in far], rises)
+    if found <= LEAST_OVER_TIME * elsewhere:
+        raise DoesNotFitError(_sentence(found, elsewhere, "times"))
+    transposed = [moved.moved(semitones=by) for by in OTHER_KEYS]
+    others = [_rise_at(each, rises) for each in transposed]
+    if found <= max(LEAST_OVER_KEYS * float(np.mean(others)), *others):
+        raise DoesNotFitError(_sentence(found, max(others), "keys"))
     for start, of_part in rises:
         part = [(start, of_part)]
         stop = start + len(of_part) / FRAME_RATE
         if len(moved.between(start, stop)) >= FEWEST:
-            here = _rise_at(moved, part)
-            elsewhere = float(np.mean([_rise_at(notes.moved(seconds=by), part) for by in offsets[far]]))
-            if here < LEAST_OF_PART * elsewhere:
-                raise DoesNotFitError(
-                    f"from {start:.0f} to {stop:.0f} s the sound rises by {_decibels(here)} where its notes begin, and "
-                    f"by {_decibels(elsewhere)} at other times"
-                )
+            here, where = _rise_at(moved, part), f"from {start:.0f} to {stop:.0f} s "
+            elsewhere = _mean_rise([notes.moved(seconds=by) for by in far], part)
+            if here <= LEAST_OF_PART_OVER_TIME * elsewhere:
+                raise DoesNotFitError(where + _sentence(here, elsewhere, "times"))
+            elsewhere = _mean_rise(transposed, part)
+            if here <= LEAST_OF_PART_OVER_KEYS * elsewhere:
+                raise DoesNotFitError(where + _sentence(here, elsewhere, "keys"))
     return offset
 
 
@@ -102,6 +98,10 @@ def _rise_at(notes: Notes, rises: Sequence[Excerpt]) -> float:
     return float(values.mean()) if len(values) else 0.0
 
 
+def _mean_rise(versions: Sequence[Notes], rises: Sequence[Excerpt]) -> float:
+    return float(np.mean([_rise_at(notes, rises) for notes in versions]))
+
+
 def _each_rise(notes: Notes, rises: Sequence[Excerpt]) -> Iterator[NDArray[np.float32]]:
     for start, of_keys in rises:
         frames = np.rint((notes.onsets - start) * FRAME_RATE).astype(np.int64)
@@ -121,5 +121,6 @@ def _partials() -> NDArray[np.float32]:
     return counts
 
 
-def _decibels(nepers: float) -> str:
-    return f"{nepers * 20 / np.log(10):.1f} dB"
+def _sentence(here: float, elsewhere: float, others: str) -> str:
+    here, elsewhere = (nepers * 20 / np.log(10) for nepers in (here, elsewhere))
+    return f"the sound rises by {here:.1f} dB where its notes begin, and by {elsewhere:.1f} dB at other {others}"
