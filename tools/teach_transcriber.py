@@ -50,7 +50,7 @@ GAIN = 0.7  # nepers, at most
 NOISE = (-11.0, -6.0)  # nepers re full scale, in each bin
 ONLY_NOISE = 0.03  # of the excerpts
 LOSSES, ONSET_WEIGHT, VELOCITY_WEIGHT = ("onsets", "velocities", "sounding"), 4.0, 200.0
-STEPS = 3300
+STEPS = 2700
 
 
 class Examples:

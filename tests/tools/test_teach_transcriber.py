@@ -1,5 +1,6 @@
 """What the transcriber is taught is what its tracking takes apart; and which works are held out."""
 
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -12,7 +13,7 @@ from waveforms.notes.tracking import Tracker
 
 @pytest.fixture
 def teaching(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend("tools")
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "tools"))
     import teach_transcriber
 
     return teach_transcriber
