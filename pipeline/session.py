@@ -122,7 +122,7 @@ class Session:
         self._state = self._model.prime(self._prompt)
 
     def stream(self, n_blocks: int | None, notes: Sequence[Notes] | None = None) -> Iterator[Part]:
-        """Render the prompt and what follows it.
+        """Render the prompt and what follows it, once after each `prime`.
 
         Args:
             n_blocks: after the prompt; None goes on until it is cancelled.
@@ -132,7 +132,7 @@ class Session:
             The prompt first. All samples together are (n_rows, n_prompt_samples + n_blocks * BLOCK_SIZE).
         """
         assert self._player is not None, "prime comes first"
-        assert self._prompt is not None
+        assert self._prompt is not None, "a prompt is rendered once"
         nothing = [Notes.of([])] * len(self._prompt.sound.latent)
         for first in range(0, self._prompt_blocks, PROMPT_CHUNK):
             chunk = self._prompt.sound.rows(slice(None), slice(first, first + PROMPT_CHUNK))
