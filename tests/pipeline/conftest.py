@@ -1,12 +1,17 @@
 """A tiny corpus of synthetic notes, and settings with which a model of it trains in a second."""
 
-from collections.abc import Iterator, Mapping
+import copy
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from torch import Tensor
 
+from pipeline.codecs import Excerpt
+from pipeline.codecs.base import Fitting
+from pipeline.codecs.piano import PianoCodec
 from pipeline.settings import Settings, preset_named
 from waveforms import SAMPLE_RATE
 from waveforms.corpus import Corpus, Recording
@@ -18,6 +23,7 @@ TINY_PIANO = TINY | {"dims": 8, "expected_dims": 8, "fit_steps": 20, "note_width
 TINY_PIANO |= {"note_rows": 2, "residual_blocks": 4}
 TINY_FLOW = TINY_PIANO | {"flow_width": 16, "flow_depth": 1, "flow_steps": 2}
 TINY_CODES = TINY_PIANO | {"code_width": 16, "codes": 8, "codebooks": 2}
+FITTED: dict[object, dict[str, Tensor]] = {}  # codecs by what they were fitted to
 LENGTHS = (3.0, 4.1, 0.6, 7.0, 5.33)  # seconds of the recordings; one is only a little longer than two blocks
 
 
@@ -66,13 +72,23 @@ def tiny_flow() -> Settings:
 
 @pytest.fixture
 def known_notes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the notes of recordings be known without listening: those that the melodies were made of."""
+    """Let the notes of melodies be known without listening, and let a codec be fitted to them once for all tests."""
+    fit = PianoCodec.fit
 
     def notes_of(recording: Recording) -> FoundNotes:
         n = int(recording.name.removeprefix("melody_").removesuffix(".wav"))
         return FoundNotes(melody_notes(n, LENGTHS[n]))
 
+    def fit_once(codec: PianoCodec, excerpts: Iterable[Excerpt], fitting: Fitting) -> None:
+        of_all = list(excerpts)
+        key = codec.settings, tuple(float(excerpt.waveform.square().sum()) for excerpt in of_all)
+        if key not in FITTED:
+            fit(codec, of_all, fitting)
+            FITTED[key] = copy.deepcopy(codec.state_dict())
+        codec.load_state_dict(FITTED[key])
+
     monkeypatch.setattr("pipeline.music.notes_of", notes_of)
+    monkeypatch.setattr(PianoCodec, "fit", fit_once)
 
 
 def as_flags(values: Mapping[str, object]) -> list[str]:

@@ -123,8 +123,8 @@ def test_a_run_of_a_grid_is_what_train_makes_of_its_settings(home: Path, printed
     alone = train(begin(corpus, settings, None, Silent()), corpus, home / "alone", Silent()).run
     found = checkpoint.load(home / "evaluation/runs" / NAMES[1] / LAST)
     assert found.settings == settings
-    for name, weight in alone.predictor.state_dict().items():
-        assert torch.equal(found.predictor.state_dict()[name], weight), name
+    for name, weight in alone.model.state_dict().items():
+        assert torch.equal(found.model.state_dict()[name], weight), name
 
 
 def test_the_report_holds_the_runs_side_by_side(home: Path, report: dict[str, Any]) -> None:
