@@ -82,7 +82,7 @@ class Classic(Model):
     ) -> tuple[Block, ClassicState]:
         """The best guess; there is nothing to sample."""
         sound = Sound(self.leave(state.context).view(-1, 1, self.n_slices, self.dims))
-        return Block(sound, ()), self._read(sound, state)[1]
+        return Block(sound, [Notes.of([])] * len(sound.latent)), self._read(sound, state)[1]
 
     def _read(self, sound: Sound, state: ClassicState) -> tuple[Tensor, ClassicState]:
         before = (state.hidden.transpose(0, 1).contiguous(), state.cell.transpose(0, 1).contiguous())

@@ -58,14 +58,16 @@ def joined(parts: Sequence[Part] | Iterator[Part]) -> Tensor:
 
 def notes_of(parts: Sequence[Part]) -> list[Notes]:
     """Of the first row, part by part."""
-    return [part.notes[0] for part in parts if part.notes]
+    return [part.notes[0] for part in parts]
 
 
 @pytest.mark.parametrize(("n_prompt", "n_blocks"), [(1, 3), (4, 0), (70, 2)])
 def test_a_stream_is_the_prompt_and_as_many_blocks(session: Session, n_prompt: int, n_blocks: int) -> None:
     """Also of a prompt that is decoded in two chunks."""
     session.prime([silence(n_prompt)] * 2, seed=0)
-    waveform = joined(session.stream(n_blocks))
+    parts = list(session.stream(n_blocks))
+    assert {len(part.notes) for part in parts} == {2}
+    waveform = joined(parts)
     assert waveform.shape == (2, (n_prompt + n_blocks) * BLOCK_SIZE)
     assert waveform.isfinite().all()
 
