@@ -432,8 +432,8 @@ def _gathered(value: Tensor, run: Checkpoint, fabric: Fabric) -> Tensor:
 def _lanes_of(rank: int, run: Checkpoint, fabric: Fabric) -> Tensor:
     """Which lanes are a process's rows: see `pipeline.lanes.batches`."""
     n_sound, n_notes = run.settings.training.batch_size, note_rows(run.settings)
-    of_sound = torch.arange(rank, n_sound, fabric.world_size)
-    return torch.cat([of_sound, n_sound + torch.arange(rank, n_notes, fabric.world_size)])
+    of_notes = range(n_sound + rank, n_sound + n_notes, fabric.world_size)
+    return torch.tensor([*range(rank, n_sound, fabric.world_size), *of_notes])
 
 
 @contextmanager
