@@ -35,7 +35,7 @@ VALUES = TINY | {"validate_every": 6}
 NAMES = ["layers-1", "layers-2"]
 SETTINGS = ["--preset=classic", *as_flags(VALUES | {"layers": "1,2"})]
 EARS = ["--classic=hiss", "--clips=2", "--seconds=3"]
-CODES = ["--preset=codes", "--codes=8", "--dims=8"]
+CODES = ["--preset=codes", "--codes=8", "--dims=8", "--fit-steps=1"]
 COMMAND = ["compare", *PLACES, *SETTINGS, *EARS]
 
 
@@ -250,7 +250,7 @@ def test_one_process_trains_a_grid(
     [
         ("--layers=1,x", "argument --layers: invalid int value: 'x'"),
         ("--layers=1,", "argument --layers: invalid int value: ''"),
-        ("--gain=1,1.0", "argument --gain: 1.0 is given twice"),
+        ("--dropout=0.5,0.50", "argument --dropout: 0.5 is given twice"),
         ("--preset=flow,baroque", "argument --preset: invalid choice: 'baroque' (choose from flow, codes, classic)"),
         ("--error=absolute,cubed", "argument --error: invalid choice: 'cubed' (choose from absolute, squared)"),
     ],

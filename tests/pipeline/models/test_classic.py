@@ -86,11 +86,18 @@ def test_loss_and_baselines_against_numpy(error: str) -> None:
     baselines = model.baselines(whole)
     means = {name: parts["blocks"].sum.item() / parts["blocks"].number for name, parts in baselines.items()}
     assert means == pytest.approx(
-        {"mean": measure(targets).mean(), "repeat": measure(np.diff(targets, axis=1)).mean()}, rel=1e-5
+        {"mean": measure(targets).mean(), "repeat": measure(np.diff(targets, axis=1, prepend=0)).mean()}, rel=1e-5
     )
     torch.nn.init.zeros_(model.leave.weight)
     loss = model.loss(whole, model.start(3))[0]["blocks"]
     assert loss.sum.item() / loss.number == pytest.approx(means["mean"], rel=1e-6)
+
+
+@torch.no_grad()
+def test_a_row_of_one_block_has_baselines() -> None:
+    """The last row of held-out blocks may be as short; nothing is before its block, so what is repeated is the mean."""
+    means = {name: parts["blocks"] for name, parts in make().baselines(sequence(1)).items()}
+    assert means["repeat"].sum.item() == means["mean"].sum.item() > 0
 
 
 def test_it_learns_a_pattern_that_no_baseline_can() -> None:
