@@ -210,7 +210,7 @@ def read_document(path: Path) -> dict[str, Any]:
 
 
 def tensor_sizes(path: Path) -> dict[str, int]:
-    """Bytes by first part of the tensors' names (`predictor`, `resume`, ...)."""
+    """Bytes by first part of the tensors' names (`model`, `resume`, ...)."""
     sizes: dict[str, int] = {}
     with _opened(path) as file:
         for name in file.keys():  # noqa: SIM118 - not a mapping

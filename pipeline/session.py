@@ -125,7 +125,7 @@ class Session:
     def stream(
         self, n_blocks: int | None, notes: Sequence[Notes] | None = None, *, with_prompt: bool = False
     ) -> Iterator[Part]:
-        """Render what follows the prompt.
+        """Render what follows the prompt, once after each `prime`.
 
         Args:
             n_blocks: how many blocks; None goes on until it is cancelled.
@@ -136,7 +136,7 @@ class Session:
             All samples together are (n_rows, n_blocks * BLOCK_SIZE), and before them those of the prompt.
         """
         assert self._player is not None, "prime comes first"
-        assert self._prompt is not None
+        assert self._prompt is not None, "a prompt is rendered once"
         nothing = [Notes.of([])] * len(self._prompt.sound.latent)
         first = 0 if with_prompt else max(self._prompt_blocks - LEAD_IN, 0)
         n_to_skip = 0 if with_prompt else (self._prompt_blocks - first) * BLOCK_SIZE

@@ -189,7 +189,7 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
     progress = Progress(**run.progress)
     run.provenance.append({"first_step": progress.step} | checkpoint.versions())
     n_notes = note_rows(run.settings)
-    state = model.start((settings.batch_size + n_notes) // fabric.world_size)
+    state = model.start(len(_lanes_of(fabric.global_rank, run, fabric)))
     if progress.step:
         state = _restore(run, model, optimiser.optimizer, state, checkpoint.load_resume(out / LAST), fabric)
 
@@ -452,20 +452,17 @@ def _restore(
 
 def _gathered(value: Tensor, run: Checkpoint, fabric: Fabric) -> Tensor:
     """Rows of all processes in the order of their lanes."""
-    if fabric.world_size == 1:
-        return value
-    of_ranks = fabric.all_gather(value.contiguous())
-    assert isinstance(of_ranks, Tensor)
-    lanes = torch.cat([_lanes_of(rank, run, fabric) for rank in range(fabric.world_size)])
-    rows = of_ranks.flatten(0, 1)
-    return rows[lanes.argsort().to(rows.device)]
+    n_lanes = run.settings.training.batch_size + note_rows(run.settings)
+    rows = value.new_zeros(n_lanes, *value.shape[1:])
+    rows[_lanes_of(fabric.global_rank, run, fabric).to(value.device)] = value.detach()
+    return total(fabric, rows)
 
 
 def _lanes_of(rank: int, run: Checkpoint, fabric: Fabric) -> Tensor:
     """Which lanes are a process's rows: see `pipeline.lanes.batches`."""
     n_sound, n_notes = run.settings.training.batch_size, note_rows(run.settings)
-    of_sound = torch.arange(rank, n_sound, fabric.world_size)
-    return torch.cat([of_sound, n_sound + torch.arange(rank, n_notes, fabric.world_size)])
+    of_notes = range(n_sound + rank, n_sound + n_notes, fabric.world_size)
+    return torch.tensor([*range(rank, n_sound, fabric.world_size), *of_notes])
 
 
 @contextmanager

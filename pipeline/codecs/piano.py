@@ -158,7 +158,7 @@ class _PianoPlayer(Player):
     def push(self, sound: Sound) -> Tensor:
         assert sound.levels is not None
         levels = self._codec.to_levels(sound.latent, sound.levels)
-        return self._recovery.push(from_bands(from_levels(levels)).clamp(max=LOUDEST))
+        return self._recovery.push(from_bands(from_levels(levels).clamp(max=LOUDEST)))
 
     def finish(self) -> Tensor:
         return self._recovery.finish()

@@ -109,7 +109,6 @@ def run(args: argparse.Namespace) -> int:
         raise SettingsError(f"seed must be at least 0 and not {seed}")
     n_prompt_blocks = n_blocks_in(args.prompt_seconds)
     sampling = sampling_of(args)
-    path = args.checkpoint or _newest_checkpoint()
 
     import time
 
@@ -124,6 +123,7 @@ def run(args: argparse.Namespace) -> int:
     seed = fabric.broadcast(seed)
     notes = _given_notes(args.notes) if args.notes else None
     n_blocks = _n_blocks(args, notes)
+    path = args.checkpoint or _newest_checkpoint()
     rendering = _rendering(args, n_blocks, seed, sampling, notes)
     width = len(str(args.clips))
     paths = [args.out / f"clip-{seed}-{n + 1:0{width}}.wav" for n in range(args.clips)]

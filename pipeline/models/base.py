@@ -16,8 +16,8 @@ from pipeline.codecs.events import EventBatch
 from pipeline.settings import Sampling
 from waveforms.notes.events import Notes
 
-# Each model's own NamedTuple of tensors, and of such; constant in size, so a roll-out's memory does not grow. Every
-# tensor has one row a sequence: its second dimension in a layered hidden state, its first elsewhere.
+# Each model's own NamedTuple of tensors, and of such; constant in size, so a roll-out's memory does not grow. The first
+# dimension of every tensor counts the sequences.
 State = Any
 
 

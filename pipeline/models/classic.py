@@ -60,12 +60,12 @@ class Classic(Model):
         return _losses(self.error(self.leave(context), targets), targets), after
 
     def baselines(self, latents: Latents) -> dict[str, Losses]:
-        """See `Model.baselines`. A latent has a mean of zero."""
+        """See `Model.baselines`. A latent has a mean of zero, which is what the first block repeats."""
         targets = latents.sound.latent.flatten(2)
-        before, after = targets[:, :-1], targets[:, 1:]
+        before = F.pad(targets[:, :-1], (0, 0, 1, 0))
         return {
             "mean": _losses(self.error(torch.zeros_like(targets), targets), targets),
-            "repeat": _losses(self.error(before, after), targets),
+            "repeat": _losses(self.error(before, targets), targets),
         }
 
     def prime(self, latents: Latents) -> ClassicState:
@@ -82,7 +82,7 @@ class Classic(Model):
     ) -> tuple[Block, ClassicState]:
         """The best guess; there is nothing to sample."""
         sound = Sound(self.leave(state.context).view(-1, 1, self.n_slices, self.dims))
-        return Block(sound, ()), self._read(sound, state)[1]
+        return Block(sound, [Notes.of([])] * len(sound.latent)), self._read(sound, state)[1]
 
     def _read(self, sound: Sound, state: ClassicState) -> tuple[Tensor, ClassicState]:
         before = (state.hidden.transpose(0, 1).contiguous(), state.cell.transpose(0, 1).contiguous())

@@ -100,9 +100,10 @@ class NoteDecoder(nn.Module):
         x = of_context + self.from_events(self.dropout(before.flatten(0, 1).index_select(0, at_event)))
         losses = []
         is_note = events[:, 0] != END
+        # What `sample` rules out is ruled out: a key that is the highest leaves nothing above it in its frame.
         for n, logits in enumerate(self._logits(x, events)):
             if n == 0:
-                logits = _from(logits, earliest)
+                logits = _from(logits, earliest + (highest == N_KEYS - 1))
             else:
                 logits = logits[is_note]
                 if n == 1:

@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
-from pipeline.predictors import make_predictor
-from pipeline.predictors.quantised import quantised, rounded
-from pipeline.predictors.recurrence import LSTM
-from pipeline.representations import make_representation
+from pipeline.codecs import Codec, Sound, make_codec
+from pipeline.codecs.instrument import N_CURVES
+from pipeline.models import Latents, make_model
+from pipeline.models.quantised import quantised, rounded
+from pipeline.models.recurrence import LSTM
 from pipeline.settings import Sampling, Settings
+from tests.pipeline.models import small
 
 
 def in_eight_bits(module: nn.Module) -> nn.Module:
@@ -78,24 +80,36 @@ def test_a_clip_does_not_depend_on_the_others() -> None:
     assert torch.equal(linear(among_loud)[:5], linear(x))
 
 
-@pytest.mark.parametrize("preset", ["tiny", "tiny_flow"])
-def test_a_predictor_steps_near_itself_in_less_room(preset: str, request: pytest.FixtureRequest) -> None:
+def prompt_of(codec: Codec, n_blocks: int) -> Latents:
+    shape = (2, n_blocks, codec.n_slices)
+    if not codec.reads_notes:
+        return Latents(Sound(normal(*shape, codec.dims)), None)
+    return Latents(
+        Sound(normal(*shape, codec.dims), None, normal(*shape, codec.expected_dims)),
+        small.events_of([small.music(0, n_blocks), small.music(1, n_blocks)], n_blocks),
+    )
+
+
+@pytest.mark.parametrize(("preset", "share"), [("tiny", 0.27), ("tiny_flow", 0.8)])
+def test_a_model_steps_near_itself_in_less_room(preset: str, share: float, request: pytest.FixtureRequest) -> None:
+    """The notes are given: where one more were sampled, all would differ."""
     settings: Settings = request.getfixturevalue(preset).with_values({"width": 64, "layers": 2})
-    shape = make_representation(settings.representation).shape
-    predictor = make_predictor(settings, shape).eval()
-    for weight in predictor.parameters():
+    codec = make_codec(settings.codec)
+    model = make_model(settings, codec).eval()
+    for weight in model.parameters():
         nn.init.normal_(weight, std=0.05)
-    if preset == "tiny_flow":  # "no more" is sure to be drawn: keys are a matter of chance, and one more shifts all
-        nn.init.constant_(predictor.head.within.keys.leave.bias[-1:], 50.0)
-    before = {name: weight.clone() for name, weight in predictor.state_dict().items()}
-    ours = quantised(predictor)
-    prompt = normal(2, 4, shape.dim) * (torch.arange(shape.dim) % shape.size < shape.n_numbers)  # no key is struck
-    elements = []
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    ours = quantised(model)
+    notes = [small.music(n, 5) for n in (0, 1)]
+    latents = []
     with torch.inference_mode():
-        for each in (ours, predictor):
-            drawn, _ = each.step(each.start(prompt), torch.Generator().manual_seed(0), Sampling())
-            elements.append(shape.sound(shape.slices(drawn)))
-    assert (elements[0] - elements[1]).norm() < 0.05 * elements[1].norm()
-    assert all(torch.equal(weight, before[name]) for name, weight in predictor.state_dict().items())
-    n_bytes = [sum(weight.nbytes for weight in each.state_dict().values()) for each in (ours, predictor)]
-    assert n_bytes[0] < (0.27 if preset == "tiny" else 0.6) * n_bytes[1]
+        for each in (ours, model):
+            player = codec.player(torch.zeros(2, 2 * N_CURVES))
+            player.expect([row.between(0, 1.0) for row in notes], 4)
+            state, generator = each.prime(prompt_of(codec, 4)), Generator().manual_seed(0)
+            block, _ = each.step(state, player, generator, Sampling(), [row.between(1.0, 1.25) for row in notes])
+            latents.append(block.sound.latent)
+    assert 0 < (latents[0] - latents[1]).norm() < 0.05 * latents[1].norm()
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+    n_bytes = [sum(weight.nbytes for weight in each.state_dict().values()) for each in (ours, model)]
+    assert n_bytes[0] < share * n_bytes[1]
