@@ -366,7 +366,7 @@ def test_corpus_again_is_the_same_to_the_bit_and_is_not_overwritten(
     again = make_corpus(tmp_path, n_pieces=1, progress=progress)
     assert shown == [(1, "playing")]
     assert again[0].read_bytes() == demo[1][0].read_bytes()
-    with pytest.raises(CorpusError, match=r"already holds .*prelude_1of2\.wav and 1 more files that would be"):
+    with pytest.raises(CorpusError, match=r"already holds .*prelude_1of2\.wav and 2 more files that would be"):
         make_corpus(tmp_path, n_pieces=1)
     other = make_corpus(tmp_path, n_pieces=1, seed=1, force=True)
     assert other[0].read_bytes() != demo[1][0].read_bytes()
