@@ -14,6 +14,7 @@ from pipeline.evaluate.entrants.gathering import Gatherer
 from pipeline.evaluate.entrants.reading import read_what
 from pipeline.evaluate.entrants.rendered import N_PROMPT_BLOCKS
 from pipeline.evaluate.entrants.request import Request
+from pipeline.lineage import named_split
 from pipeline.predictors import make_predictor
 from pipeline.prompts import choose_passages
 from pipeline.representations import make_representation
@@ -156,14 +157,15 @@ def test_checkpoints_share_the_anchors_that_are_the_same(corpus: Corpus, tmp_pat
 
 
 def test_only_prompts_with_room_are_begun_from_and_the_others_are_counted(corpus: Corpus, tmp_path: Path) -> None:
-    split = {"folder": str(corpus.folder), "training": ["just.wav", "short.wav"], "validation": ["long.wav"]}
+    split = named_split(corpus.subset(["just.wav", "short.wav"]), corpus.subset(["long.wav"]))
+    folder = Path(corpus.places[0])
     path = tmp_path / "one.safetensors"
     save(replace(checkpoint(), split=split), path)
     request = Request(
-        what=tuple(read_what([f"a={path}", f"b={path}", f"clips={corpus.folder}"])),
+        what=tuple(read_what([f"a={path}", f"b={path}", f"clips={folder}"])),
         out=tmp_path / "out",
-        prompts=corpus.folder,
-        classic=corpus.folder,
+        prompts=folder,
+        classic=folder,
         n_clips=2,
     )
     found = Gatherer(request, lambda description, total: lambda n: None).gather()
