@@ -324,7 +324,7 @@ class Instrument(nn.Module):
         table = NoteTable.of([NoteExcerpt(notes)])
         power = self._of_notes(activations(table, len(bands)), table.velocity, len(bands), self.table.exp())
         heard = 2 * bands.float()
-        profile = torch.zeros(2 * N_CURVES)
+        profile = bands.new_zeros(2 * N_CURVES, dtype=torch.float32)
         for _ in range(N_PROFILE_ROUNDS):
             colour, floor = self._spread(profile)
             of_notes, of_floor = power * colour.exp(), (floor + self.floor).exp()
@@ -379,7 +379,7 @@ class Instrument(nn.Module):
         """Ridge regression of what is missing on the curves; (n_frames, N_BANDS) twice -> (N_CURVES,)."""
         weight = counted.sum(0)
         normal = (self.curves * weight) @ self.curves.T
-        ridge = (1.0 + 1e-3 * weight.sum()) * torch.eye(N_CURVES)
+        ridge = (1.0 + 1e-3 * weight.sum()) * torch.eye(N_CURVES, device=weight.device)
         coefficients: Tensor = torch.linalg.solve(normal + ridge, self.curves @ (counted * missing).sum(0))
         return coefficients
 
