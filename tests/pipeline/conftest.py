@@ -1,6 +1,8 @@
 """A tiny corpus of synthetic notes, and settings with which a model of it trains in a second."""
 
 import copy
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -94,3 +96,17 @@ def known_notes(monkeypatch: pytest.MonkeyPatch) -> None:
 def as_flags(values: Mapping[str, object]) -> list[str]:
     """Settings as the command line takes them."""
     return [f"--{name.replace('_', '-')}={value}" for name, value in values.items()]
+
+
+def quarterwave(*arguments: str | Path, cwd: Path, status: int = 0) -> str:
+    """Run a command; give what it printed, after checking its exit status."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "pipeline", *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
