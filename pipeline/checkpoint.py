@@ -1,9 +1,10 @@
-"""A checkpoint: weights, fitted representation, settings, prompts and provenance in one safetensors file.
+"""A checkpoint: weights, fitted codec, settings, prompts and provenance in one safetensors file.
 
-    tensors    predictor.*       the weights
-               representation.*  what was fitted
-               prompt.<n>        held-out passages to begin roll-outs from, int16, one row a passage
-               resume.*          optimiser's memory and, where they are averaged, the weights as trained, with which
+    tensors    model.*       the weights
+               codec.*       what was fitted
+               prompt.<n>    held-out excerpts to begin roll-outs from, int16
+               notes.<n>     their notes, (n_notes, 4): onset, offset, pitch, velocity
+               resume.*      optimiser's memory and, where they are averaged, the weights as trained, with which
                                  training goes on; absent from `best.safetensors`
     metadata   one JSON document under the key "quarterwave": see `Checkpoint`
 
@@ -13,6 +14,7 @@ written beside their place and moved there when complete.
 
 import contextlib
 import json
+import math
 import os
 import platform
 from collections.abc import Mapping
@@ -27,14 +29,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pipeline import __version__
+from pipeline.codecs import Codec, make_codec
+from pipeline.codecs.events import BLOCK_SECONDS
 from pipeline.errors import CheckpointError
-from pipeline.predictors import Predictor, make_predictor
-from pipeline.representations import Representation, make_representation
+from pipeline.models import Model, make_model
 from pipeline.settings import Settings
-from waveforms.works import work_of
+from waveforms import BLOCK_SIZE
+from waveforms.notes.events import Notes
 
-FORMAT = 6
-OLDEST = 5  # that is still read
+FORMAT = 7
 KEY = "quarterwave"
 KEYS = {"format", "settings", "split", "history", "passages", "progress", "provenance", "ancestors"}
 
@@ -47,11 +50,20 @@ class Passage:
         source: the recording's name in its corpus.
         seconds: where in the recording it begins.
         samples: (n_samples,) int16, whole blocks.
+        notes: in seconds from its beginning; of a codec that reads none there are none.
     """
 
     source: str
     seconds: float
     samples: Tensor
+    notes: Notes
+
+    def part(self, first: int, n_blocks: int) -> "Passage":
+        """Some blocks of it."""
+        begin, end = first * BLOCK_SECONDS, (first + n_blocks) * BLOCK_SECONDS
+        notes = self.notes.between(-math.inf, end).sounding_from(begin).moved(seconds=-begin)
+        samples = self.samples[first * BLOCK_SIZE : (first + n_blocks) * BLOCK_SIZE]
+        return Passage(self.source, self.seconds + begin, samples, notes)
 
 
 @dataclass
@@ -60,8 +72,8 @@ class Checkpoint:
 
     Attributes:
         settings: that it was trained with.
-        predictor: the model, with its weights.
-        representation: fitted on the training split.
+        model: with its weights.
+        codec: fitted on the training split.
         split: what it learned from and what was held out; see `pipeline.lineage`.
         history: one row a validation: step, loss, baselines, skills, seconds.
         passages: held-out prompts.
@@ -71,8 +83,8 @@ class Checkpoint:
     """
 
     settings: Settings
-    predictor: Predictor
-    representation: Representation
+    model: Model
+    codec: Codec
     split: dict[str, Any]
     history: list[dict[str, float]] = field(default_factory=list)
     passages: list[Passage] = field(default_factory=list)
@@ -84,7 +96,7 @@ class Checkpoint:
 def save(checkpoint: Checkpoint, path: Path, *, resume: Mapping[str, Tensor] | None = None) -> None:
     """Write a checkpoint. The inverse is `load`.
 
-    Without `resume`, what the predictor learned is written in float16: half the size, and the held-out loss of the
+    Without `resume`, what the model learned is written in float16: half the size, and the held-out loss of the
     checkpoint that comes along changes by less than 1e-4. Who goes on training needs all digits.
 
     Args:
@@ -95,12 +107,13 @@ def save(checkpoint: Checkpoint, path: Path, *, resume: Mapping[str, Tensor] | N
     Raises:
         CheckpointError: the file cannot be written.
     """
-    weights = checkpoint.predictor.state_dict()
+    weights = checkpoint.model.state_dict()
     if resume is None:
         weights = {name: weight.half() for name, weight in weights.items()}
-    tensors = _prefixed("predictor.", weights)
-    tensors |= _prefixed("representation.", checkpoint.representation.state_dict())
+    tensors = _prefixed("model.", weights)
+    tensors |= _prefixed("codec.", checkpoint.codec.state_dict())
     tensors |= {f"prompt.{n}": p.samples for n, p in enumerate(checkpoint.passages)}
+    tensors |= {f"notes.{n}": torch.from_numpy(p.notes.table) for n, p in enumerate(checkpoint.passages)}
     tensors |= _prefixed("resume.", resume or {})
     document = {
         "format": FORMAT,
@@ -135,23 +148,24 @@ def load(path: Path) -> Checkpoint:
     """
     document = read_document(path)
     settings = Settings.from_json(document["settings"])
-    representation = make_representation(settings.representation)
-    predictor = make_predictor(settings, representation.shape)
-    tensors = _read_tensors(path, ("predictor.", "representation.", "prompt."))
-    wanted = _prefixed("predictor.", predictor.state_dict())
-    wanted |= _prefixed("representation.", representation.state_dict())
-    found = {name: tensor for name, tensor in tensors.items() if not name.startswith("prompt.")}
+    codec = make_codec(settings.codec)
+    model = make_model(settings, codec)
+    tensors = _read_tensors(path, ("model.", "codec.", "prompt.", "notes."))
+    wanted = _prefixed("model.", model.state_dict())
+    wanted |= _prefixed("codec.", codec.state_dict())
+    found = {name: tensor for name, tensor in tensors.items() if not name.startswith(("prompt.", "notes."))}
     _check_fit(path, wanted, found)
-    _fill(predictor, "predictor.", found)
-    _fill(representation, "representation.", found)
+    _fill(model, "model.", found)
+    _fill(codec, "codec.", found)
     return Checkpoint(
         settings=settings,
-        predictor=predictor,
-        representation=representation,
+        model=model,
+        codec=codec,
         split=document["split"],
         history=document["history"],
         passages=[
-            Passage(p["source"], p["seconds"], tensors[f"prompt.{n}"]) for n, p in enumerate(document["passages"])
+            Passage(p["source"], p["seconds"], tensors[f"prompt.{n}"], Notes.of_table(tensors[f"notes.{n}"].numpy()))
+            for n, p in enumerate(document["passages"])
         ],
         progress=document["progress"],
         provenance=document["provenance"],
@@ -184,23 +198,19 @@ def read_document(path: Path) -> dict[str, Any]:
     try:
         document: dict[str, Any] = json.loads(text)
         found = document["format"]
-        if found == OLDEST:
-            document = _migrated(document)
         missing = sorted(KEYS - document.keys())
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: its description is damaged: {error}") from error
-    if not OLDEST <= found <= FORMAT:
+    if found != FORMAT:
         remedy = "update quarterwave" if found > FORMAT else "train again, or render with the version that wrote it"
-        raise CheckpointError(
-            f"{path}: written in format {found}; quarterwave {__version__} reads {OLDEST} and {FORMAT}: {remedy}"
-        )
+        raise CheckpointError(f"{path}: written in format {found}; quarterwave {__version__} reads {FORMAT}: {remedy}")
     if missing:
         raise CheckpointError(f"{path}: its description lacks {', '.join(missing)}")
     return document
 
 
 def tensor_sizes(path: Path) -> dict[str, int]:
-    """Bytes by first part of the tensors' names (`predictor`, `resume`, ...)."""
+    """Bytes by first part of the tensors' names (`model`, `resume`, ...)."""
     sizes: dict[str, int] = {}
     with _opened(path) as file:
         for name in file.keys():  # noqa: SIM118 - not a mapping
@@ -218,27 +228,6 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
     } | {name: version(name) for name in packages}
-
-
-def _migrated(document: dict[str, Any]) -> dict[str, Any]:
-    """A description in format 5 as one in format 6.
-
-    Format 5 had one folder, or several in one text, and neither sums of recordings nor works. A folder that is not
-    here is dropped: it was another machine's.
-    """
-    split = document["split"]
-    names = [*split["training"], *split["validation"]]
-    return document | {
-        "format": 6,
-        "split": {
-            "places": [split["folder"]] if Path(split["folder"]).is_dir() else [],
-            "training": split["training"],
-            "validation": split["validation"],
-            "recordings": {name: {"digest": None, "work": work_of(name)} for name in names},
-        },
-        "provenance": [{"first_step": 0} | document["provenance"]],
-        "ancestors": [],
-    }
 
 
 @contextlib.contextmanager

@@ -17,17 +17,19 @@ import torch
 from pipeline import __version__
 from pipeline.checkpoint import Checkpoint
 from pipeline.errors import OutputError
-from pipeline.generate import arithmetic, ready, roll_out
 from pipeline.memory import keep_freed_memory
 from pipeline.pictures import SECONDS_SHOWN, draw_clip, save_picture
 from pipeline.processes import mixed
 from pipeline.prompts import Prompt
+from pipeline.session import Session, arithmetic
 from pipeline.settings import Sampling
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.audio import ClipWriter, Waveform, read
 from waveforms.level import Level
 from waveforms.loudness import LoudnessMeter
 from waveforms.marks import Mark, write_labels
+from waveforms.notes.events import Notes
+from waveforms.notes.midi import write_midi
 
 MOST_AT_ONCE = 32  # clips in a batch
 PIECE = 1 << 20  # samples read back at a time
@@ -46,6 +48,7 @@ class Rendering:
         keep_prompt: whether the clip begins with its prompt.
         mark_blocks: whether every block gets a mark.
         pictures: whether each clip gets a picture.
+        notes: to play, in seconds from the prompt's end; None lets the model choose.
     """
 
     n_blocks: int
@@ -56,6 +59,7 @@ class Rendering:
     keep_prompt: bool = False
     mark_blocks: bool = False
     pictures: bool = True
+    notes: Notes | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class Clip:
     """A rendered clip.
 
     Attributes:
-        path: of the WAV; labels and picture lie beside it as .txt and .png.
+        path: of the WAV; labels, notes and picture lie beside it as .txt, .mid and .png.
         prompt: where the prompt is from.
         n_samples: its length.
         gain: in dB, by which the roll-out was turned.
@@ -79,19 +83,20 @@ class Clip:
     n_clipped: int
 
 
-def files_of(path: Path, rendering: Rendering) -> list[Path]:
+def files_of(path: Path, rendering: Rendering, *, has_notes: bool) -> list[Path]:
     """Every file that a clip consists of."""
-    return [path, path.with_suffix(".txt")] + ([path.with_suffix(".png")] if rendering.pictures else [])
+    suffixes = [".wav", ".txt", *([".mid"] if has_notes else []), *([".png"] if rendering.pictures else [])]
+    return [path.with_suffix(suffix) for suffix in suffixes]
 
 
-def check_free(paths: Sequence[Path], rendering: Rendering) -> None:
+def check_free(paths: Sequence[Path], rendering: Rendering, *, has_notes: bool) -> None:
     """Refuse to overwrite.
 
     Raises:
         OutputError: one of the clips' files exists.
     """
     for path in paths:
-        for file in files_of(path, rendering):
+        for file in files_of(path, rendering, has_notes=has_notes):
             if file.exists():
                 raise OutputError(f"{file}: exists already; --force overwrites it")
 
@@ -129,22 +134,19 @@ def render_clips(
     n_samples = rendering.n_blocks * BLOCK_SIZE + (len(prompts[0].waveform) if rendering.keep_prompt else 0)
     ClipWriter(paths[0], encoding=rendering.encoding, n_samples=n_samples)  # too long is said now, not at the end
     device = _device()
-    predictor, representation = ready(checkpoint.predictor, device), checkpoint.representation.to(device)
+    session = Session(checkpoint.model, checkpoint.codec, device)
     for first in range(rank * MOST_AT_ONCE, len(prompts), n_ranks * MOST_AT_ONCE):
         batch = prompts[first : first + MOST_AT_ONCE]
-        waveforms = torch.from_numpy(np.stack([p.waveform for p in batch])).to(device)
-        generator = torch.Generator(device).manual_seed(mixed(rendering.seed, first))
+        session.prime(batch, seed=mixed(rendering.seed, first))
+        session.change(**asdict(rendering.sampling))
         takes = [_Take(paths[0].parent) for _ in batch]
         try:
-            n_to_skip = 0 if rendering.keep_prompt else waveforms.shape[1]
-            for piece in roll_out(
-                predictor, representation, waveforms, rendering.n_blocks, generator, rendering.sampling
-            ):
-                kept = piece[:, n_to_skip:].cpu().numpy()
-                n_to_skip = max(n_to_skip - piece.shape[1], 0)
-                for take, samples in zip(takes, kept, strict=True):
-                    take.add(samples)
-                advanced(kept.size)
+            given = None if rendering.notes is None else [rendering.notes] * len(batch)
+            for part in session.stream(rendering.n_blocks, given, with_prompt=rendering.keep_prompt):
+                rows = part.samples.cpu().numpy()
+                for take, samples, notes in zip(takes, rows, part.notes, strict=True):
+                    take.add(samples, notes)
+                advanced(rows.size)
             for take, prompt, path in zip(takes, batch, paths[first:], strict=False):
                 yield _finish(take, prompt, path, rendering, checkpoint, source)
         finally:
@@ -161,11 +163,13 @@ class _Take:
 
     def __init__(self, folder: Path) -> None:
         self.meter = LoudnessMeter()
+        self.notes: list[Notes] = []
         # Beside the clips and not in the system's place for such files, which may be small or memory.
         self._file: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
 
-    def add(self, samples: Waveform) -> None:
+    def add(self, samples: Waveform, notes: Notes) -> None:
         self.meter.add(samples)
+        self.notes.append(notes)
         try:
             self._file.write(samples.astype(np.float32).tobytes())
         except OSError as error:
@@ -211,9 +215,22 @@ def _finish(take: _Take, prompt: Prompt, path: Path, rendering: Rendering, check
         for piece in take.pieces():
             writer.write(piece * np.float32(gain))
     write_labels(path.with_suffix(".txt"), marks)
+    notes = _notes(take, prompt, n_prompt, meter.n_samples)
+    if checkpoint.codec.reads_notes:
+        write_midi(path.with_suffix(".mid"), notes.to_performance(path.stem))
     if rendering.pictures:
-        _picture(path, prompt, n_prompt)
+        _picture(path, prompt, n_prompt, notes)
     return Clip(path, prompt.source, meter.n_samples, _decibels(gain), loudness + _decibels(gain), writer.n_clipped)
+
+
+def _notes(take: _Take, prompt: Prompt, n_prompt: int, n_samples: int) -> Notes:
+    """A clip's notes at its own times, those of its prompt too where it is kept; none rings on beyond its end."""
+    seconds = n_prompt / SAMPLE_RATE
+    rows = [row for notes in take.notes for row in notes.moved(seconds=seconds).table.tolist()]
+    if n_prompt and prompt.notes is not None:
+        rows += [row for row in prompt.notes.table.tolist() if row[0] >= 0]
+    end = n_samples / SAMPLE_RATE
+    return Notes.of((on, min(off, end), int(pitch), velocity) for on, off, pitch, velocity in rows if on < end)
 
 
 def _marks(prompt: Prompt, n_prompt: int, rendering: Rendering) -> list[Mark]:
@@ -224,13 +241,15 @@ def _marks(prompt: Prompt, n_prompt: int, rendering: Rendering) -> list[Mark]:
     return marks
 
 
-def _picture(path: Path, prompt: Prompt, n_prompt: int) -> None:
+def _picture(path: Path, prompt: Prompt, n_prompt: int, notes: Notes) -> None:
     """Draw the clip as written, with its prompt before it even where the clip leaves it out."""
     waveform = read(path, 0, SECONDS_SHOWN * SAMPLE_RATE)
     if not n_prompt:
         waveform = np.concatenate([prompt.waveform, waveform])
     title = f"{path.stem}: {prompt.source}"
-    save_picture(draw_clip(waveform, prompt_samples=len(prompt.waveform), title=title), path.with_suffix(".png"))
+    shown = notes.moved(seconds=-n_prompt / SAMPLE_RATE)
+    figure = draw_clip(waveform, prompt_samples=len(prompt.waveform), title=title, notes=shown)
+    save_picture(figure, path.with_suffix(".png"))
 
 
 def _decibels(gain: float) -> float:

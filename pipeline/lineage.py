@@ -4,23 +4,29 @@ A split, as a checkpoint keeps it:
 
     places                  folders, manifests and URLs, absolute; none where the checkpoint names none
     training, validation    names of recordings
+    music                   the `folder` of MIDI files that were learned from as well, and their `names`
     recordings              by name the `digest` of the sound, if known, and the `work`
 
 An ancestor has a `split`, its `history`, how many `steps` it was trained, and its `provenance`.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from pipeline.checkpoint import Checkpoint
 from waveforms.corpus import Corpus
 from waveforms.places import resolved
 from waveforms.splits import TrainedOn
+from waveforms.works import work_of
 
 
-def named_split(training: Corpus, validation: Corpus) -> dict[str, Any]:
-    """A split as a checkpoint keeps it."""
+def named_split(
+    training: Corpus, validation: Corpus, music: Path | None = None, names: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A split as a checkpoint keeps it; `names` are those of the MIDI files in `music` that are learned from."""
     return {
+        "music": {"folder": str(music.resolve()) if music else None, "names": list(names)},
         "places": [resolved(place) for place in training.places],
         "training": [recording.name for recording in training],
         "validation": [recording.name for recording in validation],
@@ -54,8 +60,9 @@ def trained_on(ancestors: Sequence[dict[str, Any]]) -> TrainedOn:
     splits = [ancestor["split"] for ancestor in ancestors]
     names = {name for split in splits for name in split["training"]}
     known = [split["recordings"][name] for split in splits for name in split["training"]]
+    of_music = {work_of(name) for split in splits for name in split["music"]["names"]}
     return TrainedOn(
         names=frozenset(names),
         digests=frozenset(recording["digest"] for recording in known if recording["digest"]),
-        works=frozenset(recording["work"] for recording in known),
+        works=frozenset(recording["work"] for recording in known) | of_music,
     )

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.audio import Waveform
+from waveforms.notes.events import Notes
 
 SECONDS_SHOWN = 30  # more would not be legible on one page
 BINS_PER_OCTAVE = 24
@@ -21,13 +22,15 @@ LOWEST = librosa.note_to_hz("A0")  # the piano's lowest key
 N_OCTAVES = 9  # up to 14 kHz
 HOP = 1024
 DECIBELS_SHOWN = 80
+NO_NOTES = Notes.of([])
 COLUMNS = 2400  # of the waveform's envelope: two a pixel
 
 
-def draw_clip(waveform: Waveform, *, prompt_samples: int = 0, title: str = "") -> Figure:
+def draw_clip(waveform: Waveform, *, prompt_samples: int = 0, title: str = "", notes: Notes = NO_NOTES) -> Figure:
     """Draw a waveform of which the first `prompt_samples` are the prompt; time 0 is where the prompt ends.
 
-    At most SECONDS_SHOWN are drawn, and the title says so where that leaves something out.
+    At most SECONDS_SHOWN are drawn, and the title says so where that leaves something out. Notes, in seconds from where
+    the prompt ends, are lines at their fundamentals, a dot at each onset.
     """
     n_shown = min(len(waveform), SECONDS_SHOWN * SAMPLE_RATE)
     if n_shown < len(waveform):
@@ -37,6 +40,7 @@ def draw_clip(waveform: Waveform, *, prompt_samples: int = 0, title: str = "") -
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2.4))
     _draw_waveform(top, shown, start)
     image = _draw_spectrogram(bottom, shown, start)
+    _draw_notes(bottom, notes, start, start + n_shown / SAMPLE_RATE)
     for axes in (top, bottom):
         for edge in np.arange(start, start + n_shown / SAMPLE_RATE, BLOCK_SIZE / SAMPLE_RATE):
             axes.axvline(edge, color="grey", linewidth=0.4, alpha=0.5)
@@ -104,3 +108,10 @@ def _draw_spectrogram(axes: Axes, waveform: Waveform, start: float) -> QuadMesh:
     axes.minorticks_off()
     axes.set_ylabel("Hz (octaves of A)")
     return image
+
+
+def _draw_notes(axes: Axes, notes: Notes, start: float, stop: float) -> None:
+    shown = notes.between(start, stop)
+    heights = librosa.midi_to_hz(shown.pitches)
+    axes.hlines(heights, shown.onsets, np.minimum(shown.offsets, stop), color="cyan", linewidth=0.8, alpha=0.7)
+    axes.plot(shown.onsets, heights, linestyle="none", marker=".", markersize=3, color="cyan")

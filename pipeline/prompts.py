@@ -16,15 +16,17 @@ import torch
 
 from pipeline.checkpoint import Passage
 from pipeline.errors import SettingsError
+from pipeline.music import Piece
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.audio import Waveform, probe, read
-from waveforms.corpus import Corpus
 from waveforms.level import to_int16
+from waveforms.notes.events import Notes
 
 N_PASSAGES = 8
 PASSAGE_BLOCKS = 80  # 20 s: room to draw many prompts of a few seconds, 1.8 MB each
 NOISE_PEAK = 0.1  # -20 dB re full scale: about as loud as music
 BLOCK_SECONDS = BLOCK_SIZE / SAMPLE_RATE
+NO_NOTES = Notes.of([])
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,13 @@ class Prompt:
         waveform: (n_blocks * BLOCK_SIZE,).
         kind: where it is from.
         parts: the recordings in it, if there are any. Each ends where the prompt ends.
+        notes: in seconds from its beginning, those that began before at times below 0; None where they are not known.
     """
 
     waveform: Waveform
     kind: Literal["held-out", "files", "noise", "silence"]
     parts: tuple[PromptPart, ...] = ()
+    notes: Notes | None = None
 
     @property
     def source(self) -> str:
@@ -122,20 +126,24 @@ class FilePart:
         return cls(Path(match["path"]), float(match["seconds"] or 0), float(match["weight"] or 1))
 
 
-def choose_passages(validation: Corpus) -> list[Passage]:
+def choose_passages(held_out: Sequence[Piece]) -> list[Passage]:
     """Passages spread evenly over the held-out recordings, the longest that fit up to PASSAGE_BLOCKS."""
-    n_each = math.ceil(N_PASSAGES / len(validation))
-    n_recordings = min(N_PASSAGES, len(validation))
+    n_each = math.ceil(N_PASSAGES / len(held_out))
+    n_recordings = min(N_PASSAGES, len(held_out))
     passages = []
     for n in range(n_recordings):
-        recording = validation[(2 * n + 1) * len(validation) // (2 * n_recordings)]
+        piece = held_out[(2 * n + 1) * len(held_out) // (2 * n_recordings)]
+        recording = piece.recording
+        assert recording is not None
         n_blocks = min(PASSAGE_BLOCKS, recording.n_samples // BLOCK_SIZE)
         n_places = min(n_each, recording.n_blocks // n_blocks)  # without overlap
         for place in range(n_places):
             first = place * (recording.n_blocks // n_places)
             waveform = recording.read(first * BLOCK_SIZE, (first + n_blocks) * BLOCK_SIZE)
             samples = torch.from_numpy(to_int16(waveform))
-            passages.append(Passage(recording.name, first * BLOCK_SECONDS, samples))
+            start, stop = first * BLOCK_SECONDS, (first + n_blocks) * BLOCK_SECONDS
+            notes = (piece.notes or NO_NOTES).between(-math.inf, stop).sounding_from(start)
+            passages.append(Passage(recording.name, start, samples, notes.moved(seconds=-start)))
     return passages[:N_PASSAGES]
 
 
@@ -148,12 +156,13 @@ def held_out(passages: Sequence[Passage], n_blocks: int, rng: np.random.Generato
     if not passages:
         raise SettingsError("this checkpoint carries no prompts: name one with --prompt FILE")
     passage = passages[int(rng.integers(len(passages)))]
-    samples = passage.samples.numpy().astype(np.float32) / np.float32(32768)
-    first = int(rng.integers(max(len(samples) // BLOCK_SIZE - n_blocks, 0) + 1))
-    waveform = samples[first * BLOCK_SIZE :][: n_blocks * BLOCK_SIZE]
-    start = passage.seconds + first * BLOCK_SECONDS
-    part = PromptPart(passage.source, start, start + len(waveform) / SAMPLE_RATE)
-    return Prompt(_padded_before(waveform, n_blocks), "held-out", (part,))
+    first = int(rng.integers(max(len(passage.samples) // BLOCK_SIZE - n_blocks, 0) + 1))
+    part = passage.part(first, n_blocks)
+    waveform = part.samples.numpy().astype(np.float32) / np.float32(32768)
+    seconds = len(waveform) / SAMPLE_RATE
+    late = n_blocks * BLOCK_SECONDS - seconds  # of one that begins in silence
+    source = PromptPart(part.source, part.seconds, part.seconds + seconds)
+    return Prompt(_padded_before(waveform, n_blocks), "held-out", (source,), part.notes.moved(seconds=late))
 
 
 def from_files(parts: Sequence[FilePart], n_blocks: int) -> Prompt:
@@ -184,12 +193,12 @@ def from_files(parts: Sequence[FilePart], n_blocks: int) -> Prompt:
 def noise(n_blocks: int, rng: np.random.Generator) -> Prompt:
     """Uniform noise, the prompt that knows nothing."""
     waveform = rng.uniform(-NOISE_PEAK, NOISE_PEAK, n_blocks * BLOCK_SIZE).astype(np.float32)
-    return Prompt(waveform, "noise")
+    return Prompt(waveform, "noise", notes=NO_NOTES)
 
 
 def silence(n_blocks: int) -> Prompt:
     """Zeros."""
-    return Prompt(np.zeros(n_blocks * BLOCK_SIZE, np.float32), "silence")
+    return Prompt(np.zeros(n_blocks * BLOCK_SIZE, np.float32), "silence", notes=NO_NOTES)
 
 
 def _padded_before(waveform: Waveform, n_blocks: int) -> Waveform:

@@ -43,7 +43,7 @@ def _check_choice(settings: Any, name: str) -> None:
 
 @dataclass(frozen=True)
 class SpectrumSettings:
-    """The representation by whole-block FFT vectors."""
+    """The codec by whole-block FFT vectors."""
 
     lap: int = setting(0, "samples by which neighbouring blocks cross-fade; 0 joins them hard, as the ancestor did")
 
@@ -53,97 +53,115 @@ class SpectrumSettings:
 
 
 @dataclass(frozen=True)
-class TileSettings:
-    """The representation by short-time tiles on principal axes."""
+class PianoSettings:
+    """The codec by notes and what their expected sound leaves over."""
 
-    dims: int = setting(128, "numbers kept of a slice, 50 ms; more keep more detail and are harder to predict")
-    transpose: int = setting(3, "semitones by which a training sequence is moved up or down at most")
-    gain: float = setting(3.0, "decibels by which training sequences are made louder or quieter, as a deviation")
+    dims: int = setting(
+        128, "numbers kept of a slice's residual, 50 ms; more keep more detail and are harder to predict"
+    )
+    expected_dims: int = setting(96, "numbers by which a slice's expected sound is read")
+    fit_steps: int = setting(1700, "optimiser steps in which the sounds of keys are learned")
 
     def __post_init__(self) -> None:
         _check_types(self)
         _check(self, "dims", 1 <= self.dims <= 1045, "between 1 and 1045, as many as a slice has")
-        _check(self, "transpose", 0 <= self.transpose <= 12, "between 0 and 12 semitones")
-        _check(self, "gain", self.gain >= 0, "at least 0 dB")
+        _check(self, "expected_dims", 1 <= self.expected_dims <= 1045, "between 1 and 1045, as many as a slice has")
+        _check(self, "fit_steps", self.fit_steps >= 1, "at least 1")
 
 
 @dataclass(frozen=True)
 class LSTMSettings:
-    """The stacked LSTM that reads elements, one a block."""
+    """The stacked LSTM that reads latents alone and gives one best guess."""
 
     layers: int = setting(2, "LSTM layers on top of each other")
     width: int = setting(1024, "units in each LSTM layer")
     dropout: float = setting(0.2, "share of units silenced between layers while training")
-    noise: float = setting(0.0, "noise on the sounds that the LSTM reads while training, in deviations at most")
-
-    def __post_init__(self) -> None:
-        _check_types(self)
-        _check(self, "layers", self.layers >= 1, "at least 1")
-        _check(self, "width", self.width >= 1, "at least 1")
-        _check(self, "dropout", 0 <= self.dropout < 1, "at least 0 and below 1")
-        _check(self, "noise", self.noise >= 0, "at least 0")
-
-
-@dataclass(frozen=True)
-class PointSettings:
-    """The point head: one best guess."""
-
     error: str = setting(
         "absolute", "what the point prediction is trained to make small", choices=("absolute", "squared")
     )
 
     def __post_init__(self) -> None:
         _check_types(self)
+        _check(self, "layers", self.layers >= 1, "at least 1")
+        _check(self, "width", self.width >= 1, "at least 1")
+        _check(self, "dropout", 0 <= self.dropout < 1, "at least 0 and below 1")
         _check_choice(self, "error")
+
+
+@dataclass(frozen=True)
+class NotesFirstSettings:
+    """The stacked LSTM that reads notes and latents, and its decoders."""
+
+    layers: int = setting(2, "LSTM layers on top of each other")
+    width: int = setting(512, "units in each LSTM layer")
+    note_width: int = setting(512, "units of the recurrent network over notes")
+    dropout: float = setting(0.2, "share of units silenced between layers while training")
+    latents_kept: float = setting(0.5, "share of training sequences whose latents the LSTM reads beside the notes")
+    residual_width: int = setting(384, "units of the recurrent network from slice to slice")
+    residual_noise: float = setting(0.5, "noise on the slice before while training, in deviations at most")
+    residual_blocks: int = setting(8, "blocks of a training sequence whose residual is predicted")
+    note_rows: int = setting(
+        16, "sequences of notes alone in a step, transposed, faster or slower, beside those of sound"
+    )
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        for name in ("layers", "width", "note_width", "residual_width", "residual_blocks"):
+            _check(self, name, getattr(self, name) >= 1, "at least 1")
+        _check(self, "dropout", 0 <= self.dropout < 1, "at least 0 and below 1")
+        _check(self, "latents_kept", 0 <= self.latents_kept <= 1, "between 0 and 1")
+        for name in ("residual_noise", "note_rows"):
+            _check(self, name, getattr(self, name) >= 0, "at least 0")
+
+
+@dataclass(frozen=True)
+class NoSettings:
+    """Of a model that has no head."""
 
 
 @dataclass(frozen=True)
 class FlowSettings:
     """The density head: flow matching, slice after slice."""
 
-    guide: int = setting(512, "units of the recurrent network that leads from slice to slice")
-    flow_width: int = setting(640, "units in each layer of the flow")
+    flow_width: int = setting(384, "units in each layer of the flow")
     flow_depth: int = setting(3, "residual layers of the flow")
     moments: int = setting(2, "moments of the flow looked at for each slice in a step")
-    feedback_noise: float = setting(0.7, "noise on slices that are read while training, in deviations of what is new")
-    draw_steps: int = setting(16, "steps from noise to a slice when drawing")
+    flow_steps: int = setting(8, "steps from noise to a slice when sampling")
 
     def __post_init__(self) -> None:
         _check_types(self)
-        for name in ("guide", "flow_width", "flow_depth", "moments", "draw_steps"):
+        for name in ("flow_width", "flow_depth", "moments", "flow_steps"):
             _check(self, name, getattr(self, name) >= 1, "at least 1")
-        _check(self, "feedback_noise", self.feedback_noise >= 0, "at least 0")
 
 
 @dataclass(frozen=True)
 class CodesSettings:
     """The softmax head: a codebook for each stage, slice after slice."""
 
-    guide: int = setting(512, "units of the recurrent network that leads from slice to slice")
     codes: int = setting(1024, "entries in each codebook")
-    stages: int = setting(8, "codebooks, each of what those before it have left over")
-    code_width: int = setting(512, "units in each layer of a stage's network")
-    feedback_noise: float = setting(0.7, "noise on slices that are read while training, in deviations of what is new")
+    codebooks: int = setting(8, "codebooks, each of what those before it have left over")
+    code_width: int = setting(384, "units in each layer of a codebook's network")
 
     def __post_init__(self) -> None:
         _check_types(self)
-        for name in ("guide", "stages", "code_width"):
+        for name in ("codebooks", "code_width"):
             _check(self, name, getattr(self, name) >= 1, "at least 1")
         _check(self, "codes", self.codes >= 2, "at least 2")
-        _check(self, "feedback_noise", self.feedback_noise >= 0, "at least 0")
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a head's distribution is drawn from; a point head has none and always gives its one guess."""
+    """How distributions are sampled from; `classic` has none and always gives its one guess."""
 
-    temperature: float = setting(1.0, "above 1 more daring, below 1 more careful; near 0 the likeliest")
-    top_k: int = setting(0, "draw from the likeliest so many keys, or codes, alone; 0 is all")
-    top_p: float = setting(1.0, "draw from the fewest keys, or codes, that have this probability together")
+    temperature: float = setting(1.0, "of notes: above 1 more daring, below 1 more careful; near 0 the likeliest")
+    top_k: int = setting(0, "sample notes from the likeliest so many alone; 0 is all")
+    top_p: float = setting(1.0, "sample notes from the fewest that have this probability together")
+    sound_temperature: float = setting(1.0, "of what sounds besides the notes: below 1 cleaner, above 1 noisier")
 
     def __post_init__(self) -> None:
         _check_types(self)
-        _check(self, "temperature", 0 <= self.temperature <= 2, "between 0 and 2")
+        for name in ("temperature", "sound_temperature"):
+            _check(self, name, 0 <= getattr(self, name) <= 2, "between 0 and 2")
         _check(self, "top_k", self.top_k >= 0, "at least 0")
         _check(self, "top_p", 0 < self.top_p <= 1, "above 0 and at most 1")
 
@@ -191,12 +209,12 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """A complete set: what is learned from, what learns, and how."""
+    """A complete set: what blocks are encoded as, what learns, and how."""
 
     preset: str
-    representation: SpectrumSettings | TileSettings
-    predictor: LSTMSettings
-    head: PointSettings | FlowSettings | CodesSettings
+    codec: SpectrumSettings | PianoSettings
+    model: LSTMSettings | NotesFirstSettings
+    head: FlowSettings | CodesSettings | NoSettings
     training: TrainingSettings
 
     def to_json(self) -> dict[str, Any]:
@@ -236,26 +254,25 @@ class Settings:
         return changed
 
 
-SECTIONS = ("representation", "predictor", "head", "training")
+SECTIONS = ("codec", "model", "head", "training")
 
 _MUSIC = TrainingSettings(
     steps=2500,
-    batch_size=8,
-    learning_rate=1e-3,
-    warmup_steps=100,
-    weight_decay=0.02,
+    batch_size=6,
+    sequence_blocks=32,
+    learning_rate=1.5e-3,
+    warmup_steps=50,
+    weight_decay=0.01,
     averaging=0.998,
     validate_every=100,
-    validation_sequences=96,
+    validation_sequences=24,
     patience=5,
-    precision="bfloat16",
 )
-_READER = LSTMSettings(width=768, dropout=0.1, noise=1.0)
 
 PRESETS = {
-    "flow": Settings("flow", TileSettings(), _READER, FlowSettings(), _MUSIC),
-    "codes": Settings("codes", TileSettings(), _READER, CodesSettings(), _MUSIC),
-    "classic": Settings("classic", SpectrumSettings(), LSTMSettings(), PointSettings(), TrainingSettings()),
+    "flow": Settings("flow", PianoSettings(), NotesFirstSettings(), FlowSettings(), _MUSIC),
+    "codes": Settings("codes", PianoSettings(), NotesFirstSettings(), CodesSettings(), _MUSIC),
+    "classic": Settings("classic", SpectrumSettings(), LSTMSettings(), NoSettings(), TrainingSettings()),
 }
 DEFAULT_PRESET = "flow"
 
@@ -269,6 +286,11 @@ def preset_named(name: str) -> Settings:
     if name not in PRESETS:
         raise SettingsError(f"preset must be one of {', '.join(PRESETS)} and not {name}")
     return PRESETS[name]
+
+
+def note_rows(settings: Settings) -> int:
+    """Rows of notes alone in a training step; `classic` has none."""
+    return settings.model.note_rows if isinstance(settings.model, NotesFirstSettings) else 0
 
 
 def n_blocks_in(seconds: float) -> int:

@@ -1,4 +1,4 @@
-"""A tone, silence, DC and an impulse through the whole chain: file, corpus, representation, and back to a file."""
+"""A tone, silence, DC and an impulse through the whole chain: file, corpus, codec, and back to a file."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ import pytest
 import soundfile
 import torch
 
-from pipeline.representations import make_representation
+from pipeline.codecs.spectrum import Spectrum
+from pipeline.music import Piece, excerpts, read_blocks
 from pipeline.settings import SpectrumSettings
-from pipeline.windows import read_blocks, sweep
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.audio import ClipWriter, read
 from waveforms.corpus import Corpus
@@ -42,15 +42,15 @@ def corpus(tmp_path: Path) -> Corpus:
 
 def through(corpus: Corpus, name: str, lap: int, out: Path) -> np.ndarray:
     """Encode a recording block by block, decode it, write it, read it; (n_blocks * BLOCK_SIZE,)."""
-    representation = make_representation(SpectrumSettings(lap))
-    representation.fit(sweep(corpus, representation.margins))
+    codec = Spectrum(SpectrumSettings(lap))
+    codec.fit(excerpts([Piece(recording.name, None, recording) for recording in corpus], codec.margins))
     recording = corpus[f"{name}.wav"]
-    decoder = representation.decoder()
+    player = codec.player(torch.zeros(1, 0))
     with ClipWriter(out) as clip:
         for block in range(recording.n_blocks):
-            elements = representation.transform(read_blocks(recording, block, 1, representation.margins))
-            clip.write(decoder.push(elements[None])[0].numpy())
-        clip.write(decoder.finish()[0].numpy())
+            sound = codec.encode(read_blocks(recording, block, 1, codec.margins)[None])
+            clip.write(player.push(sound)[0].numpy())
+        clip.write(player.finish()[0].numpy())
     return read(out)
 
 
@@ -81,9 +81,9 @@ def test_dc_has_no_ripple_and_an_impulse_no_echo(corpus: Corpus, tmp_path: Path)
     assert np.abs(rest).max() <= STEP
 
 
-def test_the_representation_does_not_care_where_a_window_begins(corpus: Corpus) -> None:
-    representation = make_representation(SpectrumSettings(1001))
+def test_the_codec_does_not_care_where_an_excerpt_begins(corpus: Corpus) -> None:
+    codec = Spectrum(SpectrumSettings(1001))
     recording = corpus["tone.wav"]
-    whole = representation.transform(read_blocks(recording, 0, 6, representation.margins))
-    parts = [representation.transform(read_blocks(recording, n, 1, representation.margins)) for n in range(6)]
-    torch.testing.assert_close(torch.cat(parts), whole, atol=1e-5, rtol=0)
+    whole = codec.encode(read_blocks(recording, 0, 6, codec.margins)[None]).latent
+    parts = [codec.encode(read_blocks(recording, n, 1, codec.margins)[None]).latent for n in range(6)]
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole, atol=1e-5, rtol=0)

@@ -14,6 +14,7 @@ import pytest
 
 from pipeline import __version__
 from pipeline.cli import make_parser
+from tests.pipeline.conftest import TINY_FLOW, as_flags
 
 HOUSE = Path(__file__).parents[1]
 README = (HOUSE / "README.md").read_text()
@@ -118,7 +119,7 @@ def test_the_demo_from_end_to_end_in_small(tmp_path: Path) -> None:
         "OUT": tmp_path / "clips",
         "DEMO": tmp_path / "run",
         "PIECES": 2,
-        "ARGS": "--steps 2 --batch-size 2 --width 16 --dims 8 --guide 8 --flow-width 16 --flow-depth 1 --draw-steps 2",
+        "ARGS": " ".join(as_flags(TINY_FLOW | {"steps": 2, "batch_size": 2, "fit_steps": 5})),
     }
     variables = [f"{name}={value}" for name, value in small.items()]
     done = make(f"--old-file={venv}/.made", "demo", *variables)
@@ -130,4 +131,5 @@ def test_the_demo_from_end_to_end_in_small(tmp_path: Path) -> None:
         with wave.open(str(clip)) as file:
             assert file.getparams()[:4] == (1, 2, 44_100, 441_000)
         assert clip.with_suffix(".png").exists()
+        assert clip.with_suffix(".mid").exists()
     assert (tmp_path / "run" / "best.safetensors").exists()

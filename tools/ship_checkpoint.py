@@ -21,6 +21,7 @@ def main() -> None:
     run = checkpoint.load(args.source)
     for split in (run.split, *(ancestor["split"] for ancestor in run.ancestors)):
         split["places"] = []
+        split["music"]["folder"] = None
     checkpoint.save(run, args.target)
 
 

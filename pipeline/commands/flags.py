@@ -9,7 +9,7 @@ from pipeline.errors import SettingsError
 from pipeline.settings import DEFAULT_PRESET, PRESETS, SECTIONS, Sampling, Settings, preset_named
 
 if TYPE_CHECKING:
-    from pipeline.predictors import Predictor
+    from pipeline.models import Model
 
 
 def add_settings_flags(parser: argparse.ArgumentParser) -> None:
@@ -58,16 +58,16 @@ def sampling_of(args: argparse.Namespace) -> Sampling:
     return Sampling(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Sampling)})
 
 
-def check_drawn_by(predictor: "Predictor", sampling: Sampling, preset: str) -> None:
+def check_sampled_by(model: "Model", sampling: Sampling, preset: str) -> None:
     """Refuse what would change nothing.
 
     Raises:
         SettingsError: a setting is not the default, and the preset does not draw by it.
     """
     changed = [f.name for f in dataclasses.fields(Sampling) if getattr(sampling, f.name) != f.default]
-    if idle := [name for name in changed if name not in predictor.drawn_by]:
-        known = " and ".join(predictor.drawn_by) or "no setting: it gives its one guess"
-        raise SettingsError(f"preset {preset} draws by {known}; leave out {', '.join(idle)}")
+    if idle := [name for name in changed if name not in model.sampled_by]:
+        known = " and ".join(model.sampled_by) or "no setting: it gives its one guess"
+        raise SettingsError(f"preset {preset} samples by {known}; leave out {', '.join(idle)}")
 
 
 def _add_flag(group: Any, field: Any, default: Any, shown: Any) -> None:

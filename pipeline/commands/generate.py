@@ -1,19 +1,22 @@
 """`quarterwave generate`: render clips from a checkpoint."""
 
 import argparse
+import math
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.commands.flags import add_sampling_flags, check_drawn_by, sampling_of
+from pipeline.commands.flags import add_sampling_flags, check_sampled_by, sampling_of
 from pipeline.errors import CheckpointError, SettingsError
 from pipeline.settings import BEST, CLIP_SECONDS, Sampling, n_blocks_in
+from waveforms import BLOCK_SIZE, SAMPLE_RATE
 
 if TYPE_CHECKING:
     from pipeline.checkpoint import Checkpoint
     from pipeline.clips import Clip, Rendering
     from pipeline.prompts import Prompt
+    from waveforms.notes.events import Notes
 
 HELP = "render clips from a checkpoint"
 DESCRIPTION = """\
@@ -26,8 +29,12 @@ Render clips: read a prompt, predict the next block, feed it back, again and aga
   quarterwave generate --seconds 3600 --clips 1         an hour, in the same memory
   quarterwave generate --seed 7                         the same clips again, to the bit
 
-Each clip is a WAV with cue marks and its provenance inside, an Audacity label file (.txt) and a picture (.png).
+  quarterwave generate --notes score.mid                play a MIDI file of yours with the sound that was learned
+
+Each clip is a WAV with cue marks and its provenance inside, an Audacity label file (.txt), its notes as MIDI (.mid) and
+a picture (.png).
 """
+ENDING_SECONDS = 1.0  # after the last note of --notes
 ENCODINGS = {"16": "PCM_16", "24": "PCM_24", "float": "FLOAT"}
 CHECKPOINTS = Path("checkpoints")
 SHIPPED = CHECKPOINTS / "piano.safetensors"
@@ -46,9 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds",
         type=float,
-        default=float(CLIP_SECONDS),
         metavar="S",
-        help=f"predicted length, in steps of 0.25 (default: {CLIP_SECONDS})",
+        help=f"length after the prompt, in steps of 0.25 (default: {CLIP_SECONDS}, or as long as --notes sound)",
     )
     parser.add_argument("--seed", type=int, metavar="N", help="of every random choice (default: a new one, printed)")
     add_sampling_flags(parser)
@@ -73,6 +79,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prompt.add_argument(
         "--variation", action="store_true", help="all clips from one prompt: how differently it can go on"
     )
+    prompt.add_argument(
+        "--notes",
+        type=Path,
+        metavar="FILE.mid",
+        help="play these notes with the sound that was learned, from the prompt's end",
+    )
     prompt.add_argument("--keep-prompt", action="store_true", help="let the clip begin with its prompt")
     output = parser.add_argument_group("files")
     output.add_argument(
@@ -95,9 +107,8 @@ def run(args: argparse.Namespace) -> int:
     seed = secrets.randbelow(2**31) if args.seed is None else args.seed
     if seed < 0:
         raise SettingsError(f"seed must be at least 0 and not {seed}")
-    n_blocks, n_prompt_blocks = n_blocks_in(args.seconds), n_blocks_in(args.prompt_seconds)
+    n_prompt_blocks = n_blocks_in(args.prompt_seconds)
     sampling = sampling_of(args)
-    path = args.checkpoint or _newest_checkpoint()
 
     import time
 
@@ -105,19 +116,24 @@ def run(args: argparse.Namespace) -> int:
     from pipeline.clips import check_free, render_clips
     from pipeline.commands.console import console, duration, make_folder, progress_bar
     from pipeline.processes import company
-    from waveforms import BLOCK_SIZE, SAMPLE_RATE
 
     since = time.perf_counter()
     fabric = company()
     console.quiet = not fabric.is_global_zero
     seed = fabric.broadcast(seed)
-    rendering = _rendering(args, n_blocks, seed, sampling)
+    notes = _given_notes(args.notes) if args.notes else None
+    n_blocks = _n_blocks(args, notes)
+    path = args.checkpoint or _newest_checkpoint()
+    rendering = _rendering(args, n_blocks, seed, sampling, notes)
     width = len(str(args.clips))
     paths = [args.out / f"clip-{seed}-{n + 1:0{width}}.wav" for n in range(args.clips)]
-    if not args.force:
-        check_free(paths, rendering)
     loaded = checkpoint.load(path)
-    check_drawn_by(loaded.predictor, rendering.sampling, loaded.settings.preset)
+    has_notes = loaded.codec.reads_notes
+    if notes is not None and not has_notes:
+        raise SettingsError(f"{path}: preset {loaded.settings.preset} knows no notes: leave out --notes")
+    if not args.force:
+        check_free(paths, rendering, has_notes=has_notes)
+    check_sampled_by(loaded.model, rendering.sampling, loaded.settings.preset)
     prompts = _prompts(args, loaded, n_prompt_blocks, seed)
     make_folder(args.out)
     fabric.barrier()  # all have looked before the first writes
@@ -152,7 +168,22 @@ def _newest_checkpoint() -> Path:
     raise CheckpointError(f"{CHECKPOINTS}/: holds no checkpoint; train one first, or name one with --checkpoint FILE")
 
 
-def _rendering(args: argparse.Namespace, n_blocks: int, seed: int, sampling: Sampling) -> "Rendering":
+def _given_notes(path: Path) -> "Notes":
+    from waveforms.notes.events import Notes
+    from waveforms.notes.midi import read_midi
+
+    return Notes.of_performance(read_midi(path))
+
+
+def _n_blocks(args: argparse.Namespace, notes: "Notes | None") -> int:
+    if args.seconds is not None or notes is None:
+        return n_blocks_in(CLIP_SECONDS if args.seconds is None else args.seconds)
+    return math.ceil((notes.seconds + ENDING_SECONDS) * SAMPLE_RATE / BLOCK_SIZE)
+
+
+def _rendering(
+    args: argparse.Namespace, n_blocks: int, seed: int, sampling: Sampling, notes: "Notes | None"
+) -> "Rendering":
     from pipeline.clips import Rendering
     from waveforms.level import Level
 
@@ -169,6 +200,7 @@ def _rendering(args: argparse.Namespace, n_blocks: int, seed: int, sampling: Sam
         keep_prompt=args.keep_prompt,
         mark_blocks=args.mark_blocks,
         pictures=not args.no_pictures,
+        notes=notes,
     )
 
 

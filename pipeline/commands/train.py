@@ -20,6 +20,7 @@ Learn to predict each block of sound from those before it.
   quarterwave train recordings/ --held-out 'take3*.wav'  choose what is held out
   quarterwave train recordings/ --from piano.safetensors --learning-rate 3e-4    go on from another checkpoint
   quarterwave train recordings/ --resume                 go on after Ctrl-C or a crash
+  quarterwave train recordings/ --music midi/            learn music from MIDI files, too
   quarterwave train old/ new/ list.jsonl                 several folders, or lists of recordings
   torchrun --nproc-per-node 4 -m pipeline train recordings/      on four processors or GPUs, or more machines
 
@@ -49,6 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="begin with what a checkpoint has learned, such as checkpoints/piano.safetensors, not from nothing",
     )
+    parser.add_argument(
+        "--music",
+        type=Path,
+        metavar="FOLDER",
+        help="MIDI files to learn from as well: more music than there are recordings makes better music",
+    )
     parser.add_argument("--resume", action="store_true", help="go on with the run in DIR where it stopped")
     parser.add_argument("--force", action="store_true", help="start afresh even if DIR holds a run")
     add_settings_flags(parser)
@@ -72,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     console.quiet = not fabric.is_global_zero
     make_folder(out)
     corpus = from_first(fabric, lambda: open_corpus(*args.places))
-    outcome = train_into(out, corpus, started or Fresh(settings, args.held_out, learned))
+    outcome = train_into(out, corpus, started or Fresh(settings, args.held_out, learned, args.music))
     if outcome.reason == "stopped":
         console.print(f"go on with: quarterwave train {' '.join(args.places)} --out {out} --resume")
     else:
@@ -93,9 +100,10 @@ def _check(args: argparse.Namespace, out: Path) -> None:
         raise CheckpointError(f"{out / LAST}: no such file, so there is no run to go on with; leave out --resume")
     if exists and not (args.resume or args.force):
         raise OutputError(f"{out}: holds a run already; --resume goes on with it, --force starts afresh")
-    if args.resume and (args.preset or args.held_out or args.learned):
+    if args.resume and (args.preset or args.held_out or args.learned or args.music):
         raise SettingsError(
-            "--resume goes on with the run's own preset, split and weights: leave out --preset, --held-out and --from"
+            "--resume goes on with the run's own preset, split, weights and music: leave out --preset, --held-out, "
+            "--from and --music"
         )
 
 

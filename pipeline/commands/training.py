@@ -21,6 +21,7 @@ class Fresh:
     settings: Settings
     held_out: list[str] | None = None
     learned: Checkpoint | None = None
+    music: Path | None = None
 
 
 def train_into(out: Path, corpus: Corpus, start: Checkpoint | Fresh) -> Outcome:
@@ -72,14 +73,14 @@ def is_over(folder: Path, settings: Settings, split: dict[str, Any]) -> bool:
 
 
 def _begun(start: Fresh, corpus: Corpus, out: Path, watching: Watching) -> Checkpoint:
-    run = begin(corpus, start.settings, start.held_out, watching, start.learned)
+    run = begin(corpus, start.settings, start.held_out, watching, start.learned, start.music)
     for stale in (LAST, BEST):
         (out / stale).unlink(missing_ok=True)
     return run
 
 
 def _introduce(run: Checkpoint, corpus: Corpus) -> None:
-    n_weights = sum(p.numel() for p in run.predictor.parameters())
+    n_weights = sum(p.numel() for p in run.model.parameters())
     n_training, n_validation = len(run.split["training"]), len(run.split["validation"])
     console.print(
         f"{len(corpus)} recordings, {duration(corpus.seconds)}: {n_training} to learn from, {n_validation} held out; "

@@ -1,5 +1,6 @@
 """Watching a training run: the progress bar, a line for each validation, and TensorBoard."""
 
+import copy
 import time
 from pathlib import Path
 from types import TracebackType
@@ -11,9 +12,9 @@ from rich.progress import Progress as Bar
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from pipeline.checkpoint import Checkpoint
-from pipeline.generate import ready, roll_out
 from pipeline.pictures import draw_clip
 from pipeline.prompts import held_out
+from pipeline.session import Session
 from pipeline.settings import MAX_SEQ_LEN
 from pipeline.train import Progress
 from waveforms import SAMPLE_RATE
@@ -43,9 +44,13 @@ class Watching:
         if self._board:
             self._board.close()
 
+    def listening(self, done: float, total: float) -> None:
+        """See `pipeline.train.Watcher`."""
+        self._bar.update(self._task, description="reading notes", completed=done, total=total)
+
     def fitting(self, done: int, total: int) -> None:
         """See `pipeline.train.Watcher`."""
-        self._bar.update(self._task, completed=done, total=total)
+        self._bar.update(self._task, description="fitting", completed=done, total=total)
 
     def started(self, progress: Progress, n_steps: int) -> None:
         """See `pipeline.train.Watcher`."""
@@ -89,14 +94,9 @@ class Watching:
     def _write_clip(self, board: SummaryWriter, run: Checkpoint, step: int) -> None:
         """Roll out from the same held-out prompt every time, for the ear and the eye."""
         prompt = held_out(run.passages, PROMPT_BLOCKS, np.random.default_rng(0))
-        device = next(run.predictor.parameters()).device.type
-        pieces = roll_out(
-            ready(run.predictor, device),
-            run.representation,
-            torch.from_numpy(prompt.waveform)[None].to(device),
-            MAX_SEQ_LEN,
-            torch.Generator(device).manual_seed(0),
-        )
+        session = Session(copy.deepcopy(run.model), run.codec, next(run.model.parameters()).device.type)
+        session.prime([prompt], seed=0)
+        pieces = (part.samples for part in session.stream(MAX_SEQ_LEN, with_prompt=True))
         waveform = torch.cat([piece[0] for piece in pieces]).cpu()
         board.add_audio("roll-out", waveform.clamp(-1, 1), step, sample_rate=SAMPLE_RATE)
         figure = draw_clip(waveform.numpy(), prompt_samples=len(prompt.waveform), title=prompt.source)

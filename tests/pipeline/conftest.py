@@ -1,38 +1,58 @@
 """A tiny corpus of synthetic notes, and settings with which a model of it trains in a second."""
 
-from collections.abc import Iterator, Mapping
+import copy
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from torch import Tensor
 
+from pipeline.codecs import Excerpt
+from pipeline.codecs.base import Fitting
+from pipeline.codecs.piano import PianoCodec
 from pipeline.settings import Settings, preset_named
 from waveforms import SAMPLE_RATE
-from waveforms.corpus import Corpus
+from waveforms.corpus import Corpus, Recording
+from waveforms.notes.events import Notes
+from waveforms.notes.recordings import FoundNotes
 
 TINY = {"layers": 1, "width": 16, "steps": 12, "batch_size": 4, "sequence_blocks": 6, "warmup_steps": 2}
-TINY_FLOW = TINY | {"dims": 8, "guide": 8, "flow_width": 16, "flow_depth": 1, "draw_steps": 2}
-TINY_CODES = TINY | {"dims": 8, "guide": 8, "code_width": 16, "codes": 8, "stages": 2}
+TINY_PIANO = TINY | {"dims": 8, "expected_dims": 8, "fit_steps": 20, "note_width": 16, "residual_width": 16}
+TINY_PIANO |= {"note_rows": 2, "residual_blocks": 4}
+TINY_FLOW = TINY_PIANO | {"flow_width": 16, "flow_depth": 1, "flow_steps": 2}
+TINY_CODES = TINY_PIANO | {"code_width": 16, "codes": 8, "codebooks": 2}
+FITTED: dict[object, dict[str, Tensor]] = {}  # codecs by what they were fitted to
+LENGTHS = (3.0, 4.1, 0.6, 7.0, 5.33)  # seconds of the recordings; one is only a little longer than two blocks
+
+
+def melody_notes(seed: int, seconds: float) -> Notes:
+    """Notes of a pentatonic scale, four a second."""
+    rng = np.random.default_rng(seed)
+    onsets = np.arange(0, seconds, 0.25)
+    return Notes.of((onset, onset + 0.5, 57 + int(rng.choice([0, 2, 4, 7, 9, 12])), 64) for onset in onsets.tolist())
 
 
 def melody(seed: int, seconds: float) -> np.ndarray:
-    """Decaying notes of a pentatonic scale, four a second, (n_samples,)."""
-    rng = np.random.default_rng(seed)
+    """The same as sound that decays, (n_samples,)."""
+    notes = melody_notes(seed, seconds)
     time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     waveform = np.zeros_like(time)
-    for onset in np.arange(0, seconds, 0.25):
-        frequency = 220 * 2 ** (rng.choice([0, 2, 4, 7, 9, 12]) / 12)
+    for onset, pitch in zip(notes.onsets, notes.pitches, strict=True):
         since = (time - onset).clip(0)
+        frequency = 440 * 2 ** ((pitch - 69) / 12)
         waveform += 0.2 * np.sin(2 * np.pi * frequency * since) * np.exp(-6 * since) * (time >= onset)
     return waveform.astype(np.float32)
 
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five recordings of 3 to 7 s; one of them only a little longer than two blocks."""
+    """Five recordings of LENGTHS."""
     folder = tmp_path_factory.mktemp("recordings")
-    for n, seconds in enumerate([3.0, 4.1, 0.6, 7.0, 5.33]):
+    for n, seconds in enumerate(LENGTHS):
         soundfile.write(folder / f"melody_{n}.wav", melody(n, seconds), SAMPLE_RATE)
     return folder
 
@@ -52,6 +72,41 @@ def tiny_flow() -> Settings:
     return preset_named("flow").with_values(TINY_FLOW | {"validate_every": 4})
 
 
+@pytest.fixture
+def known_notes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the notes of melodies be known without listening, and let a codec be fitted to them once for all tests."""
+    fit = PianoCodec.fit
+
+    def notes_of(recording: Recording) -> FoundNotes:
+        n = int(recording.name.removeprefix("melody_").removesuffix(".wav"))
+        return FoundNotes(melody_notes(n, LENGTHS[n]))
+
+    def fit_once(codec: PianoCodec, excerpts: Iterable[Excerpt], fitting: Fitting) -> None:
+        of_all = list(excerpts)
+        key = codec.settings, tuple(float(excerpt.waveform.square().sum()) for excerpt in of_all)
+        if key not in FITTED:
+            fit(codec, of_all, fitting)
+            FITTED[key] = copy.deepcopy(codec.state_dict())
+        codec.load_state_dict(FITTED[key])
+
+    monkeypatch.setattr("pipeline.music.notes_of", notes_of)
+    monkeypatch.setattr(PianoCodec, "fit", fit_once)
+
+
 def as_flags(values: Mapping[str, object]) -> list[str]:
     """Settings as the command line takes them."""
     return [f"--{name.replace('_', '-')}={value}" for name, value in values.items()]
+
+
+def quarterwave(*arguments: str | Path, cwd: Path, status: int = 0) -> str:
+    """Run a command; give what it printed, after checking its exit status."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "pipeline", *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr

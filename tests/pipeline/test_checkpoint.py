@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -12,11 +13,13 @@ from safetensors.torch import load_file, save_file
 
 from pipeline import __version__, checkpoint
 from pipeline.checkpoint import Checkpoint, Passage
+from pipeline.codecs import make_codec
 from pipeline.errors import CheckpointError, SettingsError
-from pipeline.predictors import make_predictor
-from pipeline.representations import make_representation
+from pipeline.models import make_model
 from pipeline.settings import Settings
+from waveforms.notes.events import Notes
 
+NOTES = Notes.of([(-0.3, 0.1, 60, 64.5), (0.123456789012, 4.0, 71, 1.0), (0.2, 0.3, 21, 127.0)])
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
 SPLIT = {
     "places": ["/srv/takes", "s3://bucket/takes"],
@@ -31,15 +34,18 @@ SPLIT = {
 
 @pytest.fixture
 def model(tiny: Settings) -> Checkpoint:
-    representation = make_representation(tiny.representation)
-    representation.mean_ += 0.25
+    codec = make_codec(tiny.codec)
+    codec.mean_ += 0.25
     return Checkpoint(
         settings=tiny,
-        predictor=make_predictor(tiny, representation.shape),
-        representation=representation,
+        model=make_model(tiny, codec),
+        codec=codec,
         split=SPLIT,
         history=[{"step": 4, "loss": 0.5}],
-        passages=[Passage("ü.wav", 1.25, torch.arange(11025, dtype=torch.int16))],
+        passages=[
+            Passage("ü.wav", 1.25, torch.arange(11025, dtype=torch.int16), NOTES),
+            Passage("ü.wav", 5.0, torch.zeros(22050, dtype=torch.int16), Notes.of([])),
+        ],
         progress={"step": 4},
         provenance=[{"first_step": 0, "torch": "2.0"}, {"first_step": 2, "torch": "2.1"}],
         ancestors=[{"split": SPLIT, "history": [], "steps": 9, "provenance": []}],
@@ -67,12 +73,14 @@ def test_what_is_saved_is_loaded(model: Checkpoint, saved: Path) -> None:
     assert again.split == model.split
     assert again.history == model.history
     assert again.progress == model.progress
-    for module in ("predictor", "representation"):
+    for module in ("model", "codec"):
         before, after = getattr(model, module).state_dict(), getattr(again, module).state_dict()
         assert before.keys() == after.keys()
         assert all(torch.equal(before[name], after[name]) for name in before)
-    assert again.passages[0].source == "ü.wav"
-    assert torch.equal(again.passages[0].samples, model.passages[0].samples)
+    for one, other in zip(again.passages, model.passages, strict=True):
+        assert (one.source, one.seconds) == (other.source, other.seconds)
+        assert torch.equal(one.samples, other.samples)
+        np.testing.assert_array_equal(one.notes.table, other.notes.table)
     assert checkpoint.load_resume(saved) == {"optimiser.0.step": torch.tensor(4.0)}
     assert again.provenance == model.provenance
     assert again.ancestors == model.ancestors
@@ -91,9 +99,9 @@ def test_what_only_training_needs_can_be_left_out(model: Checkpoint, tmp_path: P
 def test_weights_that_only_render_take_half_the_room(model: Checkpoint, saved: Path, tmp_path: Path) -> None:
     checkpoint.save(model, tmp_path / "best.safetensors")
     sizes, in_full = (checkpoint.tensor_sizes(path) for path in (tmp_path / "best.safetensors", saved))
-    assert sizes["predictor"] * 2 == in_full["predictor"]
-    assert sizes["representation"] == in_full["representation"]
-    before, after = model.predictor.state_dict(), checkpoint.load(tmp_path / "best.safetensors").predictor.state_dict()
+    assert sizes["model"] * 2 == in_full["model"]
+    assert sizes["codec"] == in_full["codec"]
+    before, after = model.model.state_dict(), checkpoint.load(tmp_path / "best.safetensors").model.state_dict()
     for name, weight in before.items():
         assert after[name].dtype == torch.float32
         torch.testing.assert_close(after[name], weight, rtol=2**-11, atol=2**-25)  # of float16
@@ -109,67 +117,55 @@ def test_nothing_in_the_file_is_pickled(saved: Path) -> None:
 
 def test_every_misfit_is_listed(saved: Path) -> None:
     tensors = load_file(saved)
-    del tensors["predictor.lstm.weight_ih_l0"]
-    tensors["predictor.lstm.weight_ih_l7"] = torch.zeros(1)
-    tensors["representation.mean_"] = torch.zeros(3)
+    del tensors["model.lstm.weight_ih_l0"]
+    tensors["model.lstm.weight_ih_l7"] = torch.zeros(1)
+    tensors["codec.mean_"] = torch.zeros(3)
     rewrite(saved, tensors)
     with pytest.raises(CheckpointError) as caught:
         checkpoint.load(saved)
     assert str(caught.value) == (
-        f"{saved}: tensors do not fit the settings: missing predictor.lstm.weight_ih_l0; "
-        "unexpected predictor.lstm.weight_ih_l7; representation.mean_ is (3,) and not (11026,)"
+        f"{saved}: tensors do not fit the settings: missing model.lstm.weight_ih_l0; "
+        "unexpected model.lstm.weight_ih_l7; codec.mean_ is (3,) and not (11026,)"
     )
 
 
 def test_the_model_is_rebuilt_from_the_file_and_not_from_defaults(saved: Path, tiny: Settings) -> None:
-    assert checkpoint.load(saved).settings.predictor.width == tiny.predictor.width == 16
+    assert checkpoint.load(saved).settings.model.width == tiny.model.width == 16
     wider = tiny.with_values({"width": 17}).to_json()
     rewrite(saved, settings=wider)
-    with pytest.raises(CheckpointError, match=r"predictor\.dense\.weight is \(16, 11026\) and not \(17, 11026\)"):
+    with pytest.raises(CheckpointError, match=r"model\.dense\.weight is \(16, 11026\) and not \(17, 11026\)"):
         checkpoint.load(saved)
 
 
 def test_a_newer_format_is_refused(saved: Path) -> None:
-    rewrite(saved, format=7)
+    rewrite(saved, format=8)
     with pytest.raises(CheckpointError) as caught:
         checkpoint.load(saved)
-    assert str(caught.value) == (
-        f"{saved}: written in format 7; quarterwave {__version__} reads 5 and 6: update quarterwave"
-    )
+    assert str(caught.value) == (f"{saved}: written in format 8; quarterwave {__version__} reads 7: update quarterwave")
 
 
-def test_an_older_format_is_refused(saved: Path) -> None:
-    rewrite(saved, format=1)
-    with pytest.raises(CheckpointError) as caught:
-        checkpoint.load(saved)
-    assert str(caught.value) == (
-        f"{saved}: written in format 1; quarterwave {__version__} reads 5 and 6: train again, "
-        "or render with the version that wrote it"
-    )
-
-
-@pytest.mark.parametrize("is_here", [True, False])
-def test_format_5_is_read(saved: Path, tmp_path: Path, is_here: bool) -> None:
-    """It had a folder, or several in one text, one machine, and only names of recordings."""
-    folder = str(tmp_path if is_here else tmp_path / "gone")
-    sides = {"training": ["01_rag_1of2.wav"], "validation": ["ü.wav"]}
-    rewrite(saved, format=5, split={"folder": folder, **sides}, provenance={"torch": "1.9"}, ancestors=None)
-    again = checkpoint.load(saved)
-    assert again.split == sides | {
-        "places": [folder] if is_here else [],
-        "recordings": {
-            "01_rag_1of2.wav": {"digest": None, "work": "rag"},
-            "ü.wav": {"digest": None, "work": "u"},
-        },
-    }
-    assert again.provenance == [{"first_step": 0, "torch": "1.9"}]
-    assert again.ancestors == []
-    assert checkpoint.read_document(saved)["format"] == 6
+@pytest.mark.parametrize("found", [5, 6])
+def test_an_older_format_is_refused(saved: Path, found: int) -> None:
+    """In one sentence, though its settings and its tensors are others."""
+    rewrite(saved, {"predictor.dense.weight": torch.zeros(2)}, format=found, settings={"preset": "flow"})
+    for read in (checkpoint.load, checkpoint.read_document):
+        with pytest.raises(CheckpointError) as caught:
+            read(saved)
+        assert str(caught.value) == (
+            f"{saved}: written in format {found}; quarterwave {__version__} reads 7: train again, "
+            "or render with the version that wrote it"
+        )
 
 
 def test_a_damaged_description_is_refused(saved: Path) -> None:
-    rewrite(saved, format=5, split={"training": []})
-    with pytest.raises(CheckpointError, match=r"model\.safetensors: its description is damaged: 'validation'$"):
+    with safe_open(saved, framework="pt") as file:
+        document = json.loads(file.metadata()[checkpoint.KEY])
+    del document["split"], document["passages"]
+    save_file(load_file(saved), saved, metadata={checkpoint.KEY: json.dumps(document)})
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: its description lacks passages, split$"):
+        checkpoint.load(saved)
+    save_file(load_file(saved), saved, metadata={checkpoint.KEY: "[]"})
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: its description is damaged: "):
         checkpoint.load(saved)
 
 

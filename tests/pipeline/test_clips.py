@@ -10,28 +10,32 @@ from wavinfo import WavInfoReader
 
 from pipeline.checkpoint import Checkpoint
 from pipeline.clips import Clip, Rendering, check_free, render_clips
+from pipeline.codecs import make_codec
 from pipeline.errors import OutputError
-from pipeline.generate import arithmetic, ready, roll_out
-from pipeline.predictors import make_predictor
-from pipeline.predictors.quantised import is_faster
+from pipeline.models import make_model as make_model_of
+from pipeline.models.quantised import is_faster
+from pipeline.music import Piece, excerpts
+from pipeline.processes import mixed
 from pipeline.prompts import Prompt, noise, silence
-from pipeline.representations import make_representation
+from pipeline.session import Session
 from pipeline.settings import Settings
-from pipeline.windows import sweep
+from tests.pipeline.codecs.strings import planted
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.corpus import Corpus
 from waveforms.level import Level
 from waveforms.marks import read_labels
+from waveforms.notes.events import Notes
+from waveforms.notes.midi import read_midi
 
 
-def make_model(settings: Settings, corpus: Corpus, spread: float = 0.02) -> Checkpoint:
-    """An untrained model whose head says something: what is tested here does not depend on what was learned."""
+def make_model(settings: Settings, corpus: Corpus, deviation: float = 0.02) -> Checkpoint:
+    """An untrained model whose last layer is at work: what is tested here does not depend on what was learned."""
     torch.manual_seed(0)
-    representation = make_representation(settings.representation)
-    representation.fit(sweep(corpus, representation.margins))
-    predictor = make_predictor(settings, representation.shape)
-    torch.nn.init.normal_(predictor.head.dense.weight, std=spread)  # type: ignore[union-attr,arg-type]
-    return Checkpoint(settings, predictor.eval(), representation, split={}, history=[{"step": 7}])
+    codec = make_codec(settings.codec)
+    codec.fit(excerpts([Piece(recording.name, None, recording) for recording in corpus], codec.margins))
+    model = make_model_of(settings, codec)
+    torch.nn.init.normal_(model.leave.weight, std=deviation)  # type: ignore[union-attr,arg-type]
+    return Checkpoint(settings, model.eval(), codec, split={}, history=[{"step": 7}])
 
 
 @pytest.fixture
@@ -39,8 +43,24 @@ def model(tiny: Settings, corpus: Corpus) -> Checkpoint:
     return make_model(tiny, corpus)
 
 
+@pytest.fixture
+def playing(tiny_flow: Settings) -> Checkpoint:
+    """One that plays notes, with strings that are known."""
+    torch.manual_seed(0)
+    codec = make_codec(tiny_flow.codec)
+    codec.instrument.load_state_dict(planted().state_dict())  # type: ignore[union-attr]
+    return Checkpoint(tiny_flow, make_model_of(tiny_flow, codec).eval(), codec, split={}, history=[{"step": 7}])
+
+
 def prompts(n: int, n_blocks: int = 2) -> list[Prompt]:
     return [noise(n_blocks, np.random.default_rng(i)) for i in range(n)]
+
+
+def rolled_out(model: Checkpoint, prompt: Prompt, n_blocks: int, seed: int) -> np.ndarray:
+    """Prompt and blocks, (n_samples,)."""
+    session = Session(model.model, model.codec)
+    session.prime([prompt], seed=seed)
+    return torch.cat([part.samples for part in session.stream(n_blocks)], dim=-1)[0].numpy()
 
 
 def render(model: Checkpoint, out: Path, rendering: Rendering, n: int = 2) -> list[Clip]:
@@ -60,42 +80,19 @@ def test_clips_are_forty_blocks_of_16_bit_mono(model: Checkpoint, tmp_path: Path
 @pytest.mark.parametrize("lap", [0, 1000])
 def test_the_roll_out_renders_the_prompt_as_it_was(tiny: Settings, corpus: Corpus, lap: int) -> None:
     model = make_model(tiny.with_values({"lap": lap}), corpus)
-    prompt = torch.from_numpy(corpus[0].read(0, 8 * BLOCK_SIZE))[None]
-    generator = torch.Generator().manual_seed(0)
-    waveform = torch.cat(list(roll_out(model.predictor, model.representation, prompt, 3, generator)), dim=-1)
-    assert waveform.shape == (1, 11 * BLOCK_SIZE)
+    prompt = Prompt(corpus[0].read(0, 8 * BLOCK_SIZE), "files")
+    waveform = rolled_out(model, prompt, 3, seed=0)
+    assert waveform.shape == (11 * BLOCK_SIZE,)
     untouched = 8 * BLOCK_SIZE - lap  # the last lap of the prompt fades into the first predicted block
-    torch.testing.assert_close(waveform[:, :untouched], prompt[:, :untouched], atol=1e-5, rtol=0)
+    np.testing.assert_allclose(waveform[:untouched], prompt.waveform[:untouched], atol=1e-5)
 
 
-def test_length_by_length_the_clip_is_the_same(model: Checkpoint) -> None:
-    prompt = torch.from_numpy(np.stack([p.waveform for p in prompts(2)]))
-    short, long = (
-        torch.cat(list(roll_out(model.predictor, model.representation, prompt, n, torch.Generator())), dim=-1)
-        for n in (5, 9)
-    )
-    assert torch.equal(short, long[:, : short.shape[1]])
-
-
-@pytest.mark.parametrize(("faster", "arithmetic_of_it"), [(True, "int8"), (False, "float32")])
-def test_eight_bits_are_for_processors_that_multiply_them(
-    model: Checkpoint, monkeypatch: pytest.MonkeyPatch, faster: bool, arithmetic_of_it: str
-) -> None:
-    monkeypatch.setattr("pipeline.generate.is_faster", lambda: faster)
-    predictor = ready(model.predictor, "cpu")
-    assert arithmetic("cpu") == arithmetic_of_it
-    assert (predictor is model.predictor) is not faster
-    assert not predictor.training
-    assert arithmetic("cuda") == "float32"
-
-
-def test_silence_in_and_an_untrained_head_give_the_mean(tiny: Settings, corpus: Corpus) -> None:
-    """A new head predicts the mean spectrum, whatever it read: every block is the corpus's mean block."""
-    model = make_model(tiny, corpus, spread=0.0)
-    blocks = np.concatenate([s.numpy() for s in sweep(corpus, (0, 0))]).reshape(-1, BLOCK_SIZE)
-    prompt = torch.from_numpy(silence(2).waveform)[None]
-    waveform = torch.cat(list(roll_out(model.predictor, model.representation, prompt, 2, torch.Generator())), dim=-1)
-    for block in waveform[0, 2 * BLOCK_SIZE :].reshape(2, BLOCK_SIZE).numpy():
+def test_silence_in_and_an_untrained_model_give_the_mean(tiny: Settings, corpus: Corpus) -> None:
+    """A new model predicts the mean spectrum, whatever it read: every block is the corpus's mean block."""
+    model = make_model(tiny, corpus, deviation=0.0)
+    blocks = np.concatenate([r.read(0, r.n_blocks * BLOCK_SIZE) for r in corpus]).reshape(-1, BLOCK_SIZE)
+    waveform = rolled_out(model, silence(2), 2, seed=0)
+    for block in waveform[2 * BLOCK_SIZE :].reshape(2, BLOCK_SIZE):
         np.testing.assert_allclose(block, blocks.mean(0), atol=1e-5)
 
 
@@ -136,7 +133,7 @@ def test_provenance_is_in_the_file(model: Checkpoint, tmp_path: Path) -> None:
 def test_a_clip_beyond_full_scale_is_turned_down_or_clipped_but_never_wraps(
     tiny: Settings, corpus: Corpus, tmp_path: Path
 ) -> None:
-    model = make_model(tiny, corpus, spread=50.0)
+    model = make_model(tiny, corpus, deviation=50.0)
     peak = render(model, tmp_path, Rendering(n_blocks=8, seed=1, pictures=False), n=1)[0]
     quiet, _ = soundfile.read(peak.path)
     assert peak.gain < 0
@@ -155,10 +152,7 @@ def test_encodings_hold_the_same_sound(model: Checkpoint, tmp_path: Path, encodi
     rendering = Rendering(n_blocks=8, seed=1, encoding=encoding, pictures=False)
     clip = render(model, tmp_path, rendering, n=1)[0]
     assert soundfile.info(clip.path).subtype == encoding
-    prompt = torch.from_numpy(prompts(1)[0].waveform)[None]
-    generator = torch.Generator().manual_seed(1)
-    pieces = list(roll_out(ready(model.predictor, "cpu"), model.representation, prompt, 8, generator))
-    truth = torch.cat(pieces, dim=-1)[0, 2 * BLOCK_SIZE :].numpy() * 10 ** (clip.gain / 20)
+    truth = rolled_out(model, prompts(1)[0], 8, seed=1)[2 * BLOCK_SIZE :] * 10 ** (clip.gain / 20)
     written, _ = soundfile.read(clip.path, dtype="float64")
     assert np.abs(written - truth).max() <= step
 
@@ -186,13 +180,64 @@ def test_a_picture_shows_prompt_and_clip(model: Checkpoint, tmp_path: Path) -> N
     assert share == pytest.approx(2 / 10, abs=0.03)  # two blocks of prompt before eight of clip
 
 
-def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
-    (tmp_path / "clip-0.png").touch()
+@pytest.mark.parametrize(("suffix", "has_notes"), [("wav", False), ("txt", False), ("png", False), ("mid", True)])
+def test_nothing_is_overwritten_unasked(tmp_path: Path, suffix: str, has_notes: bool) -> None:
+    (tmp_path / f"clip-0.{suffix}").touch()
     rendering = Rendering(n_blocks=1, seed=0)
     with pytest.raises(OutputError) as caught:
-        check_free([tmp_path / "clip-0.wav"], rendering)
-    assert str(caught.value) == f"{tmp_path / 'clip-0.png'}: exists already; --force overwrites it"
-    check_free([tmp_path / "clip-1.wav"], rendering)
+        check_free([tmp_path / "clip-0.wav"], rendering, has_notes=has_notes)
+    assert str(caught.value) == f"{tmp_path / f'clip-0.{suffix}'}: exists already; --force overwrites it"
+    check_free([tmp_path / "clip-1.wav"], rendering, has_notes=True)
+
+
+def test_a_file_that_would_not_be_written_is_not_in_the_way(tmp_path: Path) -> None:
+    for suffix in ("mid", "png"):
+        (tmp_path / f"clip-0.{suffix}").touch()
+    check_free([tmp_path / "clip-0.wav"], Rendering(n_blocks=1, seed=0, pictures=False), has_notes=False)
+
+
+GIVEN = Notes.of([(0.1, 0.4, 60, 64), (0.6, 9.0, 64, 100), (1.9, 2.4, 67, 30), (2.1, 2.5, 50, 64)])
+
+
+@pytest.mark.parametrize("keep_prompt", [False, True])
+def test_notes_lie_beside_the_clip_at_the_times_of_its_sound(
+    playing: Checkpoint, tmp_path: Path, keep_prompt: bool
+) -> None:
+    """Of a clip of two seconds; a note of its prompt is the clip's where the prompt is kept. MIDI rounds to 0.6 ms."""
+    prompt = Prompt(silence(2).waveform, "silence", notes=Notes.of([(-1.0, 0.2, 40, 64), (0.25, 0.4, 45, 80)]))
+    rendering = Rendering(n_blocks=8, seed=1, notes=GIVEN, keep_prompt=keep_prompt, pictures=False)
+    path = tmp_path / "clip.wav"
+    (clip,) = render_clips(playing, "m", [prompt], [path], rendering, lambda _: None)
+    later = 0.5 if keep_prompt else 0.0
+    expected = [(on + later, min(off, 2.0) + later, p, v) for on, off, p, v in GIVEN.table.tolist() if on < 2.0]
+    expected = ([(0.25, 0.4, 45, 80)] if keep_prompt else []) + expected
+    found = Notes.of_performance(read_midi(path.with_suffix(".mid")))
+    np.testing.assert_allclose(found.table, expected, atol=6e-4)
+    assert {file.suffix for file in tmp_path.iterdir()} == {".wav", ".txt", ".mid"}
+    assert clip.n_samples == (8 + 2 * keep_prompt) * BLOCK_SIZE
+
+
+def test_a_clip_in_which_nothing_is_played_has_an_empty_midi_file(playing: Checkpoint, tmp_path: Path) -> None:
+    rendering = Rendering(n_blocks=4, seed=1, notes=Notes.of([]), pictures=False)
+    list(render_clips(playing, "m", [silence(2)], [tmp_path / "clip.wav"], rendering, lambda _: None))
+    assert (tmp_path / "clip.mid").read_bytes().startswith(b"MThd")
+
+
+def test_the_notes_of_each_clip_are_its_own(playing: Checkpoint, tmp_path: Path) -> None:
+    """As the session gives them for each row; velocities as MIDI has them, whole numbers."""
+    rendering = Rendering(n_blocks=12, seed=1, pictures=False)
+    paths = [tmp_path / f"{n}.wav" for n in range(3)]
+    list(render_clips(playing, "m", [silence(2)] * 3, paths, rendering, lambda _: None))
+    session = Session(playing.model, playing.codec)
+    session.prime([silence(2)] * 3, seed=mixed(1, 0))
+    parts = list(session.stream(12))
+    for n, path in enumerate(paths):
+        played = Notes.of(row for part in parts for row in part.notes[n].table.tolist())
+        found = Notes.of_performance(read_midi(path.with_suffix(".mid")))
+        assert found.pitches.tolist() == played.pitches.tolist()
+        np.testing.assert_allclose(found.onsets, played.onsets, atol=6e-4)
+        np.testing.assert_allclose(found.velocities, played.velocities, atol=0.5)
+        assert found.seconds <= 3.0 + 0.02  # what a note lasts at least in a MIDI file
 
 
 def test_an_interrupted_rendering_leaves_nothing(model: Checkpoint, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ VALUES = TINY | {"validate_every": 6}
 NAMES = ["layers-1", "layers-2"]
 SETTINGS = ["--preset=classic", *as_flags(VALUES | {"layers": "1,2"})]
 EARS = ["--classic=hiss", "--clips=2", "--seconds=3"]
-CODES = ["--preset=codes", "--codes=8", "--dims=8"]
+CODES = ["--preset=codes", "--codes=8", "--dims=8", "--fit-steps=1"]
 COMMAND = ["compare", *PLACES, *SETTINGS, *EARS]
 
 
@@ -123,8 +123,8 @@ def test_a_run_of_a_grid_is_what_train_makes_of_its_settings(home: Path, printed
     alone = train(begin(corpus, settings, None, Silent()), corpus, home / "alone", Silent()).run
     found = checkpoint.load(home / "evaluation/runs" / NAMES[1] / LAST)
     assert found.settings == settings
-    for name, weight in alone.predictor.state_dict().items():
-        assert torch.equal(found.predictor.state_dict()[name], weight), name
+    for name, weight in alone.model.state_dict().items():
+        assert torch.equal(found.model.state_dict()[name], weight), name
 
 
 def test_the_report_holds_the_runs_side_by_side(home: Path, report: dict[str, Any]) -> None:
@@ -250,7 +250,7 @@ def test_one_process_trains_a_grid(
     [
         ("--layers=1,x", "argument --layers: invalid int value: 'x'"),
         ("--layers=1,", "argument --layers: invalid int value: ''"),
-        ("--gain=1,1.0", "argument --gain: 1.0 is given twice"),
+        ("--dropout=0.5,0.50", "argument --dropout: 0.5 is given twice"),
         ("--preset=flow,baroque", "argument --preset: invalid choice: 'baroque' (choose from flow, codes, classic)"),
         ("--error=absolute,cubed", "argument --error: invalid choice: 'cubed' (choose from absolute, squared)"),
     ],

@@ -20,13 +20,13 @@ def test_a_gradient_that_is_not_finite_ends_the_run(corpus: Corpus, tiny: Settin
     """At step 8 a step would be saved that it has spoilt, though the loss of that step is finite."""
     fresh = begin(corpus, tiny, None, Silent())
     factors = iter([1.0] * 7 + [math.inf])
-    next(fresh.predictor.parameters()).register_hook(lambda gradient: gradient * next(factors))
+    next(fresh.model.parameters()).register_hook(lambda gradient: gradient * next(factors))
     with pytest.raises(TrainingError, match=rf"^the gradient's norm at step 8 is (inf|nan): {REMEDY}"):
         train(fresh, corpus, tmp_path, Silent())
     for name in (BEST, LAST):
         saved = checkpoint.load(tmp_path / name)
         assert [row["step"] for row in saved.history] == [4]
-        assert all(weight.isfinite().all() for weight in saved.predictor.parameters())
+        assert all(weight.isfinite().all() for weight in saved.model.parameters())
 
 
 def test_a_held_out_loss_that_is_not_finite_is_never_the_best(
@@ -56,7 +56,7 @@ def test_weights_that_are_not_finite_are_not_saved(
     corpus: Corpus, tiny: Settings, tmp_path: Path, value: float
 ) -> None:
     fresh = begin(corpus, tiny, None, Silent())
-    spoiling = Spoiling(list(fresh.predictor.parameters())[-1], value)
+    spoiling = Spoiling(list(fresh.model.parameters())[-1], value)
     with pytest.raises(TrainingError, match=rf"^the largest weight at step 3 is {abs(value)}: {REMEDY}"):
         train(fresh, corpus, tmp_path, spoiling)
     assert not list(tmp_path.iterdir())

@@ -98,7 +98,7 @@ def test_a_checkpoint_of_the_old_format_is_known_by_names(
     home: Path, first: Checkpoint, tiny: Settings, tmp_path: Path
 ) -> None:
     old = {name: {"digest": None, "work": found["work"]} for name, found in first.split["recordings"].items()}
-    first = Checkpoint(tiny, first.predictor, first.representation, first.split | {"recordings": old})
+    first = Checkpoint(tiny, first.model, first.codec, first.split | {"recordings": old})
     assert begin(Corpus.open(home / "takes"), tiny, None, Silent(), first).split["validation"] == ["air.wav"]
     with pytest.raises(CorpusError, match="nothing is left to hold out"):
         begin(Corpus.open(home / "takes"), tiny, ["rag*"], Silent(), first)

@@ -7,26 +7,23 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 
 from pipeline import checkpoint, processes
 from pipeline.cli import main
 from pipeline.errors import SettingsError, TrainingError
-from pipeline.predictors import make_predictor
-from pipeline.representations import make_representation
-from pipeline.settings import BEST, LAST, Settings
+from pipeline.lanes import batches, encode_batch
+from pipeline.models import Losses
+from pipeline.models.base import total_of
+from pipeline.music import pieces_of
+from pipeline.settings import BEST, LAST, Settings, note_rows, preset_named
 from pipeline.train import begin, train
-from pipeline.windows import Batch, Position, batches, read_batch, sweep, windows
 from tests.pipeline.conftest import TINY, TINY_CODES, TINY_FLOW, as_flags
 from tests.pipeline.test_train import Silent
 from waveforms.corpus import Corpus
@@ -159,8 +156,8 @@ def test_two_processes_go_on_with_a_run_of_one_and_render_its_bytes(
         [*resume, "--out=two"],
         [*generate, "--seed=3", "--out=clips2"],
         [*generate, "--out=any"],
-        ["train", str(corpus.where), "--out=flow", *as_flags(TINY_FLOW | {"steps": 2})],
-        ["train", str(corpus.where), "--out=codes", "--preset=codes", *as_flags(TINY_CODES | {"steps": 2})],
+        ["train", str(corpus.where), "--out=flow", *as_flags(TINY_FLOW | {"steps": 2, "note_rows": 3})],
+        ["train", str(corpus.where), "--out=flow", "--resume", "--steps=4"],
     )
     assert two.end() == 0, two.told
     assert [two.statuses(n) for n in range(7)] == [["1", "1"]] * 2 + [["0", "0"]] * 5
@@ -179,82 +176,35 @@ def test_two_processes_go_on_with_a_run_of_one_and_render_its_bytes(
     assert len(list((tmp_path / "any").iterdir())) == 2 * 40
 
 
-@pytest.mark.parametrize("n_ranks", [1, 2, 3, 5])
-def test_each_window_is_seen_once_an_epoch_over_all_processes(corpus: Corpus, n_ranks: int) -> None:
-    def epoch(rank: int, n_ranks: int) -> list[tuple[Batch, Position]]:
-        return list(islice(batches(corpus, 6, 5, (0, 0), seed=3, rank=rank, n_ranks=n_ranks), n_batches))
+@pytest.mark.usefixtures("known_notes")
+@pytest.mark.parametrize("preset", ["classic", "codes"])
+@pytest.mark.parametrize("n_ranks", [2, 4])
+def test_gradients_of_the_parts_add_up_to_that_of_the_batch(corpus: Corpus, preset: str, n_ranks: int) -> None:
+    """Each part's mean is over what all parts count, of which some rows hold more notes than others."""
+    values = {"classic": TINY | {"error": "squared"}, "codes": TINY_CODES | {"note_rows": 3}}[preset]
+    settings = preset_named(preset).with_values(values)
+    run = begin(corpus, settings, None, Silent())
+    model = run.model.eval()
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, std=0.05, generator=torch.Generator().manual_seed(0))
+    pieces = pieces_of(corpus, run.codec)
 
-    def rows(parts: list[Batch]) -> Counter[tuple[bytes, int]]:
-        return Counter(
-            (row.numpy().tobytes(), int(n))
-            for part in parts
-            if part.n_counted
-            for row, n in zip(part.waveforms, part.n_targets, strict=True)
-        )
+    def losses(rank: int, n: int) -> Losses:
+        lanes = batches(pieces, pieces, 4, note_rows(settings), 6, run.codec.margins, seed=0, rank=rank, n_ranks=n)
+        latents = encode_batch(next(lanes), run.codec, torch.device("cpu"))
+        return model.loss(latents, model.start(latents.n_rows))[0]
 
-    n_windows = len(windows(corpus, 6, np.random.default_rng([3, 0])))
-    n_batches = -(-n_windows // 5)
-    ranks = [epoch(rank, n_ranks) for rank in range(n_ranks)]
-    assert ranks[0][-1][1] == Position(1, 0)
-    assert rows([batch for rank in ranks for batch, _ in rank]) == rows([batch for batch, _ in epoch(0, 1)])
-    assert sum(batch.n_counted for rank in ranks for batch, _ in rank) == corpus.n_blocks - 1
-    for step in zip(*ranks, strict=True):
-        assert len({position for _, position in step}) == 1
-        assert len({batch.n_in_all for batch, _ in step}) == 1
-        assert sum(batch.share for batch, _ in step) == pytest.approx(1)
+    def gradient(parts: Losses) -> torch.Tensor:
+        model.zero_grad()
+        total_of(parts).backward()  # type: ignore[no-untyped-call]
+        return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
-
-@pytest.mark.parametrize(("n_windows", "n_ranks"), [(8, 2), (5, 2), (3, 2), (1, 2), (3, 4)])
-def test_gradients_of_the_parts_add_up_to_that_of_the_batch(
-    corpus: Corpus, tiny: Settings, n_windows: int, n_ranks: int
-) -> None:
-    """Also where windows are of different lengths, and where a process has none of them."""
-    representation = make_representation(tiny.representation)
-    representation.fit(sweep(corpus, (0, 0)))
-    torch.manual_seed(0)
-    predictor = make_predictor(tiny.with_values({"error": "squared"}), representation.shape)
-    torch.nn.init.normal_(predictor.head.dense.weight, std=0.02)  # type: ignore[union-attr,arg-type]
-    plan = windows(corpus, 6)[-n_windows:]
-    assert n_windows == 1 or len({window.n_targets for window in plan}) > 1
-
-    def gradient(rank: int, n: int) -> torch.Tensor:
-        batch = read_batch(corpus, plan, 6, (0, 0), rank=rank, n_ranks=n)
-        predictor.zero_grad()
-        sequence = representation.transform(torch.stack(batch.waveforms))
-        (predictor.loss(sequence, batch.n_targets) * batch.share).backward()
-        return torch.cat([p.grad.flatten() for p in predictor.parameters()])  # type: ignore[union-attr]
-
-    whole, parts = gradient(0, 1), sum(gradient(rank, n_ranks) for rank in range(n_ranks))
-    torch.testing.assert_close(parts, whole, atol=1e-6 * float(whole.abs().max()), rtol=1e-4)
-
-
-@pytest.mark.parametrize("n_ranks", [2, 3, 8])
-def test_statistics_of_the_parts_are_those_of_the_corpus(corpus: Corpus, tiny: Settings, n_ranks: int) -> None:
-    """Five stretches: with eight processes, three of them have nothing."""
-    whole = make_representation(tiny.representation)
-    whole.fit(sweep(corpus, (0, 0)))
-    barrier = threading.Barrier(n_ranks)
-    tensors: dict[int, torch.Tensor] = {}
-
-    def fit(rank: int) -> None:
-        def total(part: torch.Tensor) -> torch.Tensor:
-            tensors[rank] = part
-            barrier.wait()
-            summed = sum(tensors[n] for n in range(n_ranks))
-            barrier.wait()
-            return summed  # type: ignore[return-value]
-
-        fitted[rank].fit(sweep(corpus, (0, 0), rank=rank, n_ranks=n_ranks), total)
-
-    fitted = [make_representation(tiny.representation) for _ in range(n_ranks)]
-    threads = [threading.Thread(target=fit, args=(rank,)) for rank in range(n_ranks)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for one in fitted:
-        torch.testing.assert_close(one.mean_, whole.mean_, atol=1e-9, rtol=1e-6)
-        torch.testing.assert_close(one.std_, whole.std_, atol=0, rtol=1e-6)
+    whole = gradient(losses(0, 1))
+    of_ranks = [losses(rank, n_ranks) for rank in range(n_ranks)]
+    numbers = {name: sum(parts[name].number for parts in of_ranks) for name in of_ranks[0]}
+    assert preset == "classic" or len({parts["keys"].number for parts in of_ranks}) > 1
+    parts = sum(gradient({n: part._replace(number=numbers[n]) for n, part in each.items()}) for each in of_ranks)
+    torch.testing.assert_close(parts, whole, atol=2e-6 * float(whole.abs().max()), rtol=1e-3)
 
 
 def test_a_batch_that_cannot_be_divided_is_refused(tiny: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 
 from pipeline.checkpoint import Passage
 from pipeline.errors import SettingsError
+from pipeline.music import Piece
 from pipeline.prompts import (
     N_PASSAGES,
     NOISE_PEAK,
@@ -19,9 +21,13 @@ from pipeline.prompts import (
     noise,
     silence,
 )
+from tests.conftest import noise as noise_of
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.corpus import Corpus
 from waveforms.errors import AudioError
+from waveforms.notes.events import Notes
+
+NOTES = Notes.of([(-0.05, 0.2, 60, 64), (0.1, 1.6, 62, 64), (0.7, 0.8, 64, 64), (1.45, 9.0, 66, 64)])
 
 
 @pytest.fixture
@@ -33,7 +39,7 @@ def ramp(tmp_path: Path) -> Path:
 
 
 def test_passages_come_from_every_held_out_recording(corpus: Corpus) -> None:
-    passages = choose_passages(corpus)
+    passages = choose_passages([Piece(recording.name, None, recording) for recording in corpus])
     assert len(passages) <= N_PASSAGES
     assert {p.source for p in passages} == {r.name for r in corpus}
     for passage in passages:
@@ -45,10 +51,21 @@ def test_passages_come_from_every_held_out_recording(corpus: Corpus) -> None:
         np.testing.assert_allclose(passage.samples.numpy() / 32768, truth, atol=1 / 65536)
 
 
+def test_passages_have_the_notes_that_sound_in_them(record: Callable[..., Path]) -> None:
+    """Of 50 s two passages of 20, from the beginning and from 25 s on; notes that began before as well."""
+    recording = Corpus.open(record("long.wav", noise_of(50 * SAMPLE_RATE)).parent)[0]
+    notes = Notes.of([(1.0, 2.0, 60, 64), (19.0, 27.0, 61, 64), (24.0, 24.9, 62, 64), (44.9, 46.0, 63, 64)])
+    first, second = choose_passages([Piece("long.wav", notes, recording)])
+    assert (first.seconds, second.seconds) == (0.0, 25.0)
+    np.testing.assert_allclose(first.notes.table, [[1.0, 2.0, 60, 64], [19.0, 27.0, 61, 64]])
+    np.testing.assert_allclose(second.notes.table, [[-6.0, 2.0, 61, 64], [19.9, 21.0, 63, 64]])
+
+
 def test_of_many_recordings_passages_come_from_all_over(tmp_path: Path) -> None:
     for n in range(20):
         soundfile.write(tmp_path / f"{n:02}.wav", 0.1 * np.sin(np.arange(4 * BLOCK_SIZE) / (10 + n)), SAMPLE_RATE)
-    numbers = [int(passage.source[:2]) for passage in choose_passages(Corpus.open(tmp_path))]
+    pieces = [Piece(recording.name, None, recording) for recording in Corpus.open(tmp_path)]
+    numbers = [int(passage.source[:2]) for passage in choose_passages(pieces)]
     assert len(numbers) == N_PASSAGES
     assert set(np.diff(numbers)) == {2, 3}
     assert (numbers[0], numbers[-1]) == (1, 18)
@@ -56,7 +73,7 @@ def test_of_many_recordings_passages_come_from_all_over(tmp_path: Path) -> None:
 
 def test_a_held_out_prompt_is_a_passage_at_its_place() -> None:
     samples = torch.arange(8 * BLOCK_SIZE).remainder(30_000).to(torch.int16)
-    passage = Passage("aria.wav", 10.0, samples)
+    passage = Passage("aria.wav", 10.0, samples, NOTES)
     rng = np.random.default_rng(0)
     starts = set()
     for _ in range(60):
@@ -67,14 +84,22 @@ def test_a_held_out_prompt_is_a_passage_at_its_place() -> None:
         assert prompt.source == f"aria.wav @ {part.start:g} s (held out)"
         start = round((part.start - 10) * SAMPLE_RATE)
         starts.add(start // BLOCK_SIZE)
+        expected = [row for row in NOTES.table.tolist() if row[0] < part.stop - 10 and row[1] > part.start - 10]
+        assert prompt.notes is not None
+        shift = np.array([part.start - 10, part.start - 10, 0, 0])
+        np.testing.assert_allclose(prompt.notes.table, np.array(expected).reshape(-1, 4) - shift)
         assert np.array_equal(prompt.waveform, samples[start : start + 3 * BLOCK_SIZE].numpy() / np.float32(32768))
     assert starts == {0, 1, 2, 3, 4, 5}
 
 
 def test_a_passage_that_is_too_short_begins_in_silence() -> None:
-    prompt = held_out([Passage("a.wav", 0.0, torch.ones(BLOCK_SIZE, dtype=torch.int16))], 3, np.random.default_rng(0))
+    prompt = held_out(
+        [Passage("a.wav", 0.0, torch.ones(BLOCK_SIZE, dtype=torch.int16), NOTES)], 3, np.random.default_rng(0)
+    )
     assert not prompt.waveform[: 2 * BLOCK_SIZE].any()
     assert prompt.waveform[2 * BLOCK_SIZE :].all()
+    assert prompt.notes is not None
+    np.testing.assert_allclose(prompt.notes.onsets, [0.45, 0.6])  # half a second later, as the sound is
 
 
 def test_without_passages_a_file_is_asked_for() -> None:
@@ -101,7 +126,7 @@ def test_a_prompt_knows_where_it_ends_in_its_recording(ramp: Path) -> None:
 
 def test_places_are_kept_to_the_sample() -> None:
     """Six digits would be ten seconds in a recording of twelve days."""
-    passage = Passage("aria.wav", 1_000_000.25, torch.ones(BLOCK_SIZE, dtype=torch.int16))
+    passage = Passage("aria.wav", 1_000_000.25, torch.ones(BLOCK_SIZE, dtype=torch.int16), NOTES)
     prompt = held_out([passage], 1, np.random.default_rng(0))
     assert json.loads(json.dumps(prompt.to_json()))["parts"][0]["start"] == 1_000_000.25
     assert prompt.source == "aria.wav @ 1000000.25 s (held out)"

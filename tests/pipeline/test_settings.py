@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import SettingsError
-from pipeline.settings import MAX_SEQ_LEN, PRESETS, Settings, n_blocks_in, preset_named
+from pipeline.settings import MAX_SEQ_LEN, PRESETS, Settings, n_blocks_in, note_rows, preset_named
 
 CLASSIC = PRESETS["classic"]
 
@@ -45,6 +45,31 @@ def test_settings_survive_json(values: dict[str, object]) -> None:
     assert Settings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_survive_json(preset: str) -> None:
+    settings = PRESETS[preset]
+    assert Settings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
+    assert note_rows(settings) == (0 if preset == "classic" else 16)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("dims", 1046, "dims must be between 1 and 1045, as many as a slice has and not 1046"),
+        ("fit_steps", 0, "fit_steps must be at least 1 and not 0"),
+        ("latents_kept", 1.5, "latents_kept must be between 0 and 1 and not 1.5"),
+        ("note_rows", -1, "note_rows must be at least 0 and not -1"),
+        ("residual_noise", -0.1, "residual_noise must be at least 0 and not -0.1"),
+        ("flow_steps", 0, "flow_steps must be at least 1 and not 0"),
+        ("codes", 9, "preset flow has no setting codes"),
+    ],
+)
+def test_what_is_not_legal_of_notes_first_is_said(name: str, value: object, message: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        PRESETS["flow"].with_values({name: value})
+    assert str(caught.value) == message
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
@@ -68,13 +93,13 @@ def test_what_is_not_legal_is_said(name: str, value: object, message: str) -> No
 
 def test_names_are_read_strictly() -> None:
     data = CLASSIC.to_json()
-    data["predictor"]["heads"] = 3
-    with pytest.raises(SettingsError, match=r"^predictor hold unknown heads$"):
+    data["model"]["heads"] = 3
+    with pytest.raises(SettingsError, match=r"^model hold unknown heads$"):
         Settings.from_json(data)
-    del data["predictor"]["heads"], data["training"]["steps"]
+    del data["model"]["heads"], data["training"]["steps"]
     with pytest.raises(SettingsError, match=r"^training lack steps$"):
         Settings.from_json(data)
-    with pytest.raises(SettingsError, match=r"^predictor must be a section of names and values and not 3$"):
-        Settings.from_json(CLASSIC.to_json() | {"predictor": 3})
+    with pytest.raises(SettingsError, match=r"^model must be a section of names and values and not 3$"):
+        Settings.from_json(CLASSIC.to_json() | {"model": 3})
     with pytest.raises(SettingsError, match=r"^preset must be one of flow, codes, classic and not baroque$"):
         preset_named("baroque")

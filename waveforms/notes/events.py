@@ -69,6 +69,17 @@ class Notes:
             ),
         )
 
+    @classmethod
+    def of_table(cls, table: NDArray[np.float64]) -> Self:
+        """The inverse of `table`."""
+        onsets, offsets, pitches, velocities = table.T
+        return cls(onsets, offsets, pitches.astype(np.int64), velocities)
+
+    @property
+    def table(self) -> NDArray[np.float64]:
+        """Columns of onsets, offsets, pitches and velocities, (n_notes, 4)."""
+        return np.stack([self.onsets, self.offsets, self.pitches, self.velocities], axis=1)
+
     def __len__(self) -> int:
         return len(self.onsets)
 
@@ -82,10 +93,19 @@ class Notes:
         first, beyond = np.searchsorted(self.onsets, [start, stop])
         return self._take(np.arange(first, beyond))
 
+    def sounding_from(self, start: float) -> Self:
+        """The notes that end after `start` seconds."""
+        return self._take(np.flatnonzero(self.offsets > start))
+
     def moved(self, *, seconds: float = 0.0, semitones: int = 0) -> Self:
         """The notes later and higher; what leaves the keyboard is left out."""
         moved = type(self)(self.onsets + seconds, self.offsets + seconds, self.pitches + semitones, self.velocities)
         return moved._take(np.flatnonzero((moved.pitches >= LOWEST_PITCH) & (moved.pitches <= HIGHEST_PITCH)))
+
+    def joined(self, later: "Notes") -> Self:
+        """These notes and others, which end those of the same keys."""
+        both = [(n.onsets, n.offsets, n.pitches, n.velocities) for n in (self, later)]
+        return type(self).of(row for columns in both for row in zip(*(c.tolist() for c in columns), strict=True))
 
     def _take(self, index: NDArray[np.int64]) -> Self:
         return type(self)(self.onsets[index], self.offsets[index], self.pitches[index], self.velocities[index])

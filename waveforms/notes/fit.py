@@ -1,39 +1,39 @@
-"""Whether a MIDI file holds what a recording plays, and by how much it is late."""
+"""Whether a MIDI file holds what a recording plays, and by how much it is late.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+Where a key is struck, the bands of its partials rise. A file fits if they do at its onsets, more than at other times
+and more than those of other keys. That takes a small part of the time of transcribing.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
+from waveforms import SAMPLE_RATE
+from waveforms.bands import CENTRES
 from waveforms.notes.events import Notes
-from waveforms.notes.matching import match
+from waveforms.notes.performance import LOWEST_PITCH, N_KEYS
+from waveforms.spectra import HOP
 
+FRAME_RATE = SAMPLE_RATE / HOP  # 100 frames a second
 MOST_OFFSET = 1.0  # seconds that a file may be early or late
-STEP = 0.01  # seconds, of the histogram that finds the offset
-LEAST_AGREEMENT = 0.4  # from 0, as much as by chance, to 1
+NEAR = 0.15  # seconds around an offset in which notes still gain from it
+BEFORE, AFTER = (-4, 0), (1, 5)  # frames between which a band rises
+MOST_RISE = 2.0  # nepers that count
+FAINTEST = -8.0  # nepers re full scale; what lies below counts as this
+N_PARTIALS = 3
+OTHER_KEYS = tuple(by for by in range(-12, 13) if by)  # semitones away
+# How many times as much the sound has to rise as at other times, and as at other keys: in all, and in each excerpt.
+LEAST_OVER_TIME, LEAST_OVER_KEYS = 3.0, 1.5
+LEAST_OF_PART_OVER_TIME, LEAST_OF_PART_OVER_KEYS = 1.8, 1.2
 FEWEST = 6  # notes in an excerpt from which it is judged by itself
-SHIFTS = (-5.1, -3.7, -2.3, 2.3, 3.7, 5.1)  # seconds; what agrees so far apart agrees by chance
 
-Excerpt = tuple[float, float, Notes]  # from and to which second of the recording, and what is heard there
+Excerpt = tuple[float, NDArray[np.float32]]  # the second at which it begins, and its bands, (n_frames, N_BANDS)
 
 
 class DoesNotFitError(Exception):
     """Why the notes are not those of the recording; internal, `recordings` names the file."""
-
-
-@dataclass(frozen=True)
-class _Agreement:
-    """F1 of the onsets, of the file against what is heard, and what it is by chance."""
-
-    f1: float
-    chance: float
-
-    @property
-    def beyond_chance(self) -> float:
-        return (self.f1 - self.chance) / (1 - self.chance)
-
-    def __str__(self) -> str:
-        return f"agree by {100 * self.f1:.0f} % (F1 within 50 ms), and by chance it would be {100 * self.chance:.0f} %"
 
 
 def find_offset(notes: Notes, excerpts: Sequence[Excerpt], seconds: float) -> float:
@@ -41,7 +41,7 @@ def find_offset(notes: Notes, excerpts: Sequence[Excerpt], seconds: float) -> fl
 
     Args:
         notes: of the file.
-        excerpts: of the recording, what is heard in each.
+        excerpts: of the recording.
         seconds: how long the recording is.
 
     Raises:
@@ -50,47 +50,77 @@ def find_offset(notes: Notes, excerpts: Sequence[Excerpt], seconds: float) -> fl
     last = float(notes.onsets.max())
     if last > seconds + MOST_OFFSET:
         raise DoesNotFitError(f"its last note begins at {last:.1f} s, and the recording lasts {seconds:.1f} s")
-    offset = _likeliest_offset(notes, excerpts)
-    moved = notes.moved(seconds=offset)
-    if (whole := _agreement(moved, excerpts)).beyond_chance < LEAST_AGREEMENT:
-        raise DoesNotFitError(f"its notes and those that are heard {whole}")
-    for start, stop, heard in excerpts:
-        if len(heard) >= FEWEST:
-            part = _agreement(moved, [(start, stop, heard)])
-            if part.beyond_chance < LEAST_AGREEMENT / 2:
-                raise DoesNotFitError(f"from {start:.0f} to {stop:.0f} s, its notes and those that are heard {part}")
+    rises = [(start, _rises(bands)) for start, bands in excerpts]
+    offsets = np.arange(-MOST_OFFSET, MOST_OFFSET + 0.5 / FRAME_RATE, 1 / FRAME_RATE)
+    at_offsets = np.array([_rise_at(notes.moved(seconds=offset), rises) for offset in offsets])
+    offset = float(offsets[int(at_offsets.argmax())])
+    moved, found = notes.moved(seconds=offset), float(at_offsets.max())
+    far = offsets[np.abs(offsets - offset) > NEAR]
+    elsewhere = _mean_rise([notes.moved(seconds=by) for by in far], rises)
+    if found <= LEAST_OVER_TIME * elsewhere:
+        raise DoesNotFitError(_sentence(found, elsewhere, "times"))
+    transposed = [moved.moved(semitones=by) for by in OTHER_KEYS]
+    others = [_rise_at(each, rises) for each in transposed]
+    if found <= max(LEAST_OVER_KEYS * float(np.mean(others)), *others):
+        raise DoesNotFitError(_sentence(found, max(others), "keys"))
+    for start, of_part in rises:
+        part = [(start, of_part)]
+        stop = start + len(of_part) / FRAME_RATE
+        if len(moved.between(start, stop)) >= FEWEST:
+            here, where = _rise_at(moved, part), f"from {start:.0f} to {stop:.0f} s "
+            elsewhere = _mean_rise([notes.moved(seconds=by) for by in far], part)
+            if here <= LEAST_OF_PART_OVER_TIME * elsewhere:
+                raise DoesNotFitError(where + _sentence(here, elsewhere, "times"))
+            elsewhere = _mean_rise(transposed, part)
+            if here <= LEAST_OF_PART_OVER_KEYS * elsewhere:
+                raise DoesNotFitError(where + _sentence(here, elsewhere, "keys"))
     return offset
 
 
-def _likeliest_offset(notes: Notes, excerpts: Sequence[Excerpt]) -> float:
-    """Where most onsets of the same key agree: the peak of a histogram of all differences, then their median."""
-    heard = _joined(excerpts)
-    differences = np.concatenate(
-        [
-            np.subtract.outer(heard.onsets[heard.pitches == pitch], notes.onsets[notes.pitches == pitch]).ravel()
-            for pitch in range(128)
-        ]
-    )
-    differences = differences[np.abs(differences) <= MOST_OFFSET]
-    if len(differences) == 0:
-        return 0.0
-    counts, edges = np.histogram(differences, round(2 * MOST_OFFSET / STEP), (-MOST_OFFSET, MOST_OFFSET))
-    peak = edges[np.argmax(np.convolve(counts, np.ones(5), "same"))] + STEP / 2
-    return float(np.median(differences[np.abs(differences - peak) <= 5 * STEP / 2]))
+def _rises(bands: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How much the partials of each key rise at each frame, in nepers; (n_frames, N_BANDS) -> (n_frames, N_KEYS)."""
+    sums = np.cumsum(np.pad(np.maximum(bands, FAINTEST), ((1, 0), (0, 0))), axis=0, dtype=np.float64)
+    frames = np.arange(len(bands))
+
+    def mean(span: tuple[int, int]) -> NDArray[np.float64]:
+        first, beyond = (np.clip(frames + edge, 0, len(bands)) for edge in span)
+        means: NDArray[np.float64] = (sums[beyond] - sums[first]) / np.maximum(beyond - first, 1)[:, None]
+        return means
+
+    rise = np.clip(mean(AFTER) - mean(BEFORE), 0, MOST_RISE).astype(np.float32)
+    of_keys: NDArray[np.float32] = rise @ _partials()
+    return of_keys
 
 
-def _agreement(notes: Notes, excerpts: Sequence[Excerpt]) -> _Agreement:
-    return _Agreement(_f1(notes, excerpts), float(np.mean([_f1(notes.moved(seconds=by), excerpts) for by in SHIFTS])))
+def _rise_at(notes: Notes, rises: Sequence[Excerpt]) -> float:
+    """The mean rise at the notes' onsets and keys, of those that lie in the excerpts; 0 if none does."""
+    values = np.concatenate(list(_each_rise(notes, rises)))
+    return float(values.mean()) if len(values) else 0.0
 
 
-def _f1(notes: Notes, excerpts: Sequence[Excerpt]) -> float:
-    """The harmonic mean of precision and recall; 0 where there is no note on either side."""
-    parts = [(notes.between(start, stop), heard) for start, stop, heard in excerpts]
-    n_pairs = sum(len(match(part, heard)) for part, heard in parts)
-    n_notes = sum(len(part) + len(heard) for part, heard in parts)
-    return 2 * n_pairs / n_notes if n_notes else 0.0
+def _mean_rise(versions: Sequence[Notes], rises: Sequence[Excerpt]) -> float:
+    return float(np.mean([_rise_at(notes, rises) for notes in versions]))
 
 
-def _joined(excerpts: Sequence[Excerpt]) -> Notes:
-    rows = [np.stack([h.onsets, h.offsets, h.pitches, h.velocities], axis=1) for _, _, h in excerpts]
-    return Notes.of(map(tuple, np.concatenate(rows).tolist()))
+def _each_rise(notes: Notes, rises: Sequence[Excerpt]) -> Iterator[NDArray[np.float32]]:
+    for start, of_keys in rises:
+        frames = np.rint((notes.onsets - start) * FRAME_RATE).astype(np.int64)
+        inside = (frames >= 0) & (frames < len(of_keys))
+        yield of_keys[frames[inside], notes.pitches[inside] - LOWEST_PITCH]
+
+
+@lru_cache
+def _partials() -> NDArray[np.float32]:
+    """What each band counts for each key: the bands nearest to its first partials, alike. (N_BANDS, N_KEYS)."""
+    centres = np.array(CENTRES)
+    counts = np.zeros((len(centres), N_KEYS), np.float32)
+    for key in range(N_KEYS):
+        fundamental = 440 * 2 ** ((key + LOWEST_PITCH - 69) / 12)
+        for partial in range(1, N_PARTIALS + 1):
+            counts[np.abs(centres - partial * fundamental).argmin(), key] += 1 / N_PARTIALS
+    return counts
+
+
+def _sentence(here: float, elsewhere: float, others: str) -> str:
+    here, elsewhere = (nepers * 20 / np.log(10) for nepers in (here, elsewhere))
+    return f"the sound rises by {here:.1f} dB where its notes begin, and by {elsewhere:.1f} dB at other {others}"

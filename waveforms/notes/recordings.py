@@ -13,21 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from waveforms import SAMPLE_RATE, decoded
 from waveforms.audio import N_SAMPLES_PER_PIECE, Waveform
+from waveforms.bands import to_bands
 from waveforms.errors import AudioError, CorpusError
 from waveforms.notes import transcriber
 from waveforms.notes.events import Notes
 from waveforms.notes.fit import DoesNotFitError, Excerpt, find_offset
 from waveforms.notes.midi import find_midi_beside, read_midi
 from waveforms.recording import Recording
+from waveforms.spectra import HOP, TILE_MARGINS, to_frames
 
-N_EXCERPTS, EXCERPT_SECONDS = (
-    5,
-    12.0,
-)  # by which a MIDI file is held against the sound; shorter recordings are heard whole
-LEAST_OFFSET = 0.01  # seconds; a file that is off by less counts as in time
+# By which a MIDI file is held against the sound; shorter recordings are looked at whole.
+N_EXCERPTS, EXCERPT_SECONDS = 5, 12.0
+LEAST_OFFSET = 0.02  # seconds; a file that is off by less counts as in time
 _VERSION = 1  # of the records; counted up when what they hold means something else
 
 Progress = Callable[[float], object]
@@ -99,20 +100,21 @@ def _of_midi(recording: Recording, midi: Path, progress: Progress) -> dict[str, 
         offset = offset if abs(offset) >= LEAST_OFFSET else 0.0
         return {"notes": _rows(notes.moved(seconds=offset).between(0.0, recording.seconds)), "offset": offset}
 
-    return _cached(["MIDI", recording.findings.digest, digest, transcriber.version()], compare)
+    return _cached(["MIDI", recording.findings.digest, digest], compare)
 
 
 def _excerpts(recording: Recording, progress: Progress) -> Iterator[Excerpt]:
     """Some excerpts, spread evenly; all of a short recording."""
-    n_excerpt = round(EXCERPT_SECONDS * SAMPLE_RATE)
+    n_excerpt = round(EXCERPT_SECONDS * SAMPLE_RATE) // HOP * HOP
     if recording.n_samples <= N_EXCERPTS * n_excerpt:
-        starts, n_excerpt = [0], recording.n_samples
+        starts, n_excerpt = [0], -(-recording.n_samples // HOP) * HOP
     else:
         starts = np.linspace(0, recording.n_samples - n_excerpt, N_EXCERPTS).astype(int).tolist()
+    before, after = TILE_MARGINS
     for start in starts:
-        pieces = _pieces(recording, start, start + n_excerpt, progress)
-        heard = transcriber.transcribe_stream(pieces, recording.loudness).moved(seconds=start / SAMPLE_RATE)
-        yield start / SAMPLE_RATE, (start + n_excerpt) / SAMPLE_RATE, heard
+        frames = to_frames(torch.from_numpy(recording.read(start - before, start + n_excerpt + after)))
+        yield start / SAMPLE_RATE, to_bands(frames.real.square() + frames.imag.square()).numpy()
+        progress(n_excerpt / SAMPLE_RATE)
 
 
 def _pieces(recording: Recording, start: int, stop: int, progress: Progress) -> Iterator[Waveform]:

@@ -75,6 +75,9 @@ class _Counting:
     def __init__(self, advanced: Callable[[int], None]) -> None:
         self._advanced = advanced
 
+    def listening(self, done: float, total: float) -> None:
+        pass
+
     def fitting(self, done: int, total: int) -> None:
         pass
 

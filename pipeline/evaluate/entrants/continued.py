@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from pipeline.checkpoint import Checkpoint, Passage
+from pipeline.codecs import Codec
 from pipeline.evaluate.entrants.cuts import Cut, Source, stretch
 from pipeline.evaluate.entrants.reading import read_clips
 from pipeline.evaluate.entrants.rendered import N_PROMPT_BLOCKS, make_folder
 from pipeline.evaluate.entrants.request import Entrant, Stage
-from pipeline.generate import PROMPT_CHUNK
 from pipeline.prompts import Prompt, held_out
-from pipeline.representations import Representation
+from pipeline.session import Session
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.audio import ClipWriter, Waveform
 from waveforms.corpus import Corpus
@@ -106,7 +106,7 @@ def resynthesise(
     """Encode and decode the continuations, each behind its prompt, as clips are rolled out behind theirs.
 
     Args:
-        checkpoint: whose representation does it.
+        checkpoint: whose codec does it.
         begun: what to continue.
         folder: that exists.
         n_blocks: of a clip.
@@ -132,17 +132,17 @@ def resynthesise(
 
 @dataclass(frozen=True)
 class Continued:
-    """Prompts, a representation, and the names of their anchors.
+    """Prompts, a codec, and the names of their anchors.
 
     Attributes:
         begun: the prompts.
-        representation: a checkpoint's.
+        codec: a checkpoint's.
         continuation: the anchor of the prompts.
         resynthesis: the anchor of both.
     """
 
     begun: Sequence[Begun]
-    representation: Representation
+    codec: Codec
     continuation: str
     resynthesis: str
 
@@ -151,14 +151,14 @@ class Continued:
         pairs = zip(self.begun, begun, strict=True)
         return all(np.array_equal(ours.prompt.waveform, theirs.prompt.waveform) for ours, theirs in pairs)
 
-    def has_representation(self, other: Representation) -> bool:
-        """Whether another representation is fitted to the same numbers."""
-        ours, theirs = self.representation.state_dict(), other.state_dict()
+    def has_codec(self, other: Codec) -> bool:
+        """Whether another codec is fitted to the same numbers."""
+        ours, theirs = self.codec.state_dict(), other.state_dict()
         return ours.keys() == theirs.keys() and all(torch.equal(ours[name].cpu(), theirs[name].cpu()) for name in ours)
 
 
 class Continuations:
-    """The anchors of all checkpoints, each once: checkpoints may share prompts, and a representation, too.
+    """The anchors of all checkpoints, each once: checkpoints may share prompts, and a codec, too.
 
     Args:
         folder: that gets a folder for each resynthesis.
@@ -167,7 +167,7 @@ class Continuations:
 
     Attributes:
         anchors: by name, in the order made: "continuation", "resynthesis", and those of other prompts or
-            representations, "resynthesis of NAME".
+            codecs, "resynthesis of NAME".
     """
 
     def __init__(self, folder: Path, n_blocks: int, stage: Stage) -> None:
@@ -191,11 +191,11 @@ class Continuations:
         """
         alike = [each for each in self._known if each.has_prompts(begun)]
         for each in alike:
-            if each.has_representation(checkpoint.representation):
+            if each.has_codec(checkpoint.codec):
                 return each
         of = f" of {name}" if self._known else ""
         continuation = alike[0].continuation if alike else f"{CONTINUATION}{of}"
-        new = Continued(begun, checkpoint.representation, continuation, f"{RESYNTHESIS}{of}")
+        new = Continued(begun, checkpoint.codec, continuation, f"{RESYNTHESIS}{of}")
         about = f"what recordings do after the prompts of {name}"
         if not alike:
             cuts = [each.cut(f"continuation {n}", self._n_blocks * BLOCK_SIZE) for n, each in enumerate(begun, start=1)]
@@ -210,27 +210,20 @@ class Continuations:
         return new
 
 
-@torch.inference_mode()
 def _resynthesised(checkpoint: Checkpoint, begun: Begun, n_blocks: int) -> Iterator[Waveform]:
     """A prompt and what follows it, (n_blocks * BLOCK_SIZE,) in pieces."""
-    representation, source = checkpoint.representation.cpu(), begun.opening.source
-    before, after = representation.margins
     first, stop = begun.stop - N_PROMPT_BLOCKS * BLOCK_SIZE, begun.stop + (n_blocks - N_PROMPT_BLOCKS) * BLOCK_SIZE
-    decoder = representation.decoder()
-    for start in range(first, stop, PROMPT_CHUNK * BLOCK_SIZE):
-        end = min(start + PROMPT_CHUNK * BLOCK_SIZE, stop)
-        waveform = torch.from_numpy(source.read(start - before, end + after))
-        yield decoder.push(representation.transform(waveform[None]))[0].numpy()
-    yield decoder.finish()[0].numpy()
+    session = Session(checkpoint.model, checkpoint.codec)
+    session.prime([Prompt(begun.opening.source.read(first, stop), "files")], seed=0)
+    for part in session.stream(0, with_prompt=True):
+        yield part.samples[0].numpy()
 
 
 def _begun(openings: Sequence[Opening], n_blocks: int, rng: np.random.Generator) -> Begun:
     opening = openings[int(rng.integers(len(openings)))]
-    first = int(rng.integers(opening.n_places(n_blocks))) * BLOCK_SIZE
-    stop = first + N_PROMPT_BLOCKS * BLOCK_SIZE
-    passage = opening.passage
-    only = Passage(passage.source, passage.seconds + first / SAMPLE_RATE, passage.samples[first:stop])
-    return Begun(held_out([only], N_PROMPT_BLOCKS, rng), opening, opening.start + stop)
+    first = int(rng.integers(opening.n_places(n_blocks)))
+    prompt = held_out([opening.passage.part(first, N_PROMPT_BLOCKS)], N_PROMPT_BLOCKS, rng)
+    return Begun(prompt, opening, opening.start + (first + N_PROMPT_BLOCKS) * BLOCK_SIZE)
 
 
 @dataclass(frozen=True)

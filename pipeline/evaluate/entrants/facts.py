@@ -21,7 +21,7 @@ def facts_of(checkpoint: Checkpoint) -> dict[str, Fact]:
             for name, value in asdict(getattr(settings, section)).items()
         }
     facts["recordings learned from"] = len(checkpoint.split["training"])
-    facts["weights"] = sum(parameter.numel() for parameter in checkpoint.predictor.parameters())
+    facts["weights"] = sum(parameter.numel() for parameter in checkpoint.model.parameters())
     if checkpoint.history:
         last = checkpoint.history[-1]
         facts["steps"] = last["step"]

@@ -29,6 +29,7 @@ from pipeline.evaluate.pruning import touch
 from pipeline.evaluate.report.data import Kind, Value
 from pipeline.evaluate.report.systems import skill_values
 from pipeline.lineage import ancestors_with, held_out_but_learned, trained_on
+from pipeline.music import fitted_to, pieces_of
 from pipeline.prompts import BLOCK_SECONDS, Prompt, choose_passages
 from pipeline.settings import n_blocks_in
 from waveforms import BLOCK_SIZE
@@ -243,7 +244,7 @@ class Gatherer:
                 f"{name}: of the {len(corpus)} recordings of {folder}, from which clips go on, it was trained on "
                 f"{n_learned}, or on their works"
             )
-        return choose_passages(corpus)
+        return choose_passages(fitted_to(pieces_of(corpus, loaded.codec), loaded.codec))
 
     def _begun(
         self, name: str, loaded: Checkpoint, passages: Sequence[Passage], path: Path, n_clips: int

@@ -1,9 +1,9 @@
 """Next blocks of held-out recordings, heard: which are predicted, and how far each is from the real one.
 
-real past -> predictor -> next element -> decoder, behind the real past -> block <-> the real next block
+real past -> model -> next block -> player, behind the real past -> samples <-> the real next block
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -12,20 +12,23 @@ import torch
 from torch import Generator, Tensor
 
 from pipeline.checkpoint import Checkpoint
+from pipeline.codecs import Codec, Sound
+from pipeline.codecs.events import BLOCK_SECONDS
 from pipeline.evaluate.prediction.log_spectral import floor_below, log_spectral_distance
+from pipeline.lanes import encode_batch, read_batch
+from pipeline.music import Piece, Stretch
 from pipeline.settings import Sampling
-from pipeline.windows import read_blocks
 from waveforms import BLOCK_SIZE
-from waveforms.corpus import Corpus
+from waveforms.notes.events import Notes
 
 Place = tuple[int, int]  # of a block: which recording, and its number there
 
 N_HEARD = 4  # blocks of the real past that the decoder reads before the predicted one: 1 s, more than any join reaches
 
 
-def places(held_out: Corpus, n_most: int, rng: np.random.Generator) -> list[Place]:
+def places(held_out: Sequence[Piece], n_most: int, rng: np.random.Generator) -> list[Place]:
     """Blocks to predict, each as (recording, its number there), all that have one before them equally likely."""
-    every = [(index, n) for index, recording in enumerate(held_out) for n in range(1, recording.n_blocks)]
+    every = [(index, n) for index, piece in enumerate(held_out) for n in range(1, piece.n_blocks)]
     return [every[i] for i in sorted(rng.choice(len(every), min(n_most, len(every)), replace=False))]
 
 
@@ -48,32 +51,51 @@ def batches(places: list[Place], checkpoint: Checkpoint) -> Iterator[tuple[int, 
 
 @torch.inference_mode()
 def distances(
-    checkpoint: Checkpoint, held_out: Corpus, length: int, batch: list[Place], generator: Generator
+    checkpoint: Checkpoint, held_out: Sequence[Piece], length: int, batch: list[Place], generator: Generator
 ) -> npt.NDArray[np.float64]:
-    """Distances from the real next blocks: of the prediction, the mean, the repeat, the real one, (batch, 4)."""
-    representation = checkpoint.representation
-    before, after = representation.margins
-    extended = torch.stack(
-        [read_blocks(held_out[index], n - length, length + 1, representation.margins) for index, n in batch]
-    ).to(generator.device)
-    elements = representation.transform(extended)  # (batch, length + 1, dim)
-    past, real = elements[:, :-1], elements[:, -1]
-    predicted, _ = checkpoint.predictor.step(checkpoint.predictor.start(past), generator, Sampling())
-    nexts = torch.stack([predicted, torch.zeros_like(real), past[:, -1], real])  # the mean of what is standardised: 0
-    blocks = _decoded(checkpoint, past[:, -N_HEARD:], nexts)
+    """Distances from the real next blocks: of the prediction, the mean, the repeat, the real one, (batch, 4).
+
+    The mean of a codec that reads notes is what goes on sounding if no note begins.
+    """
+    model, codec, device = checkpoint.model, checkpoint.codec, generator.device
+    read = read_batch([[Stretch(held_out[index], n - length, length + 1, 0)] for index, n in batch], codec.margins)
+    whole = encode_batch(read, codec, device).sound
+    past = encode_batch(
+        read_batch([[Stretch(held_out[index], n - length, length, 0)] for index, n in batch], codec.margins),
+        codec,
+        device,
+    )
+    profiles = whole.latent.new_zeros(len(batch), 0) if read.profiles is None else read.profiles[:, 0].to(device)
+    notes = [_notes(held_out[index], n - length, length) for index, n in batch]
+    nothing = [Notes.of([])] * len(batch)
+    player = codec.player(profiles)
+    player.expect(notes, length)
+    mean = player.expect(nothing)
+    player = codec.player(profiles)
+    player.expect(notes, length)
+    predicted, _ = model.step(model.prime(past), player, generator, Sampling())
+    last, real = slice(length - 1, length), slice(length, length + 1)
+    nexts = [predicted.sound, mean, whole.rows(slice(None), last), whole.rows(slice(None), real)]
+    heard = past.sound.rows(slice(None), slice(max(length - N_HEARD, 0), None))
+    blocks = torch.stack([_decoded(codec, profiles, heard, each) for each in nexts])
+    before, after = codec.margins
+    extended = torch.stack(read.waveforms).to(device)
     waveform = extended[:, before : extended.shape[1] - after]
     floor = floor_below(waveform[:, -(N_HEARD + 1) * BLOCK_SIZE :])
     distances = log_spectral_distance(blocks, waveform[:, -BLOCK_SIZE:], floor.expand(4, -1))
     return distances.T.double().cpu().numpy()
 
 
-def _decoded(checkpoint: Checkpoint, past: Tensor, nexts: Tensor) -> Tensor:
-    """Each next element, decoded behind its past.
+def _notes(piece: Piece, first: int, n_blocks: int) -> Notes:
+    """That are known before the block `first + n_blocks`, in seconds from block `first`."""
+    if piece.notes is None:
+        return Notes.of([])
+    beyond = (first + n_blocks) * BLOCK_SECONDS
+    return piece.notes.between(-np.inf, beyond).moved(seconds=-first * BLOCK_SECONDS)
 
-    Shape:
-        (batch, n_heard, dim), (n, batch, dim) -> (n, batch, BLOCK_SIZE)
-    """
-    decoder = checkpoint.representation.decoder()
-    decoder.push(past.repeat(len(nexts), 1, 1))
-    pieces = [decoder.push(nexts.flatten(0, 1)[:, None]), decoder.finish()]
-    return torch.cat(pieces, dim=-1)[:, -BLOCK_SIZE:].reshape(*nexts.shape[:2], BLOCK_SIZE)
+
+def _decoded(codec: Codec, profiles: Tensor, heard: Sound, following: Sound) -> Tensor:
+    """A block decoded behind its past, (batch, BLOCK_SIZE)."""
+    player = codec.player(profiles)
+    player.push(heard)
+    return torch.cat([player.push(following), player.finish()], dim=-1)[:, -BLOCK_SIZE:]

@@ -1,7 +1,7 @@
 """How well does a checkpoint predict the next block of recordings that it has never seen?
 
-Against two predictors that learn nothing, always the mean and the last block again: in the representation's space,
-as training tells it; and in sound, where representations can be compared, after the predicted block is decoded.
+Against two models that learn nothing, always the mean and the last block again: by the loss, as training reports it;
+and in sound, where codecs can be compared, after the predicted block is decoded.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,8 +17,8 @@ from pipeline.evaluate import EvaluationError
 from pipeline.evaluate.numbers.intervals import bootstrap
 from pipeline.evaluate.prediction import next_blocks
 from pipeline.evaluate.report.data import Value
+from pipeline.music import Piece, fitted_to, held_out_rows, pieces_of
 from pipeline.train import skill, validate
-from pipeline.windows import thinned, windows
 from waveforms.corpus import Corpus
 
 Sums = npt.NDArray[np.float64]  # of one recording: figures summed over its blocks, and last how many blocks
@@ -31,14 +31,14 @@ class Skill:
 
     Attributes:
         n_recordings: held out.
-        n_blocks: of them predicted in the representation's space.
+        n_blocks: of them whose loss is known.
         n_decoded: of them decoded.
-        against_mean: skill in the representation's space, in per cent; 0 is no better, 100 is perfect.
+        against_mean: skill by the loss, in per cent; 0 is no better, 100 is perfect.
         against_repeat: likewise, against the last block again.
         distance: from the decoded prediction to the real block, log-spectral, in dB.
         distance_of_mean: from the decoded mean.
         distance_of_repeat: from the decoded last block.
-        distance_of_real: from the real block, encoded and decoded: what the representation itself loses.
+        distance_of_real: from the real block, encoded and decoded: what the codec itself loses.
         decoded_against_mean: skill by distance, in per cent.
         decoded_against_repeat: likewise, against the last block again.
     """
@@ -76,9 +76,9 @@ def measure_skill(
         EvaluationError: the corpus lacks a held-out recording, or they have nothing to predict.
     """
     fabric = Fabric(accelerator="auto", devices=1)
-    checkpoint.predictor.eval().to(fabric.device)
-    checkpoint.representation.to(fabric.device)
-    held_out = _held_out(checkpoint, corpus)
+    checkpoint.model.eval().to(fabric.device)
+    checkpoint.codec.to(fabric.device)
+    held_out = fitted_to(pieces_of(_held_out(checkpoint, corpus), checkpoint.codec), checkpoint.codec)
     places = next_blocks.places(held_out, n_sequences, np.random.default_rng(seed))
     batches = list(next_blocks.batches(places, checkpoint))
     n_parts = len(held_out) + len(batches)
@@ -109,20 +109,15 @@ def _held_out(checkpoint: Checkpoint, corpus: Corpus) -> Corpus:
     return corpus.subset(names)
 
 
-def _losses(checkpoint: Checkpoint, held_out: Corpus, fabric: Fabric) -> Iterator[Sums]:
+def _losses(checkpoint: Checkpoint, held_out: list[Piece], fabric: Fabric) -> Iterator[Sums]:
     """For each recording: loss, loss of the mean and of the repeat, each times blocks, and blocks."""
     settings = checkpoint.settings.training
-    each = [held_out.subset([recording.name]) for recording in held_out]
-    plan = [(index, window) for index, alone in enumerate(each) for window in windows(alone, settings.sequence_blocks)]
-    plan = thinned(plan, settings.validation_sequences)
-    for index, alone in enumerate(each):
-        chosen = [window for its, window in plan if its == index]
-        n = sum(window.n_targets for window in chosen)
-        if not n:
-            yield np.zeros(4)
-            continue
-        row = validate(checkpoint.predictor, checkpoint.representation, alone, chosen, settings, fabric)
-        yield n * np.array([row["loss"], row["mean"], row["repeat"], 1.0])
+    most = max(settings.validation_sequences // len(held_out), 1)
+    for piece in held_out:
+        rows = held_out_rows([piece], settings.sequence_blocks, most)
+        row = validate(checkpoint.model, checkpoint.codec, rows, fabric)
+        n_blocks = sum(stretch.n_blocks for each in rows for stretch in each)
+        yield n_blocks * np.array([row["loss"], row["mean"], row["repeat"], 1.0])
 
 
 def _summed_up(losses: list[Sums], distances: list[Sums], seed: int) -> Skill:

@@ -68,7 +68,7 @@ def test_a_midi_file_of_other_music_is_left_aside(take: Path, other: Performance
     assert it.midi is None
     assert it.problem is not None
     assert it.problem.path == midi
-    assert it.problem.reason.startswith("does not fit the recording: its notes and those that are heard agree by ")
+    assert it.problem.reason.startswith("does not fit the recording: the sound rises by ")
 
 
 def test_a_midi_file_of_half_the_tempo_is_left_aside(take: Path) -> None:

@@ -1,0 +1,139 @@
+"""Notes <-> events of blocks, what the note decoder predicts.
+
+A block's events are its onsets in order of time and pitch, then END:
+
+    (frame, key, velocity, length), (frame, key, velocity, length), ..., (END, 0, 0, 0)
+
+Frames are 10 ms; velocities and lengths are classes. A note's length is known with its onset, so no event for its end
+is needed and nothing can be left hanging.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms.notes.events import Notes
+from waveforms.notes.performance import LOWEST_PITCH, N_KEYS
+from waveforms.spectra import FRAMES_PER_BLOCK
+
+BLOCK_SECONDS = BLOCK_SIZE / SAMPLE_RATE
+FRAME_SECONDS = BLOCK_SECONDS / FRAMES_PER_BLOCK  # 10 ms
+END = FRAMES_PER_BLOCK  # the frame of the event that ends a block
+N_FRAMES = FRAMES_PER_BLOCK + 1
+N_VELOCITIES, VELOCITY_STEP = 32, 4
+SHORTEST, LONGEST, N_LENGTHS = (
+    0.03,
+    12.0,
+    48,
+)  # seconds from class 0 to the last; each is 14 % longer than the one before
+MOST_EVENTS = 64  # notes that begin in a block, 256 a second; more is not music
+
+Event = NDArray[np.int64]  # (n_events, 4): frame, key, velocity class, length class
+
+
+class EventBatch(NamedTuple):
+    """Events of several sequences of blocks, right-padded.
+
+    Attributes:
+        events: (batch, n_events, 4), int64.
+        block: the block in its sequence that each event belongs to, n_blocks where it is padding, (batch, n_events).
+        ends: where each block's END is, (batch, n_blocks).
+        sounding: seconds that each key still sounds at the end of each block, 0 where it does not, float32
+            (batch, n_blocks, N_KEYS).
+    """
+
+    events: Tensor
+    block: Tensor
+    ends: Tensor
+    sounding: Tensor
+
+    @property
+    def n_notes(self) -> int:
+        """Onsets in all sequences together."""
+        return int((self.block < self.ends.shape[1]).sum()) - self.ends.numel()
+
+    @classmethod
+    def of(cls, sequences: Sequence[tuple[list[Event], NDArray[np.float32]]]) -> "EventBatch":
+        """Gather what `encode` gives for sequences of one length."""
+        n_blocks = len(sequences[0][0])
+        counts = np.array([[len(block) for block in blocks] for blocks, _ in sequences])
+        longest = int(counts.sum(1).max())
+        events = np.zeros((len(sequences), longest, 4), np.int64)
+        block = np.full((len(sequences), longest), n_blocks, np.int64)
+        for row, (blocks, _) in enumerate(sequences):
+            flat = np.concatenate(blocks)
+            events[row, : len(flat)] = flat
+            block[row, : len(flat)] = np.repeat(np.arange(n_blocks), counts[row])
+        sounding = np.stack([of_row for _, of_row in sequences])
+        ends = counts.cumsum(1) - 1
+        return cls(*map(torch.from_numpy, (events, block, ends, sounding)))
+
+    def to(self, device: torch.device) -> "EventBatch":
+        """The same on a device."""
+        return EventBatch(*(tensor.to(device) for tensor in self))
+
+
+def encode(notes: Notes, first: int, n_blocks: int) -> tuple[list[Event], NDArray[np.float32]]:
+    """Events of some blocks, from block `first` on, and what still sounds when each ends. The inverse is `decode`.
+
+    Of more than MOST_EVENTS onsets in a block, and of two of one key in a frame, the first are kept.
+
+    Returns:
+        for each block its events, END included; seconds that each key still sounds, (n_blocks, N_KEYS).
+    """
+    frames = np.floor(notes.onsets / FRAME_SECONDS + 1e-6).astype(np.int64)
+    keys = notes.pitches - LOWEST_PITCH
+    velocities = np.clip(notes.velocities // VELOCITY_STEP, 0, N_VELOCITIES - 1).astype(np.int64)
+    table = np.stack(
+        [frames - first * FRAMES_PER_BLOCK, keys, velocities, _length_class(notes.offsets - notes.onsets)], axis=1
+    )
+    table = table[(table[:, 0] >= 0) & (table[:, 0] < n_blocks * FRAMES_PER_BLOCK)]
+    table = table[np.lexsort((table[:, 1], table[:, 0]))]
+    if len(table):
+        again = (np.diff(table[:, 0], prepend=-1) == 0) & (np.diff(table[:, 1], prepend=-1) == 0)
+        table = table[~again]
+    of_block = table[:, 0] // FRAMES_PER_BLOCK
+    table[:, 0] %= FRAMES_PER_BLOCK
+    bounds = np.searchsorted(of_block, np.arange(n_blocks + 1))
+    end = np.array([[END, 0, 0, 0]])
+    blocks = [np.concatenate([table[at : min(beyond, at + MOST_EVENTS)], end]) for at, beyond in pairwise(bounds)]
+    return blocks, _sounding(notes, first, n_blocks)
+
+
+def decode(events: Event, block: int) -> list[tuple[float, float, int, float]]:
+    """Notes of a block's events as (onset, offset, pitch, velocity), onsets in the middle of their frames.
+
+    Shape:
+        (n_events, 4) -> n_notes
+    """
+    notes = []
+    for frame, key, velocity, length in events.tolist():
+        if frame != END:
+            onset = block * BLOCK_SECONDS + (frame + 0.5) * FRAME_SECONDS
+            seconds = SHORTEST * (LONGEST / SHORTEST) ** (length / (N_LENGTHS - 1))
+            notes.append((onset, onset + seconds, key + LOWEST_PITCH, velocity * VELOCITY_STEP + VELOCITY_STEP / 2))
+    return notes
+
+
+def _length_class(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
+    steps = np.log(np.maximum(seconds, 1e-3) / SHORTEST) / np.log(LONGEST / SHORTEST) * (N_LENGTHS - 1)
+    classes: NDArray[np.int64] = np.clip(np.rint(steps), 0, N_LENGTHS - 1).astype(np.int64)
+    return classes
+
+
+def _sounding(notes: Notes, first: int, n_blocks: int) -> NDArray[np.float32]:
+    """Seconds that each key still sounds at the end of each block, (n_blocks, N_KEYS)."""
+    left = np.zeros((n_blocks, N_KEYS), np.float32)
+    begin = np.ceil(notes.onsets / BLOCK_SECONDS + 1e-9).astype(np.int64) - 1 - first  # whose end first hears the note
+    end = np.floor(notes.offsets / BLOCK_SECONDS).astype(np.int64) - first
+    for note in np.flatnonzero((end > 0) & (begin < n_blocks)):
+        blocks = np.arange(max(begin[note], 0), min(end[note], n_blocks))
+        ends = (blocks + first + 1) * BLOCK_SECONDS
+        left[blocks, notes.pitches[note] - LOWEST_PITCH] = notes.offsets[note] - ends
+    return left

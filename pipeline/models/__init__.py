@@ -1,0 +1,34 @@
+"""Models of the next block given the past.
+
+`base` says what each offers. The stacked LSTM reads; heads, one file each, turn its state into what comes next. A new
+model, or a new head, is a file here, its settings in `pipeline.settings`, and a line below.
+"""
+
+from functools import partial
+from typing import Any
+
+from pipeline.codecs import Codec
+from pipeline.models.base import Head, HeadMaker, Latents, Losses, Model, State
+from pipeline.models.classic import Classic
+from pipeline.models.codes import Codes
+from pipeline.models.flow import Flow
+from pipeline.models.notes_first import NotesFirst
+from pipeline.settings import CodesSettings, FlowSettings, LSTMSettings, Settings
+
+_HEADS: dict[type, Any] = {FlowSettings: Flow, CodesSettings: Codes}
+
+
+def make_model(settings: Settings, codec: Codec) -> Model:
+    """The model that these settings describe, with fresh weights.
+
+    Args:
+        settings: of which those of the model and its head count.
+        codec: whose latents it reads.
+    """
+    if isinstance(settings.model, LSTMSettings):
+        return Classic(settings.model, codec)
+    make_head: HeadMaker = partial(_HEADS[type(settings.head)], settings.head)
+    return NotesFirst(settings.model, make_head, codec)
+
+
+__all__ = ["Head", "Latents", "Losses", "Model", "State", "make_model"]

@@ -1,0 +1,23 @@
+"""Sampling from a softmax."""
+
+import torch
+from torch import Generator, Tensor
+
+from pipeline.settings import Sampling
+
+COLDEST = 1e-300  # stands for 0: the likeliest alone has a chance
+
+
+def sample(logits: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
+    """Draw one, a code or a key, a row: at a temperature, among the top k, and within the top p (Holtzman et al. 2020).
+
+    Shape:
+        (n, n_codes) -> (n,)
+    """
+    below = logits.double() - logits.max(-1, keepdim=True).values  # so that no temperature, however low, overflows
+    ranked, order = (below / max(sampling.temperature, COLDEST)).softmax(-1).sort(descending=True)
+    if sampling.top_k:
+        ranked[:, sampling.top_k :] = 0
+    ranked[ranked.cumsum(-1) - ranked >= sampling.top_p * ranked.sum(-1, keepdim=True)] = 0
+    place = torch.multinomial(ranked, 1, generator=generator)
+    return order.gather(-1, place)[:, 0]

@@ -1,0 +1,182 @@
+"""One engine for every roll-out: a prompt goes in, each block is fed back, sound and notes stream out.
+
+session = Session(model, codec)
+session.prime(prompts, seed=7)
+for part in session.stream(40):
+    part.samples, part.notes
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from pipeline.codecs import Codec, Player, Sound
+from pipeline.codecs.events import BLOCK_SECONDS, EventBatch, encode
+from pipeline.codecs.instrument import NoteExcerpt, NoteTable
+from pipeline.models import Latents, Model, State
+from pipeline.models.quantised import is_faster, quantised
+from pipeline.prompts import Prompt
+from pipeline.settings import Sampling
+from waveforms import BLOCK_SIZE
+from waveforms.notes.events import Notes
+from waveforms.notes.transcriber import transcribe
+
+PROMPT_CHUNK = 64  # blocks of the prompt decoded at a time
+LEAD_IN = 4  # blocks of a prompt that is not rendered itself from which phases run on; none further back matter
+
+
+class Part(NamedTuple):
+    """What a roll-out gives at a time.
+
+    Attributes:
+        samples: (n_rows, n_samples).
+        notes: of each row, those that begin in the blocks that were added, in seconds from the prompt's end.
+    """
+
+    samples: Tensor
+    notes: Sequence[Notes]
+
+
+def arithmetic(device: str) -> str:
+    """In which roll-outs are computed on a device: "int8" where that is faster, or "float32".
+
+    Either way clips are equally near to real music (docs/experiments.md, section 12).
+    """
+    return "int8" if device == "cpu" and is_faster() else "float32"
+
+
+class Session:
+    """A roll-out of one or several rows.
+
+    Memory does not grow with its length, and time grows linearly.
+
+    Args:
+        model: moved to the device, and used in 8 bits where that is faster; it cannot be trained meanwhile.
+        codec: that it was trained with.
+        device: to compute on.
+
+    Attributes:
+        sampling: how daring the samples are.
+    """
+
+    def __init__(self, model: Model, codec: Codec, device: str = "cpu") -> None:
+        model = model.eval().to(device)
+        self._model = quantised(model) if arithmetic(device) == "int8" else model
+        self._codec = codec.to(device)
+        self._device = device
+        self.sampling = Sampling()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the prompt and all that followed."""
+        self._player: Player | None = None
+        self._state: State = None
+        self._prompt: Latents | None = None
+        self._prompt_blocks = 0
+        self._cancelled = False
+
+    def change(self, **sampling: Any) -> None:
+        """Change fields of `sampling` from the next block on.
+
+        Raises:
+            SettingsError: a value is not legal.
+        """
+        self.sampling = replace(self.sampling, **sampling)
+
+    def cancel(self) -> None:
+        """End the stream after the block in hand; may be called from another thread."""
+        self._cancelled = True
+
+    @torch.inference_mode()
+    def prime(self, prompts: Sequence[Prompt], *, seed: int) -> None:
+        """Read prompts of one length, one a row.
+
+        A prompt goes through the codec like everything else, so nothing changes where it ends. Its notes are listened
+        for where the codec reads notes and they are not known.
+
+        Args:
+            prompts: whole blocks each.
+            seed: of every random draw.
+        """
+        self.reset()
+        self._generator = Generator(self._device).manual_seed(seed)
+        waveforms = torch.from_numpy(np.stack([prompt.waveform for prompt in prompts])).to(self._device)
+        n_blocks = waveforms.shape[1] // BLOCK_SIZE
+        padded = torch.nn.functional.pad(waveforms, self._codec.margins)
+        read = [self._read(prompt, row) for prompt, row in zip(prompts, padded, strict=True)]
+        profiles = torch.stack([profile for _, profile in read])
+        table = events = None
+        notes = [of_row for of_row, _ in read if of_row is not None]
+        if notes:
+            table = NoteTable.of([NoteExcerpt(of_row, row) for row, of_row in enumerate(notes)]).to(waveforms.device)
+            events = EventBatch.of([encode(of_row, 0, n_blocks) for of_row in notes]).to(waveforms.device)
+        sound = self._codec.encode(padded, table, profiles[:, None].expand(-1, n_blocks, -1))
+        self._prompt = Latents(sound, events)
+        self._prompt_blocks = n_blocks
+        self._player = self._codec.player(profiles)
+        if notes:
+            self._player.expect(notes, n_blocks)
+        self._state = self._model.prime(self._prompt)
+
+    def stream(
+        self, n_blocks: int | None, notes: Sequence[Notes] | None = None, *, with_prompt: bool = False
+    ) -> Iterator[Part]:
+        """Render what follows the prompt, once after each `prime`.
+
+        Args:
+            n_blocks: how many blocks; None goes on until it is cancelled.
+            notes: to play, of each row, in seconds from the prompt's end; None lets the model choose.
+            with_prompt: render the prompt, too, first.
+
+        Yields:
+            All samples together are (n_rows, n_blocks * BLOCK_SIZE), and before them those of the prompt.
+        """
+        assert self._player is not None, "prime comes first"
+        assert self._prompt is not None, "a prompt is rendered once"
+        nothing = [Notes.of([])] * len(self._prompt.sound.latent)
+        first = 0 if with_prompt else max(self._prompt_blocks - LEAD_IN, 0)
+        n_to_skip = 0 if with_prompt else (self._prompt_blocks - first) * BLOCK_SIZE
+        for at in range(first, self._prompt_blocks, PROMPT_CHUNK):
+            samples = self._push(self._prompt.sound.rows(slice(None), slice(at, at + PROMPT_CHUNK)))
+            yield Part(samples[:, n_to_skip:], nothing)
+            n_to_skip = max(n_to_skip - samples.shape[1], 0)
+        self._prompt = None
+        begin = self._prompt_blocks * BLOCK_SECONDS
+        done = 0
+        while not self._cancelled and (n_blocks is None or done < n_blocks):
+            given = None
+            if notes is not None:
+                block = begin + done * BLOCK_SECONDS
+                given = [of_row.moved(seconds=begin).between(block, block + BLOCK_SECONDS) for of_row in notes]
+            part = self._step(given, begin)
+            yield part._replace(samples=part.samples[:, n_to_skip:])
+            n_to_skip = max(n_to_skip - part.samples.shape[1], 0)
+            done += 1
+        yield Part(self._player.finish()[:, n_to_skip:], nothing)
+
+    def _read(self, prompt: Prompt, padded: Tensor) -> tuple[Notes | None, Tensor]:
+        """The notes of a prompt, where the codec reads notes, and its profile."""
+        if not self._codec.reads_notes:
+            return None, self._codec.profile(padded, None)
+        notes = prompt.notes
+        if notes is None:
+            heard = transcribe(prompt.waveform)
+            with torch.inference_mode(False):  # notes follow a gradient
+                notes = self._codec.refined(padded.clone(), heard, self._codec.profile(padded.clone(), heard))
+        return notes, self._codec.profile(padded, notes)
+
+    @torch.inference_mode()
+    def _step(self, given: Sequence[Notes] | None, begin: float) -> Part:
+        assert self._player is not None
+        block, self._state = self._model.step(self._state, self._player, self._generator, self.sampling, given)
+        samples = self._player.push(block.sound)
+        return Part(samples, [of_row.moved(seconds=-begin) for of_row in block.notes])
+
+    @torch.inference_mode()
+    def _push(self, sound: Sound) -> Tensor:
+        assert self._player is not None
+        return self._player.push(sound)

@@ -1,0 +1,136 @@
+"""The piano's codec, fitted on little music that a toy piano plays."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from pipeline.codecs import Excerpt
+from pipeline.codecs.instrument import NoteExcerpt, NoteTable
+from pipeline.codecs.piano import SLICE_SIZE, PianoCodec
+from pipeline.settings import PianoSettings
+from tests.pipeline.conftest import melody, melody_notes
+from waveforms import BLOCK_SIZE
+from waveforms.bands import from_levels, to_bands, to_levels
+from waveforms.notes.events import Notes
+from waveforms.phase import PhaseRecovery
+from waveforms.spectra import TILE_MARGINS, to_frames
+
+SETTINGS = PianoSettings(dims=60, expected_dims=12, fit_steps=80)
+N_BLOCKS = 20
+SECONDS = N_BLOCKS / 4
+
+
+def waveform(seed: int) -> Tensor:
+    return torch.nn.functional.pad(torch.from_numpy(melody(seed, SECONDS)), TILE_MARGINS)
+
+
+@pytest.fixture(scope="module")
+def codec() -> PianoCodec:
+    fitted = PianoCodec(SETTINGS)
+    fitted.fit(Excerpt(waveform(n), melody_notes(n, SECONDS), n) for n in range(3))
+    return fitted
+
+
+def table(*rows: Notes) -> NoteTable:
+    return NoteTable.of([NoteExcerpt(notes, row) for row, notes in enumerate(rows)])
+
+
+def encoded(codec: PianoCodec, seed: int) -> tuple[Tensor, Tensor]:
+    """Latent and expected levels of a melody, each with a row."""
+    notes = melody_notes(seed, SECONDS)
+    profile = codec.profile(waveform(seed), notes)
+    sound = codec.encode(waveform(seed)[None], table(notes), profile.expand(1, N_BLOCKS, -1))
+    assert sound.levels is not None
+    return sound.latent, sound.levels
+
+
+def levels_of(padded: Tensor) -> Tensor:
+    """As they are heard, (n_frames, N_BANDS)."""
+    return to_levels(to_bands(to_frames(padded).abs().square()))
+
+
+def test_much_of_the_sound_is_expected_of_the_notes(codec: PianoCodec) -> None:
+    """Of a melody that it was not fitted on, and after few steps."""
+    heard = levels_of(waveform(5))
+    _, expected = encoded(codec, 5)
+    assert (heard - expected.flatten(0, 2)).square().mean() < 0.6 * heard.var(0).mean()
+
+
+def test_latents_have_no_mean_and_a_mean_square_of_one(codec: PianoCodec) -> None:
+    latents = torch.cat([encoded(codec, n)[0] for n in range(3)]).flatten(0, 2)
+    assert latents.shape == (3 * N_BLOCKS * 5, 60)
+    torch.testing.assert_close(latents.mean(0), torch.zeros(60), atol=0.02, rtol=0)
+    assert latents.square().mean().item() == pytest.approx(1, abs=0.05)
+    spread = latents.square().mean(0)
+    assert (spread.diff() < 0.05).all()  # the leading axes first
+
+
+def test_more_axes_keep_more_and_all_of_them_everything(codec: PianoCodec) -> None:
+    heard = levels_of(waveform(1)).view(1, N_BLOCKS, 25, -1)
+    latent, expected = encoded(codec, 1)
+    kept = codec.to_levels(latent, expected)
+    assert (heard - kept).square().mean() < 0.35 * (heard - expected).square().mean()
+    whole = PianoCodec(PianoSettings(dims=SLICE_SIZE, expected_dims=1))
+    again = whole.to_levels(whole.to_residual(heard, expected), expected)
+    torch.testing.assert_close(again, heard, atol=1e-4, rtol=0)
+
+
+def test_the_player_sounds_as_the_levels_that_went_in(codec: PianoCodec) -> None:
+    """What phase recovery makes of the levels of residual and expected sound, to the bit."""
+    latent, expected = encoded(codec, 2)
+    notes = melody_notes(2, SECONDS)
+    player = codec.player(codec.profile(waveform(2), notes)[None])
+    sound = player.expect([notes], N_BLOCKS)
+    assert not sound.latent.any()
+    torch.testing.assert_close(sound.levels, expected, atol=1e-5, rtol=0)
+    played = torch.cat([player.push(sound._replace(latent=latent)), player.finish()], dim=-1)
+    assert played.shape == (1, N_BLOCKS * BLOCK_SIZE)
+    wanted = codec.to_levels(latent, expected)[0]
+    again = levels_of(torch.nn.functional.pad(played[0], TILE_MARGINS)).view_as(wanted)
+    loud = wanted > 2
+    assert (again - wanted)[loud].square().mean().sqrt() < 0.25  # nepers; 0.03 is lost in bands, the rest in phases
+    assert loud.float().mean() > 0.02
+
+
+@pytest.mark.parametrize("sizes", [[1] * N_BLOCKS, [7, 1, 12], [N_BLOCKS]])
+def test_expecting_block_by_block_is_expecting_at_once(codec: PianoCodec, sizes: list[int]) -> None:
+    """A key is struck again over the border of blocks, one is held for long, and one is in another row."""
+    rows = [
+        Notes.of([(0.1, 4.9, 60, 90.0), (0.26, 1.0, 64, 50.0), (1.24, 3.0, 64, 60.0), (1.26, 1.3, 64, 70.0)]),
+        Notes.of([(0.2, 9.0, 100, 64.0), (2.0, 2.1, 60, 20.0), (2.5, 4.0, 60, 90.0)]),
+    ]
+    profiles = 0.3 * torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
+    whole = codec.instrument(table(*rows), profiles[:, None].expand(-1, N_BLOCKS, -1))
+    player, done, parts = codec.player(profiles), 0, []
+    for n_blocks in sizes:
+        span = done / 4, (done + n_blocks) / 4
+        parts.append(player.expect([notes.between(*span) for notes in rows], n_blocks))
+        done += n_blocks
+    levels = torch.cat([part.levels for part in parts if part.levels is not None], dim=1)
+    torch.testing.assert_close(levels, whole, atol=2e-3, rtol=0)
+    expected = torch.cat([part.expected for part in parts if part.expected is not None], dim=1)
+    torch.testing.assert_close(expected, codec.to_expected(whole), atol=2e-2, rtol=0)
+
+
+def test_a_profile_hears_how_loud_a_recording_is(codec: PianoCodec) -> None:
+    """Of one that is turned down by 12 dB, 2.76 nepers of power; to 0.4."""
+    notes = melody_notes(4, SECONDS)
+    loud, soft = (codec.profile(gain * waveform(4), notes) for gain in (1.0, 0.25))
+    heard = [codec.instrument(table(notes), each.expand(1, N_BLOCKS, -1)).flatten(0, 2) for each in (loud, soft)]
+    bands = [from_levels(levels) for levels in heard]
+    counted = heard[0] > 3
+    assert 2 * (bands[0] - bands[1])[counted].mean().item() == pytest.approx(2 * np.log(4), abs=0.4)
+
+
+@pytest.mark.parametrize("astray", [100.0, 1e6])
+def test_a_residual_that_has_gone_astray_is_held_at_full_scale(codec: PianoCodec, astray: float) -> None:
+    """Where bins of a sine at full scale lie, before phases are found."""
+    player = codec.player(torch.zeros(1, 16))
+    sound = player.expect([Notes.of([])], 4)
+    latent = astray * torch.randn(sound.latent.shape, generator=torch.Generator().manual_seed(0))
+    played = torch.cat([player.push(sound._replace(latent=latent)), player.finish()], dim=-1)
+    recovery = PhaseRecovery()
+    loudest = torch.cat([recovery.push(torch.zeros(1, 4, 25, 1025)), recovery.finish()], dim=-1)
+    assert played.isfinite().all()
+    assert played.square().mean() <= loudest.square().mean()
