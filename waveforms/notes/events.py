@@ -39,9 +39,7 @@ class Notes:
             if next_onset - onset > 1e-6:  # of two strikes at one moment, the later one in the list counts
                 kept.append((onset, min(offset, next_onset), pitch, velocity))
                 again[pitch] = onset
-        table = np.array(kept[::-1], np.float64).reshape(-1, 4)
-        onsets, offsets, pitches, velocities = table.T
-        return cls(onsets, offsets, pitches.astype(np.int64), velocities)
+        return cls.of_table(np.array(kept[::-1], np.float64).reshape(-1, 4))
 
     @classmethod
     def of_performance(cls, performance: Performance) -> Self:
@@ -68,6 +66,17 @@ class Notes:
                 for on, off, pitch, velocity in rows
             ),
         )
+
+    @classmethod
+    def of_table(cls, table: NDArray[np.float64]) -> Self:
+        """The inverse of `table`."""
+        onsets, offsets, pitches, velocities = table.T
+        return cls(onsets, offsets, pitches.astype(np.int64), velocities)
+
+    @property
+    def table(self) -> NDArray[np.float64]:
+        """Columns of onsets, offsets, pitches and velocities, (n_notes, 4)."""
+        return np.stack([self.onsets, self.offsets, self.pitches, self.velocities], axis=1)
 
     def __len__(self) -> int:
         return len(self.onsets)

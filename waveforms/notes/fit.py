@@ -92,5 +92,4 @@ def _f1(notes: Notes, excerpts: Sequence[Excerpt]) -> float:
 
 
 def _joined(excerpts: Sequence[Excerpt]) -> Notes:
-    rows = [np.stack([h.onsets, h.offsets, h.pitches, h.velocities], axis=1) for _, _, h in excerpts]
-    return Notes.of(map(tuple, np.concatenate(rows).tolist()))
+    return Notes.of(map(tuple, np.concatenate([heard.table for _, _, heard in excerpts]).tolist()))
