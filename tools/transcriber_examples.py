@@ -128,7 +128,7 @@ def _rng(name: str) -> np.random.Generator:
 
 def _keep(path: Path, views: NDArray[np.float16], notes: Notes) -> None:
     np.save(f"{path}.views.npy", views)
-    np.save(f"{path}.notes.npy", np.stack([notes.onsets, notes.offsets, notes.pitches, notes.velocities], axis=1))
+    np.save(f"{path}.notes.npy", notes.table)
 
 
 def _performances(midi: Path | None, pianos: Sequence[str]) -> Iterator[tuple[str, Performance]]:

@@ -153,7 +153,7 @@ class Corpus:
                 on the names alone (see `splits`).
             fraction: of the recordings, how many the draw holds out, rounded up.
             trained_on: what is never held out: a model has been trained on it.
-            report: is told which recordings went along with others, and why.
+            report: called with a sentence on recordings that went along with others.
 
         Raises:
             CorpusError: nothing would be left on one side, held_out names what is not there, or a manifest puts a work

@@ -80,7 +80,7 @@ def hold_out(recordings: Sequence[Recording], wanted: Wanted, *, where: str, rep
         recordings: all of a corpus.
         wanted: what decides.
         where: the corpus's places, for messages.
-        report: is told which recordings went along with others, and why.
+        report: called with a sentence on recordings that went along with others.
 
     Returns:
         their names.

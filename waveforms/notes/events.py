@@ -39,9 +39,7 @@ class Notes:
             if next_onset - onset > 1e-6:  # of two strikes at one moment, the later one in the list counts
                 kept.append((onset, min(offset, next_onset), pitch, velocity))
                 again[pitch] = onset
-        table = np.array(kept[::-1], np.float64).reshape(-1, 4)
-        onsets, offsets, pitches, velocities = table.T
-        return cls(onsets, offsets, pitches.astype(np.int64), velocities)
+        return cls.of_table(np.array(kept[::-1], np.float64).reshape(-1, 4))
 
     @classmethod
     def of_performance(cls, performance: Performance) -> Self:

@@ -75,7 +75,7 @@ def notes_of(recording: Recording, progress: Progress | None = None) -> FoundNot
 def _heard(recording: Recording, progress: Progress) -> Notes:
     def listen() -> dict[str, Any]:
         pieces = _pieces(recording, 0, recording.n_samples, progress)
-        return {"notes": _rows(transcriber.transcribe_stream(pieces, recording.loudness))}
+        return {"notes": transcriber.transcribe_stream(pieces, recording.loudness).table.tolist()}
 
     return _notes(_cached(["heard", recording.findings.digest, transcriber.version()], listen)["notes"])
 
@@ -98,7 +98,7 @@ def _of_midi(recording: Recording, midi: Path, progress: Progress) -> dict[str, 
         except DoesNotFitError as error:
             return {"problem": f"does not fit the recording: {error}"}
         offset = offset if abs(offset) >= LEAST_OFFSET else 0.0
-        return {"notes": _rows(notes.moved(seconds=offset).between(0.0, recording.seconds)), "offset": offset}
+        return {"notes": notes.moved(seconds=offset).between(0.0, recording.seconds).table.tolist(), "offset": offset}
 
     return _cached(["MIDI", recording.findings.digest, digest], compare)
 
@@ -124,13 +124,8 @@ def _pieces(recording: Recording, start: int, stop: int, progress: Progress) -> 
         progress(len(piece) / SAMPLE_RATE)
 
 
-def _rows(notes: Notes) -> list[list[float]]:
-    rows: list[list[float]] = np.stack([notes.onsets, notes.offsets, notes.pitches, notes.velocities], axis=1).tolist()
-    return rows
-
-
 def _notes(rows: list[list[float]]) -> Notes:
-    return Notes.of((onset, offset, int(pitch), velocity) for onset, offset, pitch, velocity in rows)
+    return Notes.of_table(np.array(rows, np.float64).reshape(-1, 4))
 
 
 def _cached(key: list[str], find: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -168,7 +168,7 @@ WORKS = (
 )
 
 # Chorales that music21 has twice, under two numbers or in two instrumentations, and the one of the two that is played.
-# Works are told apart by name, so one of these would be learned from while the other is held out. Found by comparing
+# Works are distinguished by name, so one of these would be learned from while the other is held out. Found by comparing
 # runs of four chords: these share three tenths or more; three share less, and are of one movement by their numbers.
 TWICE = {
     "bwv18.5-w": "bwv18.5-lz",

@@ -110,7 +110,7 @@ def resynthesise(
         begun: what to continue.
         folder: that exists.
         n_blocks: of a clip.
-        advanced: told how many more samples are decoded.
+        advanced: called with how many more samples are decoded.
 
     Yields:
         the path of each clip.
@@ -163,7 +163,7 @@ class Continuations:
     Args:
         folder: that gets a folder for each resynthesis.
         n_blocks: of a clip.
-        stage: told of each resynthesis and how it goes on.
+        stage: called with the name of each resynthesis; gives what is called with its progress.
 
     Attributes:
         anchors: by name, in the order made: "continuation", "resynthesis", and those of other prompts or
