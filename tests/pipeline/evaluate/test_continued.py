@@ -1,4 +1,4 @@
-"""What recordings do after prompts: the right samples, room for them, and what a representation makes of them."""
+"""What recordings do after prompts: the right samples, room for them, and what a codec makes of them."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,15 +15,18 @@ from pipeline.evaluate.entrants.reading import read_what
 from pipeline.evaluate.entrants.rendered import N_PROMPT_BLOCKS
 from pipeline.evaluate.entrants.request import Request
 from pipeline.lineage import named_split
-from pipeline.predictors import make_predictor
+from pipeline.codecs import Excerpt, make_codec
+from pipeline.models import make_model
+from pipeline.music import Piece
 from pipeline.prompts import choose_passages
-from pipeline.representations import make_representation
 from pipeline.settings import preset_named
 from tests.pipeline.conftest import TINY, TINY_FLOW
 from tests.pipeline.evaluate.playing import playing
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.audio import read
 from waveforms.corpus import Corpus
+from waveforms.notes.events import Notes
+from waveforms.notes.transcriber import transcribe
 
 N_PROMPT = N_PROMPT_BLOCKS * BLOCK_SIZE
 SECONDS = {"long": 40.0, "just": 15.0, "short": 14.75}
@@ -40,8 +43,12 @@ def corpus(record: Callable[..., Path], tmp_path: Path) -> Corpus:
 
 def checkpoint(preset: str = "classic", **values: object) -> Checkpoint:
     settings = preset_named(preset).with_values((TINY_FLOW if preset == "flow" else TINY) | values)
-    representation = make_representation(settings.representation)
-    return Checkpoint(settings, make_predictor(settings, representation.shape), representation, {})
+    codec = make_codec(settings.codec)
+    return Checkpoint(settings, make_model(settings, codec), codec, {})
+
+
+def passages_of(corpus: Corpus) -> list[Passage]:
+    return choose_passages([Piece(recording.name, None, recording) for recording in corpus])
 
 
 def is_what_follows(each: Begun, corpus: Corpus) -> None:
@@ -55,7 +62,7 @@ def is_what_follows(each: Begun, corpus: Corpus) -> None:
 
 
 def test_a_continuation_is_what_the_recording_does_next(corpus: Corpus) -> None:
-    found = openings(choose_passages(corpus), corpus, PATH)
+    found = openings(passages_of(corpus), corpus, PATH)
     begun = draw(found, N_BLOCKS, 24, seed=1)
     for each in begun:
         is_what_follows(each, corpus)
@@ -68,7 +75,7 @@ def test_a_continuation_is_what_the_recording_does_next(corpus: Corpus) -> None:
 
 
 def test_a_checkpoint_alone_continues_within_its_passages(corpus: Corpus) -> None:
-    found = openings(choose_passages(corpus), None, PATH)
+    found = openings(passages_of(corpus), None, PATH)
     begun = draw(found, N_BLOCKS, 24, seed=1)
     for each in begun:
         is_what_follows(each, corpus)
@@ -77,15 +84,15 @@ def test_a_checkpoint_alone_continues_within_its_passages(corpus: Corpus) -> Non
 
 
 def test_a_recording_of_the_same_name_is_not_always_the_passages(corpus: Corpus) -> None:
-    passages = choose_passages(corpus)
-    other = [Passage(p.source, p.seconds, p.samples.clone()) for p in passages]
+    passages = passages_of(corpus)
+    other = [replace(p, samples=p.samples.clone()) for p in passages]
     other[0].samples[12_345] += 100
     found = openings(other, corpus, PATH)
     assert [opening.path == PATH for opening in found] == [True, *[False] * (len(other) - 1)]
 
 
 def test_places_by_hand() -> None:
-    passage = Passage("a.wav", 0.0, torch.zeros(80 * BLOCK_SIZE, dtype=torch.int16))
+    passage = Passage("a.wav", 0.0, torch.zeros(80 * BLOCK_SIZE, dtype=torch.int16), Notes.of([]))
     (alone,) = openings([passage], None, PATH)
     assert [alone.n_places(n) for n in (0, 40, 59, 60, 61, 240)] == [61, 21, 2, 1, 0, 0]
 
@@ -97,18 +104,20 @@ def resynthesised(checkpoint: Checkpoint, begun: list[Begun], folder: Path) -> l
     return waveforms
 
 
-def test_a_lossless_representation_gives_the_continuation_back(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_lossless_codec_gives_the_continuation_back(corpus: Corpus, tmp_path: Path) -> None:
     """Of 12.5 s behind 5 s of prompt: more than is decoded at a time."""
-    begun = draw(openings(choose_passages(corpus), corpus, PATH), N_BLOCKS + 10, 2, seed=0)
+    begun = draw(openings(passages_of(corpus), corpus, PATH), N_BLOCKS + 10, 2, seed=0)
     for each, waveform in zip(begun, resynthesised(checkpoint(), begun, tmp_path), strict=True):
         assert np.abs(waveform - each.cut("x", len(waveform)).read()).max() < 1e-5
 
 
 def test_a_lossy_one_loses_phases_and_keeps_its_place(corpus: Corpus, tmp_path: Path) -> None:
     """Levels of 50 ms go with the recording's, and with no other moment's."""
-    begun = draw(openings(choose_passages(corpus), corpus, PATH), N_BLOCKS + 10, 1, seed=0)
+    begun = draw(openings(passages_of(corpus), corpus, PATH), N_BLOCKS + 10, 1, seed=0)
     loaded = checkpoint("flow", dims=400)
-    loaded.representation.fit([torch.from_numpy(np.pad(playing(3, 20.0), loaded.representation.margins))])
+    waveform = playing(3, 20.0)
+    padded = torch.from_numpy(np.pad(waveform, loaded.codec.margins))
+    loaded.codec.fit([Excerpt(padded, transcribe(waveform), 0)])
     (waveform,) = resynthesised(loaded, begun, tmp_path)
     levels = [
         np.log(np.square(w).reshape(-1, 2205).mean(1)) for w in (waveform, begun[0].cut("x", len(waveform)).read())
@@ -118,7 +127,7 @@ def test_a_lossy_one_loses_phases_and_keeps_its_place(corpus: Corpus, tmp_path: 
 
 
 def test_checkpoints_share_the_anchors_that_are_the_same(corpus: Corpus, tmp_path: Path) -> None:
-    found = openings(choose_passages(corpus), corpus, PATH)
+    found = openings(passages_of(corpus), corpus, PATH)
     ours, theirs = (draw(found, 4, 2, seed=seed) for seed in (0, 1))
     stages: list[str] = []
 
