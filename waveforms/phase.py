@@ -14,11 +14,22 @@ time only).
 import torch
 from torch import Tensor
 
-from waveforms.spectra import HOP, MAGNITUDE_FLOOR, N_BINS, N_FFT, OVERLAPPING, TILE_MARGINS, from_frames, to_frames
+from waveforms.spectra import (
+    HOP,
+    MAGNITUDE_FLOOR,
+    N_BINS,
+    N_FFT,
+    OVERLAPPING,
+    TILE_MARGINS,
+    from_frames,
+    to_frames,
+    window_weight,
+)
 
 OVERLAP = OVERLAPPING - 1  # 4 earlier frames reach into a frame
 LOOKAHEAD = 2 * OVERLAP  # frames left open: with fewer the joins are heard, more gain nothing
-_ALMOST_NONE = 1e-30  # a magnitude: what is divided by it stays finite
+ROWS_AT_ONCE = 2  # whose frames stay in a core's cache from iteration to iteration
+_ALMOST_NONE = 1e-30  # a power: what is divided by its root stays finite
 HANN_GAMMA = 0.25645 * N_FFT**2  # of the Gaussian window nearest to Hann, in samples squared (ibid.)
 
 
@@ -75,17 +86,32 @@ class PhaseRecovery:
         return torch.polar(magnitude, 2 * torch.pi * angle)
 
     def _iterate(self, frames: Tensor) -> Tensor:
+        """Frames that have the wanted magnitudes -> as they agree better with one another and with those decided."""
         magnitude = frames.abs()
-        past = frames[..., :0, :] if self._decided is None else self._decided
-        n_past = past.shape[-2]
+        weight = window_weight(frames.shape[-2], frames.real)
+        lead = weight.new_zeros(*frames.shape[:-2], N_FFT - HOP)  # of the decided frames, into the open ones
+        if self._decided is not None:
+            n_past = self._decided.shape[-2]
+            lead = from_frames(self._decided)[..., n_past * HOP :]
+            weight[: N_FFT - HOP] += window_weight(n_past, frames.real)[n_past * HOP :]
+        # The outermost samples lie under the feet of a single window; they carry no information.
+        weight = weight.clamp(min=1e-4)
+        rows = (t.reshape(-1, *t.shape[frames.ndim - 2 :]).split(ROWS_AT_ONCE) for t in (frames, magnitude, lead))
+        agreed = [self._agreed(*of_rows, weight) for of_rows in zip(*rows, strict=True)]
+        return torch.cat(agreed).view(frames.shape)
+
+    def _agreed(self, frames: Tensor, magnitude: Tensor, lead: Tensor, weight: Tensor) -> Tensor:
+        """Fast Griffin-Lim on some rows, (n_rows, n_frames, N_BINS)."""
         previous = torch.zeros_like(frames)
         for _ in range(self.n_iterations):
-            total, weight = from_frames(torch.cat([past, frames], dim=-2))
-            # The outermost samples lie under the feet of a single window; they carry no information.
-            consistent = to_frames(total / weight.clamp(min=1e-4))[..., n_past:, :]
-            ahead = previous.lerp(consistent, 1 + self.momentum)
-            previous = consistent
-            frames = ahead * (magnitude / ahead.abs().clamp(min=_ALMOST_NONE))
+            total = from_frames(frames)
+            total[..., : N_FFT - HOP] += lead
+            consistent = to_frames(total / weight)
+            # as real numbers, and by a power: complex arithmetic would take twice the time of the FFTs
+            ahead = torch.view_as_real(previous).lerp(torch.view_as_real(consistent), 1 + self.momentum)
+            previous, frames = consistent, torch.view_as_complex(ahead)
+            power = (frames * frames.conj()).real.clamp(min=_ALMOST_NONE)
+            frames = frames * (magnitude * power.rsqrt())
         return frames
 
     def _decide(self, n_frames: int) -> Tensor:
@@ -96,7 +122,7 @@ class PhaseRecovery:
             return decided.real.new_zeros(*decided.shape[:-2], 0)
         history = decided if self._decided is None else torch.cat([self._decided, decided], dim=-2)
         self._decided = history[..., -OVERLAP:, :]
-        total, weight = from_frames(decided)
+        total, weight = from_frames(decided), window_weight(n_frames, decided.real)
         if self._sum is not None and self._weight is not None:
             n_shared = N_FFT - HOP
             total[..., :n_shared] += self._sum
@@ -140,3 +166,4 @@ def from_tiles(tiles: Tensor, n_iterations: int = 8, *, seed: int = 0) -> Tensor
     assert tiles.shape[-1] == N_BINS
     recovery = PhaseRecovery(n_iterations, seed=seed)
     return torch.cat([recovery.push(tiles), recovery.finish()], dim=-1)
+

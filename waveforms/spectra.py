@@ -72,19 +72,25 @@ def to_frames(extended: Tensor) -> Tensor:
     return frames
 
 
-def from_frames(frames: Tensor) -> tuple[Tensor, Tensor]:
-    """Overlap-add the frames, windowed once more: the least-squares inverse of `to_frames` (Griffin & Lim 1984).
+def from_frames(frames: Tensor) -> Tensor:
+    """Overlap-add the frames, windowed once more; divided by `window_weight`, it is the waveform.
 
-    Returns:
-        The sum of the windowed frames and the sum of the squared windows; their quotient is the waveform. They are
-        given apart so that neighbouring stretches can be added before they are divided.
+    The two together are the least-squares inverse of `to_frames` (Griffin & Lim 1984). They come apart so that
+    neighbouring stretches can be added before they are divided.
 
     Shape:
-        (..., n_frames, N_BINS) -> twice (..., n_frames * HOP + N_FFT - HOP)
+        (..., n_frames, N_BINS) -> (..., n_frames * HOP + N_FFT - HOP)
     """
-    hann = _hann(frames.real)
-    faded = torch.fft.irfft(frames, n=N_FFT) * (hann / FULL_SCALE)
-    return _overlap_add(faded), _overlap_add(hann.square().expand(faded.shape[-2:]))
+    return _overlap_add(torch.fft.irfft(frames, n=N_FFT) * (_hann(frames.real) / FULL_SCALE))
+
+
+def window_weight(n_frames: int, like: Tensor) -> Tensor:
+    """The sum of the squared windows of so many frames, of a tensor's type and device.
+
+    Shape:
+        -> (n_frames * HOP + N_FFT - HOP,)
+    """
+    return _overlap_add(_hann(like).square().expand(n_frames, N_FFT))
 
 
 def to_tiles(extended: Tensor) -> Tensor:
@@ -103,16 +109,14 @@ def _hann(like: Tensor) -> Tensor:
 
 
 def _overlap_add(frames: Tensor) -> Tensor:
-    """Every OVERLAPPING-th frame lies clear of the others, so they are added a round at a time.
+    """A hop of every frame at a time.
 
     Shape:
         (..., n_frames, N_FFT) -> (..., n_frames * HOP + N_FFT - HOP)
     """
-    n_frames, round_samples = frames.shape[-2], OVERLAPPING * HOP
-    n_rounds = -(-n_frames // OVERLAPPING)
-    total = frames.new_zeros(*frames.shape[:-2], (n_rounds + 1) * round_samples)
-    for first in range(min(OVERLAPPING, n_frames)):
-        clear = frames[..., first::OVERLAPPING, :]
-        under = total[..., first * HOP :][..., : clear.shape[-2] * round_samples]
-        under.view(*clear.shape[:-1], round_samples)[..., :N_FFT] += clear
-    return total[..., : n_frames * HOP + N_FFT - HOP]
+    n_frames = frames.shape[-2]
+    total = frames.new_zeros(*frames.shape[:-2], n_frames + OVERLAPPING - 1, HOP)
+    for n in range(OVERLAPPING):
+        hop = frames[..., n * HOP : (n + 1) * HOP]
+        total[..., n : n + n_frames, : hop.shape[-1]] += hop
+    return total.flatten(-2)[..., : n_frames * HOP + N_FFT - HOP]

@@ -270,6 +270,7 @@ class Instrument(nn.Module):
         self._lend_between_keys([excerpt.active for excerpt in of_excerpt])
         self._make_average([self.profile(b, n) for b, n in zip(bands, notes, strict=True)])
 
+    @torch.enable_grad()
     def refined(self, bands: Tensor, notes: Notes, profile: Tensor) -> Notes:
         """Velocities and offsets that were heard, fitted to the sound: analysis by synthesis.
 

@@ -221,3 +221,29 @@ def test_a_fitted_instruments_profile_of_zeros_is_the_average_recording() -> Non
     gains = [float(found.profile(each, notes)[0]) for each in bands]
     assert gains[0] - gains[1] == pytest.approx(2, abs=0.3)
     assert sum(gains) == pytest.approx(0, abs=0.3)
+
+
+def test_what_was_heard_is_refined_by_the_sound() -> None:
+    """Velocities wrong by 12 and offsets by 0.2 s, as deviations; onsets and pitches stay. Gradients may be off outside."""
+    made, rng = planted(), np.random.default_rng(0)
+    onsets = np.arange(0.05, 9.5, 0.25)
+    pitches, velocities = rng.permutation(np.arange(40, 40 + len(onsets))), rng.uniform(30, 100, len(onsets))
+    true = Notes(onsets, onsets + rng.uniform(0.3, 0.8, len(onsets)), pitches, velocities)
+    with torch.no_grad():
+        bands = from_levels(made(NoteTable.of([NoteExcerpt(true)]), AVERAGE.expand(1, 40, -1))).flatten(0, 2)
+        offsets = np.maximum(true.offsets + rng.normal(0, 0.2, len(true)), true.onsets + 0.1)
+        heard = Notes(onsets, offsets, pitches, np.clip(velocities + rng.normal(0, 12, len(true)), 1, 127))
+        refined = made.refined(bands, heard, torch.zeros(2 * N_CURVES))
+    np.testing.assert_array_equal(refined.pitches, true.pitches)
+    np.testing.assert_array_equal(refined.onsets, true.onsets)
+
+    def errors(notes: Notes) -> tuple[float, float]:
+        return (
+            float(np.median(np.abs(notes.velocities - true.velocities))),
+            float(np.median(np.abs(notes.offsets - true.offsets))),
+        )
+
+    assert errors(heard)[0] > 6
+    assert errors(heard)[1] > 0.1
+    assert errors(refined)[0] < 3
+    assert errors(refined)[1] < 0.05
