@@ -264,14 +264,16 @@ def validate(model: Model, codec: Codec, rows: list[list[Stretch]], fabric: Fabr
     """The loss on held-out rows, that of each baseline, the skill against each, and the means of the loss's parts."""
     model.eval()
     sums: dict[str, Part] = {}
-    for row in rows[fabric.global_rank :: fabric.world_size] or rows[:1]:  # all processes have the same parts
+    own = rows[fabric.global_rank :: fabric.world_size]
+    for row in own or rows[:1]:  # all processes have the same parts; one without a row counts for nothing
         latents = encode_rows([row], codec, fabric.device)
         with fabric.autocast():
             losses = {"loss": model.loss(latents, model.start(1))[0]} | model.baselines(latents)
         for of, parts in losses.items():
             for name, part in parts.items():
                 known = sums.get(f"{of} {name}", Part(torch.zeros(()), 0))
-                sums[f"{of} {name}"] = Part(known.sum + part.sum.cpu(), known.number + part.number, part.weight)
+                counted = part if own else Part(torch.zeros(()), 0)
+                sums[f"{of} {name}"] = Part(known.sum + counted.sum.cpu(), known.number + counted.number, part.weight)
     means = _means(sums, fabric)
     of_all = {
         of: sum(sums[key].weight * mean for key, mean in means.items() if key.startswith(f"{of} ")) for of in LOSSES

@@ -166,4 +166,3 @@ def from_tiles(tiles: Tensor, n_iterations: int = 8, *, seed: int = 0) -> Tensor
     assert tiles.shape[-1] == N_BINS
     recovery = PhaseRecovery(n_iterations, seed=seed)
     return torch.cat([recovery.push(tiles), recovery.finish()], dim=-1)
-

@@ -188,11 +188,10 @@ class NotesFirst(Model):
     def _still_sounding(before: Tensor, notes: Sequence[Notes], block: int) -> Tensor:
         """Seconds that each key sounds on after a block; (n_rows, N_KEYS) before it -> after it."""
         end = (block + 1) * BLOCK_SECONDS
-        after = (before - BLOCK_SECONDS).clamp(min=0).cpu()
-        for row, of_row in enumerate(notes):
-            left = np.maximum(of_row.offsets - end, 0).astype(np.float32)
-            after[row, torch.from_numpy(of_row.pitches - LOWEST_PITCH)] = torch.from_numpy(left)
-        return after.to(before.device)
+        after = (before - BLOCK_SECONDS).clamp(min=0).cpu().numpy()
+        for row, of_row in enumerate(notes):  # of two notes of a key the later one, which numpy writes last
+            after[row, of_row.pitches - LOWEST_PITCH] = np.maximum(of_row.offsets - end, 0)
+        return torch.from_numpy(after).to(before.device)
 
 
 def _losses(attributes: Tensor, of_sound: Tensor, latents: Latents) -> Losses:

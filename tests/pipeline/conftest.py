@@ -79,7 +79,7 @@ def known_notes(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def notes_of(recording: Recording) -> FoundNotes:
         n = int(recording.name.removeprefix("melody_").removesuffix(".wav"))
-        return FoundNotes(melody_notes(n, LENGTHS[n]))
+        return FoundNotes(melody_notes(n, LENGTHS[n]), Path(f"melody_{n}.mid"))
 
     def fit_once(codec: PianoCodec, excerpts: Iterable[Excerpt], fitting: Fitting) -> None:
         of_all = list(excerpts)

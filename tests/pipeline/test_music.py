@@ -16,6 +16,7 @@ from pipeline.music import (
     MOST_EXCERPTS,
     Piece,
     excerpts,
+    fitted_to,
     held_out_rows,
     pieces_of,
     read_blocks,
@@ -27,6 +28,7 @@ from tests.pipeline.conftest import LENGTHS, melody, melody_notes
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.corpus import Corpus
 from waveforms.notes.events import Notes
+from waveforms.notes.recordings import FoundNotes
 
 
 def silent(corpus: Corpus) -> list[Piece]:
@@ -38,7 +40,7 @@ def test_pieces_are_recordings_with_their_notes_and_profiles(corpus: Corpus) -> 
     codec = make_codec(PianoSettings())
     codec.instrument.table.fill_(-4.0)  # type: ignore[union-attr]
     seconds: list[tuple[float, float]] = []
-    pieces = pieces_of(corpus, codec, lambda *at: seconds.append(at))
+    pieces = fitted_to(pieces_of(corpus, codec, lambda *at: seconds.append(at)), codec)
     assert [piece.name for piece in pieces] == [recording.name for recording in corpus]
     assert seconds[-1] == pytest.approx((sum(LENGTHS), sum(LENGTHS)), abs=1e-3)
     assert [done for done, _ in seconds] == pytest.approx(np.cumsum(LENGTHS), abs=1e-3)
@@ -74,9 +76,9 @@ def test_a_profile_is_of_the_middle_of_a_long_recording(
             return torch.zeros(16)
 
     corpus = Corpus.open(path.parent)
-    monkeypatch.setattr("pipeline.music.notes_of", lambda _: Found(melody_notes(0, 30.0)))
+    monkeypatch.setattr("pipeline.music.notes_of", lambda _: FoundNotes(melody_notes(0, 30.0), Path("long.mid")))
     codec: Codec = Listening()  # type: ignore[assignment]
-    pieces_of(corpus, codec)
+    fitted_to(pieces_of(corpus, codec), codec)
     ((waveform, notes),) = given
     start = 5 * SAMPLE_RATE
     np.testing.assert_array_equal(waveform, corpus[0].read(start - 3, start + 20 * SAMPLE_RATE + 5))
@@ -84,9 +86,28 @@ def test_a_profile_is_of_the_middle_of_a_long_recording(
     np.testing.assert_allclose(notes.onsets, melody_notes(0, 30.0).onsets - 5)
 
 
-class Found:
-    def __init__(self, notes: Notes) -> None:
-        self.notes = notes
+def test_notes_that_were_heard_are_refined_part_by_part(
+    record: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each part is refined in its own time, and what comes back is in the recording's; notes of a MIDI file stay."""
+    monkeypatch.setattr("pipeline.music.SWEEP_BLOCKS", 8)
+    corpus = Corpus.open(record("a.wav", melody(0, 5.0)).parent)
+    notes = melody_notes(0, 5.0)
+
+    class Refining:
+        reads_notes, margins = True, (3, 5)
+
+        def profile(self, waveform: torch.Tensor, notes: Notes | None) -> torch.Tensor:
+            return torch.zeros(16)
+
+        def refined(self, waveform: torch.Tensor, notes: Notes, profile: torch.Tensor) -> Notes:
+            return Notes(notes.onsets, notes.offsets, notes.pitches, notes.velocities + 5)
+
+    codec: Codec = Refining()  # type: ignore[assignment]
+    for heard, louder in ((True, 5), (False, 0)):
+        (piece,) = fitted_to([Piece("a.wav", notes, corpus[0], heard=heard)], codec)
+        assert piece.notes is not None
+        np.testing.assert_allclose(piece.notes.table, notes.table + [0, 0, 0, louder])
 
 
 def test_excerpts_pass_every_block_once(corpus: Corpus) -> None:
