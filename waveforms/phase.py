@@ -96,9 +96,11 @@ class PhaseRecovery:
             weight[: N_FFT - HOP] += window_weight(n_past, frames.real)[n_past * HOP :]
         # The outermost samples lie under the feet of a single window; they carry no information.
         weight = weight.clamp(min=1e-4)
-        rows = (t.reshape(-1, *t.shape[frames.ndim - 2 :]).split(ROWS_AT_ONCE) for t in (frames, magnitude, lead))
-        agreed = [self._agreed(*of_rows, weight) for of_rows in zip(*rows, strict=True)]
-        return torch.cat(agreed).view(frames.shape)
+        flat = [part.reshape(-1, *part.shape[frames.ndim - 2 :]) for part in (frames, magnitude, lead)]
+        for first in range(0, len(flat[0]), ROWS_AT_ONCE):
+            rows = slice(first, first + ROWS_AT_ONCE)
+            flat[0][rows] = self._agreed(flat[0][rows], flat[1][rows], flat[2][rows], weight)
+        return flat[0].view(frames.shape)
 
     def _agreed(self, frames: Tensor, magnitude: Tensor, lead: Tensor, weight: Tensor) -> Tensor:
         """Fast Griffin-Lim on some rows, (n_rows, n_frames, N_BINS)."""

@@ -107,7 +107,7 @@ def test_notes_that_were_heard_are_refined_part_by_part(
     for heard, louder in ((True, 5), (False, 0)):
         (piece,) = fitted_to([Piece("a.wav", notes, corpus[0], heard=heard)], codec)
         assert piece.notes is not None
-        np.testing.assert_allclose(piece.notes.table, notes.table + [0, 0, 0, louder])
+        np.testing.assert_allclose(piece.notes.table, notes.table + np.array([0, 0, 0, louder]))
 
 
 def test_excerpts_pass_every_block_once(corpus: Corpus) -> None:

@@ -224,7 +224,10 @@ def test_a_fitted_instruments_profile_of_zeros_is_the_average_recording() -> Non
 
 
 def test_what_was_heard_is_refined_by_the_sound() -> None:
-    """Velocities wrong by 12 and offsets by 0.2 s, as deviations; onsets and pitches stay. Gradients may be off outside."""
+    """Velocities wrong by 12 and offsets by 0.2 s, as deviations; onsets and pitches stay.
+
+    Also where gradients are off otherwise.
+    """
     made, rng = planted(), np.random.default_rng(0)
     onsets = np.arange(0.05, 9.5, 0.25)
     pitches, velocities = rng.permutation(np.arange(40, 40 + len(onsets))), rng.uniform(30, 100, len(onsets))

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from pipeline.checkpoint import Checkpoint, Passage, save
+from pipeline.codecs import Excerpt, make_codec
 from pipeline.evaluate.entrants.continued import Begun, Continuations, draw, openings, resynthesise
 from pipeline.evaluate.entrants.gathering import Gatherer
 from pipeline.evaluate.entrants.reading import read_what
 from pipeline.evaluate.entrants.rendered import N_PROMPT_BLOCKS
 from pipeline.evaluate.entrants.request import Request
 from pipeline.lineage import named_split
-from pipeline.codecs import Excerpt, make_codec
 from pipeline.models import make_model
 from pipeline.music import Piece
 from pipeline.prompts import choose_passages
