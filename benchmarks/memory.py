@@ -42,6 +42,7 @@ def peak_bytes(recording: Path, hours: int) -> int:
         folder.mkdir()
         for n in range(round(hours * 3600 / probe(recording).seconds)):
             (folder / f"{n:05d}.wav").symlink_to(recording.resolve())
+            (folder / f"{n:05d}.mid").symlink_to(recording.with_suffix(".mid").resolve())
         flags = [f"--steps={STEPS}", f"--validate-every={STEPS}", f"--validation-sequences={2 * STEPS}"]
         command = [sys.executable, "-c", _PROGRAM, "train", str(folder), "--out", str(Path(home) / "run"), *flags]
         # A process's peak begins at the size of what started it: a small shell, and not this process.
