@@ -15,7 +15,7 @@ from pipeline.clips import Rendering, render_clips
 from pipeline.models.quantised import quantised
 from pipeline.prompts import Prompt, held_out
 from pipeline.session import Session, arithmetic
-from pipeline.settings import DEFAULT_PRESET, MAX_SEQ_LEN, preset_named
+from pipeline.settings import DEFAULT_PRESET, MAX_SEQ_LEN, PianoSettings, preset_named
 from pipeline.train import Unwatched, begin
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.corpus import Corpus
@@ -38,16 +38,16 @@ def measure(keras: Keras | None, corpus: Corpus, clips: Mapping[int, int], n_cli
         n_rounds: counted ones.
     """
     classic, default = fresh("classic", corpus), fresh(DEFAULT_PRESET, corpus)
-    player, keyboard = Session(classic.model, classic.codec), Session(default.model, default.codec)
+    session_of_classic, session = (Session(run.model, run.codec) for run in (classic, default))
     one, many = prompts_of(default, 1), prompts_of(default, n_clips)
     works: dict[object, Work] = {
         "read": read(_bytes_read(classic), MAX_SEQ_LEN),
-        "first": timed(lambda: first_samples(keyboard, one)),
-        "one": timed(lambda: render(keyboard, one, MAX_SEQ_LEN)),
-        "many": timed(lambda: render(keyboard, many, MAX_SEQ_LEN)),
+        "first": timed(lambda: first_samples(session, one)),
+        "one": timed(lambda: render(session, one, MAX_SEQ_LEN)),
+        "many": timed(lambda: render(session, many, MAX_SEQ_LEN)),
         "files": timed(lambda: _to_files(default, many)),
     }
-    works |= {n: timed(lambda n=n: render(player, prompts_of(classic, 1), n)) for n in clips}  # type: ignore[misc]
+    works |= {n: timed(lambda n=n: render(session_of_classic, prompts_of(classic, 1), n)) for n in clips}  # type: ignore[misc]
     if keras:
         works |= {("Keras", n): keras.roll_out(n, every) for n, every in clips.items()}
     seconds = median_seconds(works, n_rounds)
@@ -95,7 +95,7 @@ def measure(keras: Keras | None, corpus: Corpus, clips: Mapping[int, int], n_cli
 def fresh(preset: str, corpus: Corpus) -> Checkpoint:
     """A preset fitted on a corpus, its weights as training begins; it plays as many notes as the corpus does."""
     settings = preset_named(preset)
-    if hasattr(settings.codec, "fit_steps"):
+    if isinstance(settings.codec, PianoSettings):
         settings = settings.with_values({"fit_steps": FIT_STEPS})
     return begin(corpus, settings, None, Unwatched())
 

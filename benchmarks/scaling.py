@@ -156,11 +156,11 @@ def _in(number: float, units: Sequence[tuple[float, str]]) -> str:
 
 def main() -> int:
     """Print the tables."""
-    forward, back = PRODUCTS.forward_flops / 1e9, PRODUCTS.step_flops / 1e9
-    rows_of_step = f"{BATCH} rows of sound and {note_rows(FLOW)} of notes"
-    print(f"a step, {rows_of_step}: {forward:.1f} GFLOPs forward, {back:.1f} in all\n")
-    for rows in (rows_of_sizes(), rows_of_starts(), rows_of_training(), rows_of_machines(), rows_of_workers()):
-        print(table(list(rows)), end="\n\n")
+    rows = f"{BATCH} rows of sound and {note_rows(FLOW)} of notes"
+    forward, step = PRODUCTS.forward_flops / 1e9, PRODUCTS.step_flops / 1e9
+    print(f"a step, {rows}: {forward:.1f} GFLOPs forward, {step:.1f} in all\n")
+    for rows_of in (rows_of_sizes(), rows_of_starts(), rows_of_training(), rows_of_machines(), rows_of_workers()):
+        print(table(list(rows_of)), end="\n\n")
     return 0
 
 
