@@ -52,9 +52,11 @@ def measure(effort: Effort, parts: Sequence[str], console: Console) -> list[Figu
             "notes": lambda: transcribing.measure(paths[0], effort.n_rounds),
             "training": lambda: training.measure(keras, effort.batches, effort.n_rounds),
             "iterations": lambda: iterations.measure(Corpus.open(folder), home, effort.steps, effort.n_rounds),
-            "roll-out": lambda: rolling.measure(keras, effort.clips, effort.n_clips, effort.n_rounds),
+            "roll-out": lambda: rolling.measure(
+                keras, Corpus.open(folder), effort.clips, effort.n_clips, effort.n_rounds
+            ),
             "memory": lambda: memory.measure(paths[0], effort.hours),
-            "gpu": lambda: gpu.measure(effort.batches, effort.n_clips, effort.n_rounds),
+            "gpu": lambda: gpu.measure(Corpus.open(folder), effort.batches, effort.n_clips, effort.n_rounds),
         }
         if not torch.cuda.is_available():
             del measures["gpu"]

@@ -5,29 +5,38 @@ docs/scale.md tells how each constant came about.
 
 from dataclasses import dataclass
 
-from pipeline.predictors.flow import N_WAVES, TIME_WIDTH
-from pipeline.predictors.keys import WIDTH
-from pipeline.predictors.traces import n_traces
-from pipeline.representations.tiles import N_SLICES
-from pipeline.settings import FlowSettings, LSTMSettings, Settings, TileSettings
+from benchmarks.recordings import NOTES_PER_BLOCK
+from pipeline.codecs.piano import N_SLICES
+from pipeline.models import flow, notes
+from pipeline.settings import (
+    FlowSettings,
+    LSTMSettings,
+    NotesFirstSettings,
+    PianoSettings,
+    Settings,
+    SpectrumSettings,
+    note_rows,
+)
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
-from waveforms.keys import N_KEYS
+from waveforms.notes.performance import N_KEYS
 
 BLOCKS_PER_HOUR = 3600 * SAMPLE_RATE // BLOCK_SIZE  # 14 400
 WAV_BYTES_PER_HOUR = 3600 * SAMPLE_RATE * 2  # 16 bits, one channel
-N_WEIGHTS = 20_586_585  # of the preset flow
+N_WEIGHTS = 11_850_306  # of the preset flow
 GRADIENT_BYTES = 4 * N_WEIGHTS  # float32
-STRUCK = 0.3  # keys in a slice
 
 MINUTES_PER_RECORDING = 4  # assumed
 BYTES_PER_RECORDING = 1307  # in memory
-BYTES_PER_WINDOW = 212  # in memory
+BYTES_PER_NOTE = 32  # in memory
+NOTES_PER_HOUR = NOTES_PER_BLOCK * BLOCKS_PER_HOUR
 HEADER_BYTES_PER_RECORDING = 210  # of a recording in a checkpoint's header: its name twice, its digest and its work
 HEADER_BYTES = 100_000_000  # that safetensors allows
 
 SURVEY_TIMES_REAL_TIME = 1000  # first opening, a core
 OPEN_SECONDS_PER_FILE = 6e-5  # later ones
-PLAN_SECONDS_PER_WINDOW = 1e-5
+LISTEN_TIMES_REAL_TIME = 27  # the transcriber, once, a core
+PROFILE_SECONDS_PER_RECORDING = 0.14  # whenever training begins, a core
+REFINE_TIMES_REAL_TIME = 24  # of notes that were heard, whenever training begins, a core
 
 
 @dataclass(frozen=True)
@@ -59,39 +68,44 @@ class Costs:
         n_blocks: in all of them.
         wav_bytes: 16 bits, one channel.
         index_bytes: of all recordings' findings in each process's memory.
-        plan_bytes: of an epoch's windows in each process's memory.
+        notes_bytes: of all notes in each process's memory.
         header_bytes: of the recordings' names in a checkpoint.
         survey_seconds: of the first opening, on a core.
         open_seconds: of a later one.
-        plan_seconds: in which an epoch begins.
+        listen_seconds: of the first listening to recordings that have no MIDI files.
+        profile_seconds: of finding every recording's gain, colour and noise.
+        refine_seconds: of fitting notes that were heard to the sound.
     """
 
     n_recordings: float
     n_blocks: float
     wav_bytes: float
     index_bytes: float
-    plan_bytes: float
+    notes_bytes: float
     header_bytes: float
     survey_seconds: float
     open_seconds: float
-    plan_seconds: float
+    listen_seconds: float
+    profile_seconds: float
+    refine_seconds: float
 
 
-def costs_of(hours: float, sequence_blocks: int = 40) -> Costs:
+def costs_of(hours: float) -> Costs:
     """What so many hours cost."""
     n_recordings = hours * 60 / MINUTES_PER_RECORDING
     n_blocks = hours * BLOCKS_PER_HOUR
-    n_windows = n_blocks / sequence_blocks
     return Costs(
         n_recordings=n_recordings,
         n_blocks=n_blocks,
         wav_bytes=hours * WAV_BYTES_PER_HOUR,
         index_bytes=n_recordings * BYTES_PER_RECORDING,
-        plan_bytes=n_windows * BYTES_PER_WINDOW,
+        notes_bytes=hours * NOTES_PER_HOUR * BYTES_PER_NOTE,
         header_bytes=n_recordings * HEADER_BYTES_PER_RECORDING,
         survey_seconds=hours * 3600 / SURVEY_TIMES_REAL_TIME,
         open_seconds=n_recordings * OPEN_SECONDS_PER_FILE,
-        plan_seconds=n_windows * PLAN_SECONDS_PER_WINDOW,
+        listen_seconds=hours * 3600 / LISTEN_TIMES_REAL_TIME,
+        profile_seconds=n_recordings * PROFILE_SECONDS_PER_RECORDING,
+        refine_seconds=hours * 3600 / REFINE_TIMES_REAL_TIME,
     )
 
 
@@ -100,31 +114,87 @@ def training_seconds(hours: float, n_passes: float, machine: Machine) -> float:
     return hours * BLOCKS_PER_HOUR * n_passes / machine.rate
 
 
-def forward_flops(settings: Settings, n_struck: float = STRUCK) -> int:
-    """Operations of the network for a block, two a weight that is used: of the LSTM once, of the head for each slice.
+@dataclass(frozen=True)
+class Products:
+    """Multiplications by weights, forward, counted from a model's shapes.
+
+    Attributes:
+        given: of numbers that were not learned, which need no gradient.
+        hidden: of what earlier layers give.
+    """
+
+    given: int
+    hidden: int
+
+    @property
+    def forward_flops(self) -> int:
+        """Operations of a forward pass: a multiplication and an addition each."""
+        return 2 * (self.given + self.hidden)
+
+    @property
+    def step_flops(self) -> int:
+        """Operations of training: each gradient of a product, by weights and by input, costs as much again."""
+        return 4 * self.given + 6 * self.hidden
+
+
+def products_of(settings: Settings, notes_per_block: float = NOTES_PER_BLOCK) -> Products:
+    """The products of one training step, all rows of it.
 
     Args:
         settings: all of them.
-        n_struck: keys struck in a slice.
+        notes_per_block: that the music has.
 
     Raises:
-        TypeError: the settings are not of a flow over tiles.
+        TypeError: the settings are of a head that is not counted.
     """
-    lstm, head, tiles = settings.predictor, settings.head, settings.representation
-    if not (isinstance(lstm, LSTMSettings) and isinstance(head, FlowSettings) and isinstance(tiles, TileSettings)):
-        raise TypeError("settings must be of a flow over tiles")
-    size, guide, width, depth = tiles.dims, head.guide, head.flow_width, head.flow_depth
-    heard, traces = size + N_KEYS, n_traces(N_KEYS)
-    block = N_SLICES * heard * lstm.width + lstm.layers * 8 * lstm.width**2 + 2 * (lstm.width + traces) * guide
-    read = (2 * N_SLICES - 1) * (size**2 + heard * guide + 6 * guide**2)  # by the GRU, under noise
-    keys = (guide + traces + size) * WIDTH + (1 + n_struck) * (N_KEYS * WIDTH + WIDTH**2 + WIDTH * (N_KEYS + 1))
-    led = (guide + traces + heard) * (depth + 1) * width
-    innovations = heard * size + size**2
-    turn = 2 * size * width + 2 * depth * width**2
-    time = 2 * N_WAVES * TIME_WIDTH + TIME_WIDTH * (3 * depth + 2) * width
-    return round(2 * (block + read + head.moments * time + N_SLICES * (keys + led + innovations + head.moments * turn)))
+    model, codec, head = settings.model, settings.codec, settings.head
+    n_blocks = settings.training.batch_size * settings.training.sequence_blocks  # that have sound
+    if isinstance(model, LSTMSettings) and isinstance(codec, SpectrumSettings):
+        dims = 2 * ((BLOCK_SIZE + codec.lap) // 2 + 1)
+        ends, lstm = dims * model.width, model.layers * 8 * model.width**2
+        return Products(n_blocks * ends, n_blocks * (lstm + ends))
+    if not (
+        isinstance(model, NotesFirstSettings) and isinstance(codec, PianoSettings) and isinstance(head, FlowSettings)
+    ):
+        raise TypeError("settings must be of a point or a flow")
+    n_rows = settings.training.batch_size + note_rows(settings)
+    n_all = n_rows * settings.training.sequence_blocks
+    n_events = round(n_all * (notes_per_block + 1))  # each block has an end
+    n_sampled = settings.training.batch_size * min(model.residual_blocks, settings.training.sequence_blocks)
+    parts = (
+        (n_events, _note_decoder(model)),
+        (n_all, _context(model)),
+        (n_blocks, Products(N_SLICES * codec.dims * model.width, 0)),  # latents, as the LSTM reads them
+        (n_sampled, _residual_decoder(model, codec)),
+        (n_sampled * N_SLICES, _flow(model, codec, head)),
+    )
+    return Products(sum(n * of_one.given for n, of_one in parts), sum(n * of_one.hidden for n, of_one in parts))
 
 
-def step_flops(settings: Settings, n_struck: float = STRUCK) -> int:
-    """Operations of training on a block: those of the way back are twice those of the way forward."""
-    return 3 * forward_flops(settings, n_struck)
+def _note_decoder(model: NotesFirstSettings) -> Products:
+    """Of an event: the recurrent network over events, and the layers before each softmax."""
+    width, inner, n_attributes = model.note_width, notes.WIDTH, len(notes.SIZES)
+    recurrent = 3 * width * (inner + width)
+    return Products(0, recurrent + width * n_attributes * inner + n_attributes * inner**2 + inner * sum(notes.SIZES))
+
+
+def _context(model: NotesFirstSettings) -> Products:
+    """Of a block: what the LSTM reads of its notes, the LSTM, and what the note decoder reads of its state."""
+    width, lstm = model.width, model.layers * 8 * model.width**2
+    return Products(N_KEYS * width, model.note_width * width + lstm + width * len(notes.SIZES) * notes.WIDTH)
+
+
+def _residual_decoder(model: NotesFirstSettings, codec: PianoSettings) -> Products:
+    """Of a block: context and expected sound, read for the recurrent network and for the head, and its slices."""
+    width = model.residual_width
+    given = N_SLICES * (2 * codec.expected_dims + codec.dims) * width
+    return Products(given, 2 * model.width * width + N_SLICES * 6 * width**2)
+
+
+def _flow(model: NotesFirstSettings, codec: PianoSettings, head: FlowSettings) -> Products:
+    """Of a slice, at each of its moments."""
+    width, depth, dims = head.flow_width, head.flow_depth, codec.dims
+    conditioning = (model.residual_width + dims + codec.expected_dims) * (depth + 1) * width
+    layers = 2 * depth * width**2 + width * dims + flow.TIME_WIDTH * (3 * depth + 2) * width
+    given = dims * width + 2 * flow.N_WAVES * flow.TIME_WIDTH
+    return Products(head.moments * given, conditioning + head.moments * layers)

@@ -4,30 +4,41 @@ import torch
 
 from benchmarks.clock import Work, median_seconds, timed
 from benchmarks.figures import Figure, Reference
-from benchmarks.limits import DTYPES, OPERATIONS, multiply
-from benchmarks.rolling import classic, render
+from benchmarks.limits import OPERATIONS, multiply, precisions
+from benchmarks.rolling import fresh, prompts_of, render
 from benchmarks.trainer import Trainer
-from benchmarks.training import CLASSIC, SHAPE
-from pipeline.settings import MAX_SEQ_LEN
+from pipeline.session import Session
+from pipeline.settings import DEFAULT_PRESET, MAX_SEQ_LEN, preset_named
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms.corpus import Corpus
+
+PRESETS = ("classic", DEFAULT_PRESET)
 
 
-def measure(batches: tuple[int, ...], n_clips: int, n_rounds: int) -> list[Figure]:
+def measure(corpus: Corpus, batches: tuple[int, ...], n_clips: int, n_rounds: int) -> list[Figure]:
     """Rates of training and rendering."""
-    trainer, model = Trainer(CLASSIC, SHAPE, "cuda"), classic("cuda")
-    works: dict[tuple[object, ...], Work] = {("limit", p): multiply(p, "cuda") for p in DTYPES}
-    works |= {(batch, p): trainer.step(batch, p) for batch in batches for p in DTYPES}
-    works |= {("clips", n): timed(lambda n=n: render(model, n, MAX_SEQ_LEN, "cuda")) for n in (1, n_clips)}  # type: ignore[misc]
+    trainers = {preset: Trainer(preset_named(preset), "cuda") for preset in PRESETS}
+    works: dict[tuple[object, ...], Work] = {("limit", p): multiply(p, "cuda") for p in precisions("cuda")}
+    for preset, trainer in trainers.items():
+        works |= {(preset, batch, p): trainer.step(batch, p) for batch in batches for p in precisions("cuda")}
+        run = fresh(preset, corpus)
+        session = Session(run.model, run.codec, "cuda")
+        for n in (1, n_clips):
+            prompts = prompts_of(run, n)
+            works[preset, n] = timed(lambda s=session, p=prompts: render(s, p, MAX_SEQ_LEN))  # type: ignore[misc]
     seconds = median_seconds(works, n_rounds)
-    group, length = torch.cuda.get_device_name(), CLASSIC.training.sequence_blocks
+    group = torch.cuda.get_device_name()
     figures = []
-    for batch in batches:
-        for precision in DTYPES:
-            limit = OPERATIONS / seconds["limit", precision] / trainer.operations_per_block
-            rate = batch * length / seconds[batch, precision]
-            name = f"training classic, batch {batch}, {precision}"
-            figures.append(Figure(group, name, rate, "blocks/s", limit=Reference(f"{precision} products", limit)))
-    for n in (1, n_clips):
-        times = n * MAX_SEQ_LEN * BLOCK_SIZE / SAMPLE_RATE / seconds["clips", n]
-        figures.append(Figure(group, f"roll-out of {n} clips", times, "times real time"))
+    for preset, trainer in trainers.items():
+        length = trainer.settings.training.sequence_blocks
+        for batch in batches:
+            for precision in precisions("cuda"):
+                at_most = OPERATIONS / seconds["limit", precision] / trainer.step_flops(batch) * batch * length
+                rate = batch * length / seconds[preset, batch, precision]
+                name = f"training {preset}, batch {batch}, {precision}"
+                limit = Reference(f"{precision} products", at_most)
+                figures.append(Figure(group, name, rate, "blocks/s", limit=limit))
+        for n in (1, n_clips):
+            times = n * MAX_SEQ_LEN * BLOCK_SIZE / SAMPLE_RATE / seconds[preset, n]
+            figures.append(Figure(group, f"roll-out of {preset}, {n} clips", times, "times real time"))
     return figures

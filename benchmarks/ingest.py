@@ -8,9 +8,10 @@ from pathlib import Path
 from benchmarks.clock import median_seconds, timed
 from benchmarks.figures import Figure, Reference, Target
 from benchmarks.peers.ancestor import load_training_examples
-from pipeline.representations import Representation, make_representation
+from pipeline.codecs import Codec, make_codec
+from pipeline.lanes import prefetch
+from pipeline.music import excerpts, pieces_of
 from pipeline.settings import preset_named
-from pipeline.windows import prefetch, sweep
 from waveforms.corpus import Corpus
 
 
@@ -22,31 +23,32 @@ def measure(folder: Path, paths: Sequence[Path], n_rounds: int) -> list[Figure]:
         paths: the recordings in it.
         n_rounds: counted ones.
     """
-    settings = preset_named("classic").representation
+    settings = preset_named("classic").codec
+    codec = make_codec(settings)
     corpus = Corpus.open(folder)
+    pieces = pieces_of(corpus, codec)
 
     def survey() -> None:
         shutil.rmtree(os.environ["QUARTERWAVE_CACHE"])  # what is known of recordings lies there
         Corpus.open(folder)
 
-    def decode(representation: Representation) -> None:
-        for _ in sweep(corpus, representation.margins):
+    def decode() -> None:
+        for _ in excerpts(pieces, codec.margins):
             pass
 
-    def transform(representation: Representation) -> None:
-        for waveform in prefetch(sweep(corpus, representation.margins)):  # as training reads
-            representation.transform(waveform)
+    def encode(codec: Codec) -> None:
+        for excerpt in prefetch(excerpts(pieces, codec.margins)):  # as training reads
+            codec.encode(excerpt.waveform[None], None, None)
 
     def prepare() -> None:
-        representation = make_representation(settings)
-        representation.fit(prefetch(sweep(corpus, representation.margins)))
-        transform(representation)
+        fresh = make_codec(settings)
+        fresh.fit(prefetch(excerpts(pieces, fresh.margins)))
+        encode(fresh)
 
-    representation = make_representation(settings)
     works = {
         "survey": timed(survey),
-        "decode": timed(lambda: decode(representation)),
-        "transform": timed(lambda: transform(representation)),
+        "decode": timed(decode),
+        "encode": timed(lambda: encode(codec)),
         "prepare": timed(prepare),
         "ancestor": timed(lambda: load_training_examples(paths)),
     }
@@ -54,8 +56,8 @@ def measure(folder: Path, paths: Sequence[Path], n_rounds: int) -> list[Figure]:
     decoding, ancestor = Reference("decoding", rates["decode"]), Reference("ancestor", rates["ancestor"])
     real_time = corpus.seconds / corpus.n_blocks
     return [
-        Figure("ingest", "fit and transform", rates["prepare"], "blocks/s", peer=ancestor, target=Target("ratio", 10)),
-        Figure("ingest", "transform", rates["transform"], "blocks/s", limit=decoding, target=Target("share", 0.5)),
-        Figure("ingest", "transform", rates["transform"] * real_time, "times real time"),
+        Figure("ingest", "fit and encode", rates["prepare"], "blocks/s", peer=ancestor, target=Target("ratio", 10)),
+        Figure("ingest", "encode", rates["encode"], "blocks/s", limit=decoding, target=Target("share", 0.5)),
+        Figure("ingest", "encode", rates["encode"] * real_time, "times real time"),
         Figure("ingest", "first survey of a folder", rates["survey"], "blocks/s", limit=decoding),
     ]

@@ -5,10 +5,10 @@ import time
 from pathlib import Path
 
 from benchmarks.figures import Figure, Target
+from benchmarks.limits import precisions
 from benchmarks.training import CLASSIC, SAME
-from pipeline.checkpoint import Checkpoint
 from pipeline.settings import Settings
-from pipeline.train import Progress, begin, train
+from pipeline.train import Progress, Unwatched, begin, train
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.corpus import Corpus
 
@@ -17,34 +17,24 @@ N_TARGETS = N_SONGS * (SONG_SECONDS * SAMPLE_RATE // BLOCK_SIZE - 1)
 N_WARM = 8  # steps that do not count: until then memory is still being taken
 MOST_MINUTES = 45
 
+FASTEST = precisions()[-1]
+
 SETTINGS = {
-    "same network, batch 64, bfloat16": SAME.with_values({"batch_size": 64, "precision": "bfloat16"}),
-    "same network, an iteration in a batch": SAME.with_values({"batch_size": 120, "precision": "bfloat16"}),
+    f"same network, batch 64, {FASTEST}": SAME.with_values({"batch_size": 64, "precision": FASTEST}),
+    "same network, an iteration in a batch": SAME.with_values({"batch_size": 120, "precision": FASTEST}),
     "classic as it is": CLASSIC,
 }
 
 
-class Stopwatch:
+class Stopwatch(Unwatched):
     """Watches a run and notes when each step was done and how many blocks it saw."""
 
     def __init__(self) -> None:
         self.steps: list[tuple[float, int]] = []
 
-    def fitting(self, done: int, total: int) -> None:
-        """See `Watcher`."""
-
-    def started(self, progress: Progress, n_steps: int) -> None:
-        """See `Watcher`."""
-
     def stepped(self, progress: Progress, loss: float, n_blocks: int) -> None:
         """See `Watcher`."""
         self.steps.append((time.perf_counter(), n_blocks))
-
-    def validated(self, row: dict[str, float], run: Checkpoint, is_best: bool) -> None:
-        """See `Watcher`."""
-
-    def noted(self, sentence: str) -> None:
-        """See `Watcher`."""
 
     def rate(self) -> float:
         """Blocks in a second, after the first steps: reading, transforming and learning."""

@@ -1,51 +1,53 @@
-"""Roll-outs: one clip against Keras, the cost of a block in a long clip, many clips at once."""
+"""Roll-outs: one clip against Keras, the cost of a block in a long clip, the first samples, many clips at once."""
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from benchmarks.clock import Work, median_seconds, timed
 from benchmarks.figures import Figure, Reference, Target
 from benchmarks.limits import read
 from benchmarks.peers.keras_process import Keras
-from pipeline import checkpoint
 from pipeline.checkpoint import Checkpoint
 from pipeline.clips import Rendering, render_clips
-from pipeline.commands.generate import SHIPPED
-from pipeline.generate import ready, roll_out
-from pipeline.predictors import make_predictor
-from pipeline.prompts import Prompt
-from pipeline.representations import make_representation
-from pipeline.settings import MAX_SEQ_LEN, preset_named
+from pipeline.models.quantised import quantised
+from pipeline.prompts import Prompt, held_out
+from pipeline.session import Session, arithmetic
+from pipeline.settings import DEFAULT_PRESET, MAX_SEQ_LEN, PianoSettings, preset_named
+from pipeline.train import Unwatched, begin
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms.corpus import Corpus
 
 TARGETS = {40: 40, 120: 100, 400: 300}  # by blocks in the clip: so many times faster than Keras
 REAL_TIME = 20  # seconds of sound in a second, many clips at once
+MOST_SECONDS = 0.5  # to the first samples
 MOST_GROWTH = 1.2  # of a block's cost in a long clip over that in a short one
+FIT_STEPS = 50  # of the default preset's instrument: a rough one costs as much to play
 
 
-def measure(keras: Keras | None, clips: Mapping[int, int], n_clips: int, n_rounds: int) -> list[Figure]:
+def measure(keras: Keras | None, corpus: Corpus, clips: Mapping[int, int], n_clips: int, n_rounds: int) -> list[Figure]:
     """Speed of roll-outs.
 
     Args:
         keras: the peer, if it is there.
+        corpus: to fit models on.
         clips: blocks in a clip, and each so many-th that the peer predicts.
         n_clips: rendered together.
         n_rounds: counted ones.
     """
-    model, shipped = classic(), checkpoint.load(SHIPPED)
-    default = replace(shipped, predictor=ready(shipped.predictor, "cpu"))
-    weights = sum(tensor.nbytes for tensor in model.predictor.state_dict().values())
+    classic, default = fresh("classic", corpus), fresh(DEFAULT_PRESET, corpus)
+    session_of_classic, session = (Session(run.model, run.codec) for run in (classic, default))
+    one, many = prompts_of(default, 1), prompts_of(default, n_clips)
     works: dict[object, Work] = {
-        "read": read(weights, MAX_SEQ_LEN),
-        "at once": timed(lambda: render(default, n_clips, MAX_SEQ_LEN)),
+        "read": read(_bytes_read(classic), MAX_SEQ_LEN),
+        "first": timed(lambda: first_samples(session, one)),
+        "one": timed(lambda: render(session, one, MAX_SEQ_LEN)),
+        "many": timed(lambda: render(session, many, MAX_SEQ_LEN)),
+        "files": timed(lambda: _to_files(default, many)),
     }
-    works |= {n: timed(lambda n=n: render(model, 1, n)) for n in clips}  # type: ignore[misc]
-    works["files"] = timed(lambda: _to_files(shipped, n_clips))
+    works |= {n: timed(lambda n=n: render(session_of_classic, prompts_of(classic, 1), n)) for n in clips}  # type: ignore[misc]
     if keras:
         works |= {("Keras", n): keras.roll_out(n, every) for n, every in clips.items()}
     seconds = median_seconds(works, n_rounds)
@@ -66,46 +68,70 @@ def measure(keras: Keras | None, clips: Mapping[int, int], n_clips: int, n_round
         )
     growth = _growth({n: seconds[n] for n in clips})
     constant = Target("value", MOST_GROWTH)
-    real_time = n_clips * MAX_SEQ_LEN * BLOCK_SIZE / SAMPLE_RATE
+    clip = MAX_SEQ_LEN * BLOCK_SIZE / SAMPLE_RATE
     return [
         *figures,
         Figure("roll-out", "a block late in a clip", growth, "of an early one", less_is_better=True, target=constant),
         Figure(
             "roll-out",
+            "default preset, first samples",
+            seconds["first"],
+            "s",
+            less_is_better=True,
+            target=Target("value", MOST_SECONDS),
+        ),
+        Figure(
+            "roll-out",
             f"default preset, {n_clips} clips at once",
-            real_time / seconds["at once"],
+            n_clips * clip / seconds["many"],
             "times real time",
+            peer=Reference("one clip", clip / seconds["one"]),
             target=Target("value", REAL_TIME),
         ),
-        Figure("roll-out", f"default preset, {n_clips} to files", real_time / seconds["files"], "times real time"),
+        Figure("roll-out", f"default preset, {n_clips} to files", n_clips * clip / seconds["files"], "times real time"),
     ]
 
 
-def classic(device: str = "cpu") -> Checkpoint:
-    """The preset with weights that let something sound, ready to roll out."""
-    settings = preset_named("classic")
-    representation = make_representation(settings.representation)
-    predictor = make_predictor(settings, representation.shape)
-    for parameter in predictor.parameters():
-        torch.nn.init.normal_(parameter, std=0.01)
-    return Checkpoint(settings, ready(predictor, device), representation.to(device), split={})
+def fresh(preset: str, corpus: Corpus) -> Checkpoint:
+    """A preset fitted on a corpus, its weights as training begins; it plays as many notes as the corpus does."""
+    settings = preset_named(preset)
+    if isinstance(settings.codec, PianoSettings):
+        settings = settings.with_values({"fit_steps": FIT_STEPS})
+    return begin(corpus, settings, None, Unwatched())
 
 
-def render(model: Checkpoint, n_clips: int, n_blocks: int, device: str = "cpu") -> None:
-    """Roll out after a prompt of 10 s, as the ancestor did."""
-    prompt = 0.1 * torch.randn(n_clips, MAX_SEQ_LEN * BLOCK_SIZE, device=device)
-    for _ in roll_out(model.predictor, model.representation, prompt, n_blocks, torch.Generator(device)):
+def prompts_of(checkpoint: Checkpoint, n_clips: int) -> list[Prompt]:
+    """Prompts of 10 s, as the ancestor's, their notes known."""
+    rng = np.random.default_rng(0)
+    return [held_out(checkpoint.passages, MAX_SEQ_LEN, rng) for _ in range(n_clips)]
+
+
+def render(session: Session, prompts: list[Prompt], n_blocks: int) -> None:
+    """Roll out."""
+    session.prime(prompts, seed=0)
+    for _ in session.stream(n_blocks):
         pass
 
 
-def _to_files(model: Checkpoint, n_clips: int) -> None:
+def first_samples(session: Session, prompts: list[Prompt]) -> None:
+    """Read the prompts and render until there is something to hear."""
+    session.prime(prompts, seed=0)
+    next(part for part in session.stream(None) if part.samples.shape[1])
+
+
+def _bytes_read(checkpoint: Checkpoint) -> int:
+    """Of the weights as a roll-out on a CPU has them; each block reads them all."""
+    model = quantised(checkpoint.model) if arithmetic("cpu") == "int8" else checkpoint.model
+    return sum(tensor.nbytes for tensor in model.state_dict().values())
+
+
+def _to_files(checkpoint: Checkpoint, prompts: list[Prompt]) -> None:
     """As a person gets them, which moves the model to a GPU if there is one."""
-    noise = 0.1 * np.random.default_rng(0).standard_normal(MAX_SEQ_LEN * BLOCK_SIZE).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder:
-        paths = [Path(folder) / f"{n}.wav" for n in range(n_clips)]
+        paths = [Path(folder) / f"{n}.wav" for n in range(len(prompts))]
         rendering = Rendering(n_blocks=MAX_SEQ_LEN, seed=0)
         ignored: Callable[[int], None] = lambda _: None  # noqa: E731 - a name for its type
-        for _ in render_clips(model, "", [Prompt(noise, "noise")] * n_clips, paths, rendering, ignored):
+        for _ in render_clips(checkpoint, "", prompts, paths, rendering, ignored):
             pass
 
 

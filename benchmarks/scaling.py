@@ -10,34 +10,34 @@ from benchmarks.costs import (
     GRADIENT_BYTES,
     Machine,
     costs_of,
-    forward_flops,
-    step_flops,
+    products_of,
     training_seconds,
 )
 from benchmarks.workers import Setup, simulate
-from pipeline.representations import make_representation
-from pipeline.settings import preset_named
+from pipeline.codecs import make_codec
+from pipeline.settings import note_rows, preset_named
 from waveforms import BLOCK_SIZE
 
 FLOW = preset_named("flow")
 BATCH, LENGTH = FLOW.training.batch_size, FLOW.training.sequence_blocks
-STEP_BLOCKS = BATCH * LENGTH  # 320
+STEP_BLOCKS = BATCH * LENGTH  # 192 with sound
+CODEC, PRODUCTS = make_codec(FLOW.codec), products_of(FLOW)
 BLOCK_BYTES = 2 * BLOCK_SIZE  # of WAV: 16 bits, one channel
-ELEMENT_BYTES = 2 * make_representation(FLOW.representation).shape.dim  # of a block: 16 bits
+LATENT_BYTES = 2 * CODEC.n_slices * (CODEC.dims + CODEC.expected_dims)  # of a block, and of its expected sound: 16 bits
 
 PASSES = {1: 5, 100: 5, 10_000: 1, 1_000_000: 1}  # by hours
 
 # Measured; docs/scale.md tells how.
-TWO_CORES_RATE = 744.0  # blocks a second
-STEP_SECONDS = 0.69  # one core
-READER_RATE = 30_000.0  # blocks that one reading thread gives in a second
-GLOO_BANDWIDTH, GLOO_HOP = GRADIENT_BYTES / 0.23, 5e-5
+STEP_SECONDS = 1.8  # one core
+READER_RATE = 4500.0  # blocks that one reading thread gives in a second, with the rows of notes beside them
+GLOO_BANDWIDTH, GLOO_HOP = 82.3e6 / 0.23, 5e-5
 # Assumed or published.
+TWO_CORES_RATE = 1.6 * STEP_BLOCKS / STEP_SECONDS
 OPEN_SECONDS = 1e-3  # until shared storage answers, for each window of a batch
 GPU_PEAK, GPU_SHARE, N_GPUS = 989e12, 0.3, 8  # H100, dense bfloat16
 CORES_SHARE = 0.7  # of 64 times one core, as memory is shared
 
-GPU_RATE = GPU_PEAK * GPU_SHARE / step_flops(FLOW)
+GPU_RATE = GPU_PEAK * GPU_SHARE * STEP_BLOCKS / PRODUCTS.step_flops
 MACHINES = (
     Machine("two cores", TWO_CORES_RATE),
     Machine("64 cores", 64 * CORES_SHARE * STEP_BLOCKS / STEP_SECONDS),
@@ -46,7 +46,7 @@ MACHINES = (
 )
 
 CORE = Setup("a core each on one machine", STEP_SECONDS, GRADIENT_BYTES, GLOO_BANDWIDTH, GLOO_HOP, 0.0)
-CORE = replace(CORE, batch_bytes=BATCH * (LENGTH + 1) * BLOCK_BYTES, reader=READER_RATE * BLOCK_BYTES)
+CORE = replace(CORE, batch_bytes=STEP_BLOCKS * BLOCK_BYTES, reader=READER_RATE * BLOCK_BYTES)
 NODE = replace(
     CORE,
     name="two cores each, 10 Gb/s",
@@ -64,30 +64,41 @@ GPU = replace(
     storage=1e11,
     latency=BATCH * OPEN_SECONDS,
 )
-FED = replace(
-    GPU, name="GPU, elements ready", batch_bytes=BATCH * (LENGTH + 1) * ELEMENT_BYTES, reader=1e10, latency=0.0
-)
-LARGE = replace(FED, name="the same, 256 sequences a GPU", compute=32 * FED.compute, batch_bytes=32 * FED.batch_bytes)
+FED = replace(GPU, name="GPU, latents ready", batch_bytes=STEP_BLOCKS * LATENT_BYTES, reader=1e10, latency=0.0)
+LARGE = replace(FED, name="the same, 192 sequences a GPU", compute=32 * FED.compute, batch_bytes=32 * FED.batch_bytes)
 SETUPS = {CORE: (1, 2, 8, 64), NODE: (1, 8, 64, 512, 4096)} | dict.fromkeys((GPU, FED, LARGE), (1, 8, 64, 512, 4096))
 
 
 def rows_of_sizes() -> Iterator[tuple[str, ...]]:
     """What each size costs before it is learned from."""
-    yield "hours", "recordings", "blocks", "WAV", "FLAC", "first opening, a core", "later", "index", "plan", "names"
+    yield "hours", "recordings", "blocks", "WAV", "FLAC", "index", "notes", "names"
     for hours in PASSES:
-        costs = costs_of(hours, LENGTH)
+        costs = costs_of(hours)
         yield (
             f"{hours:,}".replace(",", " "),
             _count(costs.n_recordings),
             _count(costs.n_blocks),
             _bytes(costs.wav_bytes),
             _bytes(costs.wav_bytes / 2),
-            _time(costs.survey_seconds),
-            _time(costs.open_seconds),
             _bytes(costs.index_bytes),
-            f"{_bytes(costs.plan_bytes)}, {_time(costs.plan_seconds)}",
+            _bytes(costs.notes_bytes),
             _bytes(costs.header_bytes),
         )
+
+
+def rows_of_starts() -> Iterator[tuple[str, ...]]:
+    """Seconds of a core before the first step: once, and whenever training begins."""
+    yield "hours", "first opening", "listening, once", "later opening", "profiles", "heard notes refined"
+    for hours in PASSES:
+        costs = costs_of(hours)
+        seconds = (
+            costs.survey_seconds,
+            costs.listen_seconds,
+            costs.open_seconds,
+            costs.profile_seconds,
+            costs.refine_seconds,
+        )
+        yield f"{hours:,}".replace(",", " "), *map(_time, seconds)
 
 
 def rows_of_training() -> Iterator[tuple[str, ...]]:
@@ -145,9 +156,11 @@ def _in(number: float, units: Sequence[tuple[float, str]]) -> str:
 
 def main() -> int:
     """Print the tables."""
-    print(f"a block: {forward_flops(FLOW) / 1e6:.0f} MFLOPs forward, {step_flops(FLOW) / 1e6:.0f} in training\n")
-    for rows in (rows_of_sizes(), rows_of_training(), rows_of_machines(), rows_of_workers()):
-        print(table(list(rows)), end="\n\n")
+    rows = f"{BATCH} rows of sound and {note_rows(FLOW)} of notes"
+    forward, step = PRODUCTS.forward_flops / 1e9, PRODUCTS.step_flops / 1e9
+    print(f"a step, {rows}: {forward:.1f} GFLOPs forward, {step:.1f} in all\n")
+    for rows_of in (rows_of_sizes(), rows_of_starts(), rows_of_training(), rows_of_machines(), rows_of_workers()):
+        print(table(list(rows_of)), end="\n\n")
     return 0
 
 

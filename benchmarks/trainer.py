@@ -1,14 +1,18 @@
 """Optimiser steps of our networks on random sequences in memory."""
 
+import numpy as np
 import torch
 
 from benchmarks.clock import Work, timed
-from benchmarks.costs import STRUCK, step_flops
+from benchmarks.costs import products_of
 from benchmarks.limits import DTYPES
-from pipeline.elements import Shape
+from benchmarks.recordings import random_notes
+from pipeline.codecs import Codec, Sound, make_codec
+from pipeline.codecs.events import BLOCK_SECONDS, EventBatch, encode
 from pipeline.memory import keep_freed_memory
-from pipeline.predictors import make_predictor
-from pipeline.settings import FlowSettings, Settings
+from pipeline.models import Latents, make_model
+from pipeline.models.base import total_of
+from pipeline.settings import Settings, note_rows
 from pipeline.train import make_optimiser
 
 
@@ -16,41 +20,48 @@ class Trainer:
     """A network with its optimiser, stepped at any batch size and precision.
 
     Args:
-        settings: of predictor and training.
-        shape: of an element.
+        settings: all of them.
         device: "cpu" or "cuda".
     """
 
-    def __init__(self, settings: Settings, shape: Shape, device: str = "cpu") -> None:
+    def __init__(self, settings: Settings, device: str = "cpu") -> None:
         keep_freed_memory()  # as training does
-        self._settings, self._shape, self._device = settings, shape, device
-        self._predictor = make_predictor(settings, shape).to(device)
-        self._optimiser = make_optimiser(self._predictor, settings.training)
+        self.settings, self._device = settings, torch.device(device)
+        self._codec = make_codec(settings.codec)
+        self._model = make_model(settings, self._codec).to(device).train()
+        self._optimiser = make_optimiser(self._model, settings.training)
 
     def step(self, batch: int, precision: str) -> Work:
         """An optimiser step."""
-        length = self._settings.training.sequence_blocks
-        slices = torch.randn(batch, length + 1, self._shape.n_slices, self._shape.size)
-        keys = self._shape.keys(slices)
-        keys.copy_(torch.rand_like(keys) < STRUCK / max(self._shape.n_keys, 1))
-        sequence = slices.flatten(2).to(self._device)
-        n_targets = torch.full((batch,), length, device=self._device)
+        latents = random_latents(self._with(batch), self._codec, self._device)
+        state = self._model.start(latents.n_rows)
 
         def step() -> None:
-            with torch.autocast(self._device, DTYPES[precision], enabled=precision != "float32"):
-                loss = self._predictor.loss(sequence, n_targets)
-            loss.backward()  # type: ignore[no-untyped-call]
+            with torch.autocast(self._device.type, DTYPES[precision], enabled=precision != "float32"):
+                losses, _ = self._model.loss(latents, state)
+            total_of(losses).backward()  # type: ignore[no-untyped-call]
             self._optimiser.step()
             self._optimiser.zero_grad()
 
         return timed(step)
 
-    @property
-    def operations_per_block(self) -> int:
-        """Of a step: two a weight forward, four backward; the first layer hands no gradient further down."""
-        if isinstance(self._settings.head, FlowSettings):
-            return step_flops(self._settings)
-        dim, width, layers = self._shape.dim, self._settings.predictor.width, self._settings.predictor.layers
-        ends = dim * width  # weights of each dense layer
-        lstm = layers * 8 * width**2  # four gates read the input and the state
-        return 6 * (2 * ends + lstm) - 2 * ends
+    def step_flops(self, batch: int) -> int:
+        """Operations of a step."""
+        return products_of(self._with(batch)).step_flops
+
+    def _with(self, batch: int) -> Settings:
+        return self.settings.with_values({"batch_size": batch})
+
+
+def random_latents(settings: Settings, codec: Codec, device: torch.device) -> Latents:
+    """A training step's sequences, with the notes of `benchmarks.recordings` where the codec reads notes."""
+    n_rows, n_blocks = settings.training.batch_size, settings.training.sequence_blocks
+    latent = torch.randn(n_rows, n_blocks, codec.n_slices, codec.dims, device=device)
+    if not codec.reads_notes:
+        return Latents(Sound(latent), None)
+    expected = torch.randn(n_rows, n_blocks, codec.n_slices, codec.expected_dims, device=device)
+    of_rows = [
+        random_notes(np.random.default_rng(n), n_blocks * BLOCK_SECONDS) for n in range(n_rows + note_rows(settings))
+    ]
+    events = EventBatch.of([encode(notes, 0, n_blocks) for notes in of_rows]).to(device)
+    return Latents(Sound(latent, expected=expected), events)

@@ -8,17 +8,15 @@ from typing import Any
 
 from benchmarks.clock import Work, median_seconds
 from benchmarks.figures import Figure, Reference, Target
-from benchmarks.limits import DTYPES, OPERATIONS, multiply
+from benchmarks.limits import OPERATIONS, multiply, precisions
 from benchmarks.peers import newcomer
 from benchmarks.peers.keras_process import Keras
 from benchmarks.trainer import Trainer
-from pipeline.elements import Shape
-from pipeline.representations import make_representation
 from pipeline.settings import DEFAULT_PRESET, preset_named
 
 CLASSIC = preset_named("classic")
 SAME = CLASSIC.with_values({"layers": 1, "dropout": 0.0, "optimiser": "rmsprop"})
-SHAPE = make_representation(CLASSIC.representation).shape
+REDUNDANT = SAME.with_values({"lap": 11_023})  # a window twice as long has 22 050 numbers
 DEFAULT = preset_named(DEFAULT_PRESET)
 TARGET_BATCH, TARGET_RATIO, TARGET_OF_BEST, TARGET_SHARE = 16, 8, 15, 0.4
 WORDS = {
@@ -32,27 +30,31 @@ Rates = dict[tuple[Any, ...], float]
 
 
 def measure(keras: Keras | None, batches: tuple[int, ...], n_rounds: int) -> list[Figure]:
-    """Rates of training, in blocks that are predicted in a second."""
+    """Rates of training, in blocks of sound that are predicted in a second."""
     trainers = {
-        "same": Trainer(SAME, SHAPE),
-        "redundant": Trainer(SAME, Shape(1, newcomer.DIM)),
-        "classic": Trainer(CLASSIC, SHAPE),
-        "default": Trainer(DEFAULT, make_representation(DEFAULT.representation).shape),
+        "same": Trainer(SAME),
+        "redundant": Trainer(REDUNDANT),
+        "classic": Trainer(CLASSIC),
+        "default": Trainer(DEFAULT),
     }
-    length, width = CLASSIC.training.sequence_blocks, CLASSIC.predictor.width
-    works: dict[tuple[Any, ...], Work] = {("limit", p): multiply(p) for p in DTYPES}
+    length, width = CLASSIC.training.sequence_blocks, CLASSIC.model.width
+    works: dict[tuple[Any, ...], Work] = {("limit", p): multiply(p) for p in precisions()}
     for batch in batches:
         works[("torch", batch, "float32")] = newcomer.training_step(batch, length, width)
-        for precision in DTYPES:
+        for precision in precisions():
             works |= {(name, batch, precision): trainer.step(batch, precision) for name, trainer in trainers.items()}
             if keras:
                 works[("Keras", batch, precision)] = keras.train(batch, precision)
     seconds = median_seconds(works, n_rounds)
-    rates = {key: key[1] * length / seconds[key] for key in works if key[0] != "limit"}
+    lengths = {name: trainer.settings.training.sequence_blocks for name, trainer in trainers.items()}
+    rates = {key: key[1] * lengths.get(key[0], length) / seconds[key] for key in works if key[0] != "limit"}
     limits = {
-        (name, precision): OPERATIONS / seconds["limit", precision] / trainer.operations_per_block
+        (name, batch, precision): batch
+        * lengths[name]
+        / (trainer.step_flops(batch) / OPERATIONS * seconds["limit", precision])
         for name, trainer in trainers.items()
-        for precision in DTYPES
+        for batch in batches
+        for precision in precisions()
     }
     return _best(rates) + [_figure(rates, limits, *key) for key in rates if key[0] in trainers] + _torch(rates)
 
@@ -60,9 +62,9 @@ def measure(keras: Keras | None, batches: tuple[int, ...], n_rounds: int) -> lis
 def _figure(rates: Rates, limits: Rates, name: str, batch: int, precision: str) -> Figure:
     peer = rates.get(("Keras", batch, "float32")) if name in ("same", "redundant") else None
     target = None
-    if (name, batch, precision) == ("same", TARGET_BATCH, "bfloat16") and peer:
+    if (name, batch, precision) == ("same", TARGET_BATCH, precisions()[-1]) and peer:
         target = Target("ratio", TARGET_RATIO)
-    elif name in ("classic", "default") and precision == "bfloat16":
+    elif name in ("classic", "default") and precision == precisions()[-1]:
         target = Target("share", TARGET_SHARE)
     return Figure(
         "training",
@@ -70,7 +72,7 @@ def _figure(rates: Rates, limits: Rates, name: str, batch: int, precision: str) 
         rates[name, batch, precision],
         "blocks/s",
         peer=Reference("Keras, float32", peer) if peer else None,
-        limit=Reference(f"{precision} products", limits[name, precision]),
+        limit=Reference(f"{precision} products", limits[name, batch, precision]),
         target=target,
     )
 

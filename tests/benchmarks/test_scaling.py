@@ -6,24 +6,24 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.costs import (
-    BYTES_PER_WINDOW,
-    GRADIENT_BYTES,
+    BYTES_PER_NOTE,
     N_WEIGHTS,
     WAV_BYTES_PER_HOUR,
     Machine,
     costs_of,
-    forward_flops,
-    step_flops,
+    products_of,
     training_seconds,
 )
+from benchmarks.recordings import random_notes
 from benchmarks.scaling import GLOO_BANDWIDTH, GLOO_HOP, main
+from benchmarks.trainer import random_latents
 from benchmarks.workers import Setup, simulate
-from pipeline.predictors import make_predictor
-from pipeline.representations import make_representation
+from pipeline.codecs import make_codec
+from pipeline.models import make_model
+from pipeline.models.base import total_of
 from pipeline.settings import preset_named
 
 FLOW = preset_named("flow")
-SHAPE = make_representation(FLOW.representation).shape
 STEADY = {"jitter": 0.0, "slow_share": 0.0}
 
 
@@ -43,7 +43,7 @@ def test_without_jitter_and_with_fast_storage_only_the_exchange_is_lost(n: int) 
 
 def test_two_processes_as_they_were_measured() -> None:
     """A core that two share computes the parts of both, 0.70 s each, one after the other."""
-    two = setup(compute=2 * 0.70, gradient_bytes=GRADIENT_BYTES, bandwidth=GLOO_BANDWIDTH, hop=GLOO_HOP, **STEADY)
+    two = setup(compute=2 * 0.70, gradient_bytes=82.3e6, bandwidth=GLOO_BANDWIDTH, hop=GLOO_HOP, **STEADY)
     assert simulate(two, 2).step == pytest.approx(1.61, rel=0.05)
 
 
@@ -88,40 +88,52 @@ def test_the_same_seed_gives_the_same_share() -> None:
 
 
 def test_the_presets_weights() -> None:
-    predictor = make_predictor(FLOW, SHAPE)
-    assert sum(p.numel() for p in predictor.parameters()) == N_WEIGHTS
+    model = make_model(FLOW, make_codec(FLOW.codec))
+    assert sum(p.numel() for p in model.parameters()) == N_WEIGHTS
 
 
 @pytest.mark.filterwarnings("ignore:TF32 acceleration")  # told whenever mkldnn is turned off or on
-@pytest.mark.parametrize("changes", [{}, {"layers": 3, "moments": 1, "flow_depth": 2}])
-def test_operations_are_those_that_torch_counts(changes: dict[str, int]) -> None:
-    settings = FLOW.with_values({"width": 256, "guide": 160, "flow_width": 192} | changes)
-    predictor = make_predictor(settings, SHAPE).train()
-    sequence, n_targets = torch.randn(1, 9, SHAPE.dim), torch.tensor([8])
-    SHAPE.keys(SHAPE.slices(sequence)).zero_()
+@pytest.mark.parametrize(
+    ("preset", "changes"),
+    [
+        ("flow", {"width": 128, "note_width": 96, "residual_width": 64, "flow_width": 80, "note_rows": 3}),
+        ("flow", {"layers": 3, "moments": 1, "flow_depth": 2, "note_rows": 0, "residual_blocks": 40}),
+        ("classic", {"width": 64, "layers": 1}),
+    ],
+)
+def test_operations_are_those_that_torch_counts(preset: str, changes: dict[str, int]) -> None:
+    settings = preset_named(preset).with_values({"batch_size": 2, "sequence_blocks": 12} | changes)
+    codec = make_codec(settings.codec)
+    model = make_model(settings, codec).train()
+    latents = random_latents(settings, codec, torch.device("cpu"))
     with torch.backends.mkldnn.flags(enabled=False):  # whose LSTM is not counted
         with FlopCounterMode(display=False) as forward:
-            loss = predictor.loss(sequence, n_targets)
+            loss = total_of(model.loss(latents, model.start(latents.n_rows))[0])
         with FlopCounterMode(display=False) as backward:
             loss.backward()
-    assert forward.get_total_flops() / 8 == pytest.approx(forward_flops(settings, n_struck=0), rel=0.01)
+    products = products_of(settings)
+    assert forward.get_total_flops() == products.forward_flops
     both = forward.get_total_flops() + backward.get_total_flops()
-    assert both / 8 == pytest.approx(
-        step_flops(settings, n_struck=0), rel=0.08
-    )  # nothing is handed down to what is given
+    assert both == pytest.approx(products.step_flops, rel=0.01)  # no gradient goes beyond the first block
 
 
 def test_operations_of_another_head_are_not_told() -> None:
-    with pytest.raises(TypeError, match="settings must be of a flow over tiles"):
-        forward_flops(preset_named("classic"))
+    with pytest.raises(TypeError, match="settings must be of a point or a flow"):
+        products_of(preset_named("codes"))
 
 
 def test_an_hour() -> None:
     costs = costs_of(1)
     assert (costs.n_blocks, costs.wav_bytes) == (14_400, WAV_BYTES_PER_HOUR) == (14_400, 317_520_000)
     assert costs.n_recordings == 15
-    assert costs.plan_bytes == pytest.approx(360 * BYTES_PER_WINDOW, rel=0.03)
+    assert costs.notes_bytes == 8 * 3600 * BYTES_PER_NOTE
     assert costs.survey_seconds == 3.6
+
+
+def test_bytes_of_a_note() -> None:
+    notes = random_notes(np.random.default_rng(0), 100.0)
+    columns = (notes.onsets, notes.offsets, notes.pitches, notes.velocities)
+    assert sum(column.nbytes for column in columns) == len(notes) * BYTES_PER_NOTE
 
 
 def test_a_machine_trains_no_faster_than_it_reads() -> None:
@@ -132,6 +144,7 @@ def test_a_machine_trains_no_faster_than_it_reads() -> None:
 def test_all_tables_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main() == 0
     printed = capsys.readouterr().out
-    assert printed.startswith("a block: 145 MFLOPs forward, 435 in training\n")
-    assert "| 10 000 | 150 thousand | 144 million | 3.2 TB | 1.6 TB | 10 h |" in printed
-    assert printed.count("\n| --- |") == 4
+    assert printed.startswith("a step, 6 rows of sound and 16 of notes: 18.7 GFLOPs forward, 55.7 in all\n")
+    assert "| 10 000 | 150 thousand | 144 million | 3.2 TB | 1.6 TB | 196 MB | 9.2 GB |" in printed
+    assert "| 10 000 | 10 h | 15 days |" in printed
+    assert printed.count("\n| --- |") == 5
