@@ -5,7 +5,7 @@
 #   make generate CLIPS=4 SECONDS=10 PROMPT=file.wav OUT=clips
 #   make evaluate WHAT=clips REFERENCE=folder    measure clips, or a checkpoint, against real music
 #   make corpus CORPUS=folder PIECES=100     sampled piano; MIDI=folder plays MIDI files of your own instead
-#   make piano MIDI=folder RECORDINGS=folder     train the checkpoint that comes along anew, in about an hour
+#   make piano MIDI=folder PLAYED=folder RECORDINGS=folder    train the checkpoint that comes along anew
 #   make test | check | bench | setup | clean
 #   make thorough                    add the thorough transcriber, for evaluating
 #   make bench ARGS=--quick          a short look at speed and memory; without ARGS, all of it in half an hour
@@ -59,21 +59,26 @@ thorough: $(VENV)/.made-thorough
 demo: setup
 	@since=$$(date +%s); \
 	{ test -e $(CORPUS)/PROVENANCE.md || $(BIN)/quarterwave corpus $(CORPUS) $(if $(PIECES),--pieces $(PIECES)); } && \
-	$(BIN)/quarterwave train $(CORPUS) --out $(DEMO) --force --steps 800 $(ARGS) && \
+	$(BIN)/quarterwave train $(CORPUS) --out $(DEMO) --force $(ARGS) && \
 	$(BIN)/quarterwave generate --checkpoint $(DEMO)/best.safetensors --out $(OUT) --seed 1 --force && \
 	echo "demo: corpus in $(CORPUS)/, checkpoint in $(DEMO)/, clips in $(OUT)/; $$(($$(date +%s) - since)) s in all"
 
-# checkpoints/piano.md tells of the works that are held out and of what MIDI and RECORDINGS were.
+# Sound is learned from the base repertoire, from the performances in PLAYED and from RECORDINGS; music from many more
+# pieces and from all performances in MIDI, of which those in PLAYED are some: notes cost a fraction of what sound costs.
+# checkpoints/piano.md tells what these were, and of the works that are held out.
 PIANO_HELD_OUT := johnson_lift handel_lascia dichterliebe_2 bwv244_54 \
-	$(if $(MIDI),chopin_etudes_op10 scarlatti_keyboard_sonata_in_f_minor \
+	$(if $(PLAYED),chopin_etudes_op10 scarlatti_keyboard_sonata_in_f_minor \
 	debussy_suite_bergamasque_xakeiyjjtkk_cut_no_4) \
 	$(if $(RECORDINGS),goldberg_var_13 wtc1_prelude_02 wtc1_fugue_03)
 
 piano: setup
-	test -e piano/demo/PROVENANCE.md || $(BIN)/quarterwave corpus piano/demo --pieces 400
-	$(if $(MIDI),test -e piano/performances/PROVENANCE.md || $(BIN)/quarterwave corpus piano/performances --midi $(MIDI))
-	$(BIN)/quarterwave train piano/demo $(if $(MIDI),piano/performances) $(RECORDINGS) --out checkpoints/piano \
-		$(foreach name,$(PIANO_HELD_OUT),--held-out '*$(name)*') $(ARGS)
+	test -e piano/base/PROVENANCE.md || $(BIN)/quarterwave corpus piano/base
+	test -e piano/music/demo/PROVENANCE.md || $(BIN)/quarterwave corpus piano/music/demo --pieces 400
+	$(if $(MIDI),test -e piano/music/performances/PROVENANCE.md || $(BIN)/quarterwave corpus piano/music/performances --midi $(MIDI))
+	$(if $(PLAYED),test -e piano/played/PROVENANCE.md || $(BIN)/quarterwave corpus piano/played --midi $(PLAYED))
+	$(BIN)/quarterwave train piano/base $(if $(PLAYED),piano/played) $(RECORDINGS) --music piano/music \
+		--out checkpoints/piano $(foreach name,$(PIANO_HELD_OUT),--held-out '*$(name)*') \
+		--fit-steps 2400 --steps 1800 --validate-every 200 --validation-sequences 48 $(ARGS)
 	$(BIN)/python tools/ship_checkpoint.py checkpoints/piano/best.safetensors checkpoints/piano.safetensors
 
 corpus: setup

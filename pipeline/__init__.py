@@ -1,3 +1,3 @@
-"""Learning and rendering: settings, representations, predictors, training, generation."""
+"""Learning and rendering: settings, codecs, models, training, roll-outs, evaluation."""
 
 __version__ = "0.1.0"

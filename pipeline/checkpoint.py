@@ -4,8 +4,8 @@
                codec.*       what was fitted
                prompt.<n>    held-out excerpts to begin roll-outs from, int16
                notes.<n>     their notes, (n_notes, 4): onset, offset, pitch, velocity
-               resume.*      optimiser's memory and, where they are averaged, the weights as trained, with which
-                                 training goes on; absent from `best.safetensors`
+               resume.*      with which training goes on: the optimiser's state, the model's in every lane and, where
+                             weights are averaged, those as trained; absent from `best.safetensors`
     metadata   one JSON document under the key "quarterwave": see `Checkpoint`
 
 Tensors are read one by one, so nobody who only renders pays for the optimiser's. Nothing is ever unpickled. Files are

@@ -1,4 +1,4 @@
-"""Roll-outs become files: for each clip a WAV with marks and provenance, a label file and a picture.
+"""Roll-outs become files: for each clip a WAV with marks and provenance, a label file, its notes as MIDI and a picture.
 
 A clip is rendered into a nameless file of float samples first and measured on the way; then, its gain known, it is
 written in its final form. So a clip of any length takes constant memory, and no half-written clip is ever seen.
@@ -42,7 +42,7 @@ class Rendering:
     Attributes:
         n_blocks: to predict.
         seed: of every random draw; with the checkpoint and the prompts it makes the clips again, to the bit.
-        sampling: how a head draws.
+        sampling: how daring the samples are.
         level: the policy of loudness and peaks.
         encoding: of the samples, as `ClipWriter` has it.
         keep_prompt: whether the clip begins with its prompt.

@@ -1,8 +1,8 @@
 """Memory that is freed and taken again at every step, or for every block, should not go back to the system in between.
 
 Every fresh page costs a fault and is zeroed; a training step takes and frees some gigabytes in large pieces, which
-glibc returns at once. Kept, a step of the preset `flow` takes a third less time, and 32 clips at once are rendered more
-than twice as fast: docs/experiments.md has both.
+glibc returns at once. Kept, a step took a third less time, and 32 clips at once were rendered more than twice as fast
+when this was measured, with another model (docs/experiments.md, sections 10 and 13).
 """
 
 import ctypes

@@ -127,7 +127,7 @@ def _joined(n_on_node: int, n_nodes: int, precision: Any) -> "Fabric":
     try:
         strategy = DDPStrategy(timeout=PATIENCE) if n_on_node * n_nodes > 1 else "auto"
         fabric = Fabric(strategy=strategy, devices=n_on_node, num_nodes=n_nodes, precision=precision)
-        # Elements are targets, too, and a head takes differences of them: they are not to be rounded to bfloat16.
+        # Latents are targets, too, and sums of powers make the expected sound: neither is to be rounded to bfloat16.
         fabric.strategy.precision.convert_input = lambda data: data  # type: ignore[method-assign]
         fabric.launch()
     except (MisconfigurationException, RuntimeError, ValueError) as error:

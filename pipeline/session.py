@@ -44,7 +44,7 @@ class Part(NamedTuple):
 def arithmetic(device: str) -> str:
     """In which roll-outs are computed on a device: "int8" where that is faster, or "float32".
 
-    Either way clips are equally near to real music (docs/experiments.md, section 12).
+    Clips of the model before this one were equally near to real music in either (docs/experiments.md, section 12).
     """
     return "int8" if device == "cpu" and is_faster() else "float32"
 

@@ -1,4 +1,4 @@
-"""Sound as numbers. Imports nothing of `pipeline` and defines no network."""
+"""Sound and notes as data. Imports nothing of `pipeline`."""
 
 SAMPLE_RATE = 44_100
 BLOCK_SIZE = SAMPLE_RATE // 4  # 11025 samples, 0.25 s

@@ -5,7 +5,8 @@ from pathlib import Path
 
 HELP = "make a corpus of sampled piano"
 DESCRIPTION = """\
-Make a folder of WAVs to learn from: a sampled Steinway, played by rule from scores in the public domain.
+Make a folder of WAVs to learn from: a sampled Steinway, played by rule from scores in the public domain. The notes
+of each recording lie beside it, as a MIDI file of the same name.
 
   quarterwave corpus demo/                     the base repertoire, about a minute a piece
   quarterwave corpus demo/ --pieces 100        more: chorales, then other keys and tempi

@@ -22,10 +22,10 @@ Learn to predict each block of sound from those before it.
   quarterwave train recordings/ --resume                 go on after Ctrl-C or a crash
   quarterwave train recordings/ --music midi/            learn music from MIDI files, too
   quarterwave train old/ new/ list.jsonl                 several folders, or lists of recordings
-  torchrun --nproc-per-node 4 -m pipeline train recordings/      on four processors or GPUs, or more machines
+  torchrun --nproc-per-node 2 -m pipeline train recordings/      on two processors or GPUs, or more machines
 
 A tenth of the recordings is held out, as whole works: validation and prompts come from them. Every validation prints
-the skill against two baselines that learn nothing: always the mean, and repeat the last block. 0 % is no better than
+the skill against two baselines that learn nothing: always the mean, and repeat what was before. 0 % is no better than
 they.
 Watch curves, clips and pictures with: tensorboard --logdir checkpoints
 """

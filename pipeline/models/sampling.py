@@ -9,10 +9,10 @@ COLDEST = 1e-300  # stands for 0: the likeliest alone has a chance
 
 
 def sample(logits: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
-    """Draw one, a code or a key, a row: at a temperature, among the top k, and within the top p (Holtzman et al. 2020).
+    """Draw a class for each row: at a temperature, among the top k, and within the top p (Holtzman et al. 2020).
 
     Shape:
-        (n, n_codes) -> (n,)
+        (n, n_classes) -> (n,), int64
     """
     below = logits.double() - logits.max(-1, keepdim=True).values  # so that no temperature, however low, overflows
     ranked, order = (below / max(sampling.temperature, COLDEST)).softmax(-1).sort(descending=True)

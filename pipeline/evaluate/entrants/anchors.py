@@ -2,7 +2,7 @@
 
 real          other clips of the reference's recordings: as near as anything can be expected to come
 continuation  what recordings do after the very prompts that a checkpoint's clips begin from
-resynthesis   the same, encoded and decoded as the checkpoint does: as near as its representation lets it come
+resynthesis   the same, encoded and decoded as the checkpoint does: as near as its codec lets it come
 classic       clips of the ancestor's model (`classic`): where the gap begins that is to be closed
 shuffled      blocks of the anchor real, in any order: right sound, no music
 noise         white noise

@@ -11,7 +11,7 @@ Fact = str | float
 def facts_of(checkpoint: Checkpoint) -> dict[str, Fact]:
     """Settings by name, and what came of them: steps, minutes and loss of the weights in this file.
 
-    Those of a run's best checkpoint end at its best step. The loss compares within one representation alone.
+    Those of a run's best checkpoint end at its best step. The loss compares within one codec alone.
     """
     settings = checkpoint.settings
     facts: dict[str, Fact] = {"preset": settings.preset}

@@ -11,7 +11,7 @@ MEASURES = (
         1,
         "higher",
         "How much better the next block of held-out recordings is predicted than by always saying the mean.",
-        "Anything between checkpoints of different representations, and how a clip sounds.",
+        "Anything between checkpoints of different codecs, and how a clip sounds.",
         headline=True,
     ),
     Measure(
@@ -21,8 +21,9 @@ MEASURES = (
         "%",
         1,
         "higher",
-        "How much better the next block of held-out recordings is predicted than by saying the last block again.",
-        "Anything between checkpoints of different representations, and how a clip sounds.",
+        "How much better the next block of held-out recordings is predicted than by repeating what was before: the "
+        "last block, or the notes of two seconds ago and the residual of 50 ms ago.",
+        "Anything between checkpoints of different codecs, and how a clip sounds.",
     ),
     Measure(
         "skill_decoded_mean",
@@ -31,7 +32,7 @@ MEASURES = (
         "%",
         1,
         "higher",
-        "The same by the log-spectral distance of decoded blocks, which compares representations.",
+        "The same by the log-spectral distance of decoded blocks, which compares codecs.",
         "Merit of a model that draws: a plausible block is further from the real one than a dull guess.",
         headline=True,
     ),
@@ -62,7 +63,7 @@ MEASURES = (
         "dB",
         1,
         "lower",
-        "What the representation itself loses: the real block, coded and decoded, from itself.",
-        "Anything of the predictor.",
+        "What the codec itself loses: the real block, coded and decoded, from itself.",
+        "Anything of the model.",
     ),
 )

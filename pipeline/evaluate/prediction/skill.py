@@ -1,7 +1,7 @@
 """How well does a checkpoint predict the next block of recordings that it has never seen?
 
-Against two models that learn nothing, always the mean and the last block again: by the loss, as training reports it;
-and in sound, where codecs can be compared, after the predicted block is decoded.
+Against two models that learn nothing, always the mean and a repetition: by the loss, as training reports it; and in
+sound, where codecs can be compared, after the predicted block is decoded.
 """
 
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ class Skill:
         n_blocks: of them whose loss is known.
         n_decoded: of them decoded.
         against_mean: skill by the loss, in per cent; 0 is no better, 100 is perfect.
-        against_repeat: likewise, against the last block again.
+        against_repeat: likewise, against repeating what was before.
         distance: from the decoded prediction to the real block, log-spectral, in dB.
         distance_of_mean: from the decoded mean.
         distance_of_repeat: from the decoded last block.
@@ -61,9 +61,9 @@ def measure_skill(
 ) -> Skill:
     """Measure a checkpoint's skill on its held-out recordings.
 
-    Where the head draws its element at random, one draw is decoded. A draw is further from the real block than a
-    guess is, by nature: two plausible next blocks differ from each other as much as each differs from the real one,
-    and a guess lies in their middle, where no music is. So hold the distance of a draw against that of another draw.
+    Where a model samples the next block, one sample is decoded. A sample is further from the real block than a guess
+    is, by nature: two plausible next blocks differ from each other as much as each differs from the real one, and a
+    guess lies in their middle, where no music is. So hold the distance of a sample against that of another sample.
 
     Args:
         checkpoint: whose `split` names the held-out recordings.

@@ -103,7 +103,7 @@ def test_anchors_are_the_ends_of_the_gap(report: dict[str, Any]) -> None:
 
 
 def test_notes_are_held_against_what_recordings_do_after_the_prompts(report: dict[str, Any]) -> None:
-    """The representation of `classic` loses nothing, so the two anchors are one."""
+    """The codec of `classic` loses nothing, so the two anchors are one."""
     by_name = {system["name"]: system for system in report["systems"]}
     assert value(report, "continuation", "notes_per_second_ratio") == pytest.approx(100, abs=2)
     for name in (f"js_{name}_continuation" for name in HISTOGRAMS):
