@@ -93,8 +93,8 @@ class NotesFirstSettings:
     """The stacked LSTM that reads notes and latents, and its decoders."""
 
     layers: int = setting(2, "LSTM layers on top of each other")
-    width: int = setting(512, "units in each LSTM layer")
-    note_width: int = setting(512, "units of the recurrent network over notes")
+    width: int = setting(384, "units in each LSTM layer")
+    note_width: int = setting(256, "units of the recurrent network over notes")
     dropout: float = setting(0.2, "share of units silenced between layers while training")
     latents_kept: float = setting(0.5, "share of training sequences whose latents the LSTM reads beside the notes")
     residual_width: int = setting(384, "units of the recurrent network from slice to slice")

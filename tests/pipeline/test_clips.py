@@ -60,7 +60,7 @@ def rolled_out(model: Checkpoint, prompt: Prompt, n_blocks: int, seed: int) -> n
     """Prompt and blocks, (n_samples,)."""
     session = Session(model.model, model.codec)
     session.prime([prompt], seed=seed)
-    return torch.cat([part.samples for part in session.stream(n_blocks)], dim=-1)[0].numpy()
+    return torch.cat([part.samples for part in session.stream(n_blocks, with_prompt=True)], dim=-1)[0].numpy()
 
 
 def render(model: Checkpoint, out: Path, rendering: Rendering, n: int = 2) -> list[Clip]:

@@ -55,6 +55,7 @@ def test_a_split_tells_what_each_recording_is(home: Path, first: Checkpoint) -> 
         "places": [str(home / "takes")],
         "training": ["hymn_take1.wav", "hymn_take2.wav", "rag_1of2.wav", "rag_2of2.wav"],
         "validation": ["air.wav"],
+        "music": {"folder": None, "names": []},
         "recordings": {r.name: {"digest": r.findings.digest, "work": r.name[:4].strip("_.")} for r in corpus}
         | {"air.wav": {"digest": corpus["air.wav"].findings.digest, "work": "air"}},
     }

@@ -21,7 +21,7 @@ from pipeline.errors import SettingsError, TrainingError
 from pipeline.lanes import batches, encode_batch
 from pipeline.models import Losses
 from pipeline.models.base import total_of
-from pipeline.music import pieces_of
+from pipeline.music import fitted_to, pieces_of
 from pipeline.settings import BEST, LAST, Settings, note_rows, preset_named
 from pipeline.train import begin, train
 from tests.pipeline.conftest import TINY, TINY_CODES, TINY_FLOW, as_flags
@@ -187,7 +187,7 @@ def test_gradients_of_the_parts_add_up_to_that_of_the_batch(corpus: Corpus, pres
     model = run.model.eval()
     for weight in model.parameters():
         torch.nn.init.normal_(weight, std=0.05, generator=torch.Generator().manual_seed(0))
-    pieces = pieces_of(corpus, run.codec)
+    pieces = fitted_to(pieces_of(corpus, run.codec), run.codec)
 
     def losses(rank: int, n: int) -> Losses:
         lanes = batches(pieces, pieces, 4, note_rows(settings), 6, run.codec.margins, seed=0, rank=rank, n_ranks=n)

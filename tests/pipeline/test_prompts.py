@@ -94,7 +94,9 @@ def test_a_held_out_prompt_is_a_passage_at_its_place() -> None:
 
 def test_a_passage_that_is_too_short_begins_in_silence() -> None:
     prompt = held_out(
-        [Passage("a.wav", 0.0, torch.ones(BLOCK_SIZE, dtype=torch.int16), NOTES)], 3, np.random.default_rng(0)
+        [Passage("a.wav", 0.0, torch.ones(BLOCK_SIZE, dtype=torch.int16), NOTES.between(-1, 0.25))],
+        3,
+        np.random.default_rng(0),
     )
     assert not prompt.waveform[: 2 * BLOCK_SIZE].any()
     assert prompt.waveform[2 * BLOCK_SIZE :].all()

@@ -65,7 +65,7 @@ def notes_of(parts: Sequence[Part]) -> list[Notes]:
 def test_a_stream_is_the_prompt_and_as_many_blocks(session: Session, n_prompt: int, n_blocks: int) -> None:
     """Also of a prompt that is decoded in two chunks."""
     session.prime([silence(n_prompt)] * 2, seed=0)
-    parts = list(session.stream(n_blocks))
+    parts = list(session.stream(n_blocks, with_prompt=True))
     assert {len(part.notes) for part in parts} == {2}
     waveform = joined(parts)
     assert waveform.shape == (2, (n_prompt + n_blocks) * BLOCK_SIZE)
@@ -75,7 +75,7 @@ def test_a_stream_is_the_prompt_and_as_many_blocks(session: Session, n_prompt: i
 def test_the_classic_prompt_is_rendered_as_it_was() -> None:
     session = Session(*made("classic"))  # type: ignore[arg-type]
     session.prime(prompts(), seed=0)
-    waveform = joined(session.stream(2))[:, : N_PROMPT * BLOCK_SIZE].numpy()
+    waveform = joined(session.stream(2, with_prompt=True))[:, : N_PROMPT * BLOCK_SIZE].numpy()
     np.testing.assert_allclose(waveform, [prompt.waveform for prompt in prompts()], atol=1e-5)
 
 
@@ -83,7 +83,7 @@ def test_the_same_seed_gives_the_same_samples(flow: Session) -> None:
     waveforms = []
     for seed in (1, 1, 2):
         flow.prime(prompts(), seed=seed)
-        waveforms.append(joined(flow.stream(3)))
+        waveforms.append(joined(flow.stream(3, with_prompt=True)))
     assert torch.equal(waveforms[0], waveforms[1])
     assert not torch.equal(waveforms[0], waveforms[2])
 
@@ -93,7 +93,7 @@ def test_of_a_longer_roll_out_the_shorter_is_the_beginning(session: Session) -> 
     parts = []
     for n_blocks in (3, 6):
         session.prime(prompts(), seed=1)
-        parts.append(list(session.stream(n_blocks)))
+        parts.append(list(session.stream(n_blocks, with_prompt=True)))
     for short, long in zip(parts[0][:-1], parts[1], strict=False):
         assert torch.equal(short.samples, long.samples)
 
@@ -101,23 +101,23 @@ def test_of_a_longer_roll_out_the_shorter_is_the_beginning(session: Session) -> 
 def test_a_prompt_is_rendered_once(session: Session) -> None:
     """A second stream would begin in the middle: who goes on asks for more blocks, or for all of them."""
     with pytest.raises(AssertionError, match="prime comes first"):
-        next(session.stream(1))
+        next(session.stream(1, with_prompt=True))
     session.prime(prompts(), seed=0)
-    joined(session.stream(1))
+    joined(session.stream(1, with_prompt=True))
     with pytest.raises(AssertionError, match="a prompt is rendered once"):
-        next(session.stream(1))
+        next(session.stream(1, with_prompt=True))
 
 
 def test_priming_again_forgets_all_that_was(session: Session) -> None:
     session.prime(prompts(), seed=3)
-    first = joined(session.stream(3))
+    first = joined(session.stream(3, with_prompt=True))
     session.prime([noise(N_PROMPT, np.random.default_rng(0))] * 2, seed=9)
-    list(islice(session.stream(5), 4))
+    list(islice(session.stream(5, with_prompt=True), 4))
     session.prime(prompts(), seed=3)
-    assert torch.equal(joined(session.stream(3)), first)
+    assert torch.equal(joined(session.stream(3, with_prompt=True)), first)
     session.reset()
     with pytest.raises(AssertionError, match="prime comes first"):
-        next(session.stream(1))
+        next(session.stream(1, with_prompt=True))
 
 
 def test_a_change_acts_from_the_next_block_on(flow: Session) -> None:
@@ -127,7 +127,7 @@ def test_a_change_acts_from_the_next_block_on(flow: Session) -> None:
         flow.change(temperature=1.0, sound_temperature=1.0)
         flow.prime(prompts(1), seed=1)
         parts = []
-        for n, part in enumerate(flow.stream(8)):
+        for n, part in enumerate(flow.stream(8, with_prompt=True)):
             parts.append(part)
             if n == change_after:
                 flow.change(temperature=0.0, sound_temperature=0.0)
@@ -155,7 +155,7 @@ def test_what_is_not_legal_is_refused_and_changes_nothing(flow: Session) -> None
 def test_a_stream_without_end_goes_on_until_it_is_cancelled(session: Session) -> None:
     session.prime(prompts(), seed=0)
     parts = []
-    for part in session.stream(None):
+    for part in session.stream(None, with_prompt=True):
         parts.append(part)
         if len(parts) == 1 + 5:
             session.cancel()
@@ -167,7 +167,7 @@ def test_memory_does_not_grow(flow: Session) -> None:
     given = Notes.of((n / 8, n / 8 + 0.2, 40 + n % 24, 64) for n in range(8 * 25))
     flow.prime([silence(1)], seed=0)
     sizes = []
-    for n, _ in enumerate(flow.stream(4 * 25, [given])):
+    for n, _ in enumerate(flow.stream(4 * 25, [given], with_prompt=True)):
         player = flow._player
         kept = len(player._notes[0])  # type: ignore[union-attr]
         n_open = player._recovery._open.numel()  # type: ignore[union-attr]
@@ -192,7 +192,7 @@ def test_given_notes_sound_at_their_times_and_pitches(flow: Session) -> None:
     flow.change(sound_temperature=0.0)
     flow._codec.scale.fill_(1e-3)  # type: ignore[operator]  # the residual of an untrained model is noise
     flow.prime([silence(2)], seed=0)
-    parts = list(flow.stream(12, [given]))
+    parts = list(flow.stream(12, [given], with_prompt=True))
     waveform = joined(parts)[0, 2 * BLOCK_SIZE :].numpy()
     assert onsets_heard(waveform) == pytest.approx(given.onsets.tolist(), abs=0.03)
     for onset, pitch in zip(given.onsets, given.pitches, strict=True):
@@ -207,7 +207,7 @@ def test_given_notes_sound_at_their_times_and_pitches(flow: Session) -> None:
 def test_each_row_plays_its_own_notes(flow: Session) -> None:
     rows = [Notes.of([(0.1, 0.5, 60, 64.0)]), Notes.of([]), Notes.of([(0.6, 0.8, 62, 64.0)])]
     flow.prime([silence(1)] * 3, seed=0)
-    parts = list(flow.stream(4, rows))
+    parts = list(flow.stream(4, rows, with_prompt=True))
     for n, row in enumerate(rows):
         played = np.concatenate([part.notes[n].table for part in parts])
         np.testing.assert_allclose(played, row.table, atol=1e-9)
@@ -215,7 +215,7 @@ def test_each_row_plays_its_own_notes(flow: Session) -> None:
 
 def test_a_models_notes_are_told_from_where_the_prompt_ends(flow: Session) -> None:
     flow.prime(prompts(1), seed=0)
-    parts = list(flow.stream(6))
+    parts = list(flow.stream(6, with_prompt=True))
     assert len(notes_of(parts)[0]) == 0  # the prompt's own are known to who gave it
     for n, notes in enumerate(notes_of(parts)[1:7]):
         assert np.all((notes.onsets >= 0.25 * n - 1e-9) & (notes.onsets < 0.25 * (n + 1)))
@@ -232,13 +232,14 @@ def test_the_notes_of_a_prompt_are_listened_for_where_they_are_not_known(
         return melody_notes(1, 1.0)
 
     monkeypatch.setattr("pipeline.session.transcribe", listen)
+    monkeypatch.setattr(flow._codec, "refined", lambda waveform, notes, profile: notes)
     known, other = prompts()
     unknown = Prompt(other.waveform, "files")
     flow.prime([known, unknown], seed=0)
-    waveforms = [joined(flow.stream(2))]
+    waveforms = [joined(flow.stream(2, with_prompt=True))]
     assert [each is other.waveform for each in heard] == [True]
     flow.prime([known, other], seed=0)
-    waveforms.append(joined(flow.stream(2)))
+    waveforms.append(joined(flow.stream(2, with_prompt=True)))
     assert len(heard) == 1
     assert torch.equal(*waveforms)
 

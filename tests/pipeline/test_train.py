@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from pipeline import checkpoint
 from pipeline.checkpoint import Checkpoint
 from pipeline.errors import TrainingError
-from pipeline.music import Stretch, held_out_rows, pieces_of
+from pipeline.music import Stretch, fitted_to, held_out_rows, pieces_of
 from pipeline.settings import BEST, LAST, Settings, preset_named
 from pipeline.train import Outcome, Progress, begin, learning_rate, train, validate
 from tests.pipeline.conftest import LENGTHS, TINY, TINY_FLOW, melody_notes
@@ -49,7 +49,9 @@ class Silent:
 
 def validated(done: Checkpoint, corpus: Corpus) -> dict[str, float]:
     """As training validates, on all of a corpus."""
-    rows = held_out_rows(pieces_of(corpus, done.codec), done.settings.training.sequence_blocks, 1000)
+    rows = held_out_rows(
+        fitted_to(pieces_of(corpus, done.codec), done.codec), done.settings.training.sequence_blocks, 1000
+    )
     return validate(done.model, done.codec, rows, Fabric(accelerator="cpu"))
 
 
@@ -160,7 +162,7 @@ def test_notes_and_residuals_are_learned(corpus: Corpus, tiny_flow: Settings, tm
 def test_a_validation_is_the_mean_over_all_notes_and_slices(corpus: Corpus, tiny_flow: Settings) -> None:
     """Not over rows, of which one may hold more than another; a row knows nothing of the others."""
     fresh = begin(corpus, tiny_flow, None, Silent())
-    rows = [[Stretch(piece, 0, piece.n_blocks, 0)] for piece in pieces_of(corpus, fresh.codec)]
+    rows = [[Stretch(piece, 0, piece.n_blocks, 0)] for piece in fitted_to(pieces_of(corpus, fresh.codec), fresh.codec)]
     fabric = Fabric(accelerator="cpu")
     together = validate(fresh.model, fresh.codec, rows, fabric)
     alone = [validate(fresh.model, fresh.codec, [row], fabric) for row in rows]

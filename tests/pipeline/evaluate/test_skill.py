@@ -18,7 +18,7 @@ from pipeline.evaluate.prediction.skill import measure_skill
 from pipeline.lanes import encode_rows
 from pipeline.models import Latents, Losses, Model
 from pipeline.models.base import Block, Part
-from pipeline.music import Stretch, pieces_of, read_blocks
+from pipeline.music import Stretch, fitted_to, pieces_of, read_blocks
 from pipeline.settings import Sampling, Settings
 from pipeline.train import begin
 from tests.pipeline.test_train import Silent, validated
@@ -131,7 +131,7 @@ def test_it_is_the_skill_that_training_tells(run: Checkpoint, corpus: Corpus) ->
 def test_what_knows_notes_and_residual_loses_what_the_codec_loses(corpus: Corpus, tiny_flow: Settings) -> None:
     """To 2 %; if no note began, or the last block came again, it would lose more."""
     run = begin(corpus, tiny_flow, HELD_OUT, Silent())
-    held_out = pieces_of(corpus.subset(HELD_OUT), run.codec)
+    held_out = fitted_to(pieces_of(corpus.subset(HELD_OUT), run.codec), run.codec)
     batch = [(0, 5), (1, 9)]
 
     class Knowing(Fake):
