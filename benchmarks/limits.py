@@ -18,7 +18,7 @@ OPERATIONS = _N_PRODUCTS * 2 * _SIZE**3  # of the work `multiply`: a product tak
 def precisions(device: str = "cpu") -> tuple[str, ...]:
     """The arithmetics to measure, the fastest last: bfloat16 where the device has instructions for it.
 
-    Emulated, a product in bfloat16 takes a hundred times as long as in float32.
+    Emulated, it is so much slower than float32 that the bench would hardly end.
     """
     instructions = torch.cpu.get_capabilities()
     has_bfloat16 = any(instructions.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))

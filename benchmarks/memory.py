@@ -1,6 +1,6 @@
 """Peak memory of training on a short and on a long corpus: the same file, linked many times.
 
-The short one already fills the excerpts that a codec is fitted on at most, so nothing has a reason to grow.
+Either has more excerpts than a codec is fitted on, which would grow with a shorter one.
 """
 
 import subprocess
