@@ -94,7 +94,7 @@ def window_weight(n_frames: int, like: Tensor) -> Tensor:
 
 
 def to_tiles(extended: Tensor) -> Tensor:
-    """Log magnitudes in nepers, frames grouped by block. `waveforms.phase` holds the way back.
+    """Log magnitudes in nepers, frames grouped by block. `waveforms.phase` has the inverse.
 
     Shape:
         (..., n_blocks * BLOCK_SIZE + sum(TILE_MARGINS)) -> (..., n_blocks, FRAMES_PER_BLOCK, N_BINS)

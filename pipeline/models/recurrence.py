@@ -1,6 +1,6 @@
-"""torch's LSTM, with a way back of its own for bfloat16 on a CPU.
+"""torch's LSTM, with a backward pass of its own for bfloat16 on a CPU.
 
-There, oneDNN's way back takes four to eight times as long as its way forward, for twice the arithmetic
+There, oneDNN's backward pass takes four to eight times as long as its forward pass, for twice the arithmetic
 (docs/experiments.md, section 12). Here the inputs of all times are multiplied in one product, as are all gradients of
 weights (Appleyard et al., "Optimizing Performance of Recurrent Neural Networks on GPUs", 2016); only the state's own
 product is left inside the loop over time. Cells and activations stay in float32.
