@@ -79,7 +79,8 @@ piano: setup
 	$(BIN)/quarterwave train piano/base $(if $(PLAYED),piano/played) $(RECORDINGS) --music piano/music \
 		--out checkpoints/piano $(foreach name,$(PIANO_HELD_OUT),--held-out '*$(name)*') \
 		--fit-steps 2400 --steps 1800 --validate-every 200 --validation-sequences 48 $(ARGS)
-	$(BIN)/python tools/ship_checkpoint.py checkpoints/piano/best.safetensors checkpoints/piano.safetensors
+	$(BIN)/python tools/ship_checkpoint.py checkpoints/piano/best.safetensors checkpoints/piano.safetensors \
+		--drop '*goldberg*' --drop '*wtc1*'
 
 corpus: setup
 	$(BIN)/quarterwave corpus $(CORPUS) $(if $(MIDI),--midi $(MIDI)) $(if $(PIECES),--pieces $(PIECES)) $(ARGS)

@@ -1,12 +1,13 @@
-"""Copy a checkpoint without the places of the machine that trained it.
+"""Copy a checkpoint without the places of the machine that trained it, and without prompts that are not ours to give.
 
-    python tools/ship_checkpoint.py checkpoints/piano/best.safetensors checkpoints/piano.safetensors
+    python tools/ship_checkpoint.py checkpoints/piano/best.safetensors checkpoints/piano.safetensors --drop '*goldberg*'
 
 The folders that it and the checkpoints before it learned from are nobody else's. Names of recordings stay: they tell
 what was held out.
 """
 
 import argparse
+from fnmatch import fnmatch
 from pathlib import Path
 
 from pipeline import checkpoint
@@ -17,11 +18,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="a checkpoint to render from")
     parser.add_argument("target", type=Path, help="where the copy goes")
+    parser.add_argument(
+        "--drop", action="append", default=[], metavar="PATTERN", help="leave out prompts from recordings of this name"
+    )
     args = parser.parse_args()
     run = checkpoint.load(args.source)
     for split in (run.split, *(ancestor["split"] for ancestor in run.ancestors)):
         split["places"] = []
         split["music"]["folder"] = None
+    run.passages = [p for p in run.passages if not any(fnmatch(p.source, pattern) for pattern in args.drop)]
     checkpoint.save(run, args.target)
 
 

@@ -186,6 +186,17 @@ def test_a_checkpoint_that_is_shipped_names_no_places(model: Checkpoint, tmp_pat
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+def test_a_checkpoint_that_is_shipped_drops_prompts_by_name(model: Checkpoint, tmp_path: Path) -> None:
+    source, target = tmp_path / "best.safetensors", tmp_path / "shipped.safetensors"
+    checkpoint.save(model, source)
+    name = model.passages[0].source
+    tool = Path(__file__).parents[2] / "tools/ship_checkpoint.py"
+    command = [sys.executable, tool, source, target, "--drop", f"*{name[1:]}"]
+    subprocess.run(command, check=True, cwd=tool.parents[1], env=ENVIRONMENT)
+    kept = [passage.source for passage in checkpoint.load(target).passages]
+    assert kept == [passage.source for passage in model.passages if passage.source != name]
+
+
 def test_settings_that_are_not_legal_are_refused(saved: Path, tiny: Settings) -> None:
     rewrite(saved, settings=tiny.to_json() | {"preset": "baroque"})
     with pytest.raises(SettingsError, match="preset must be one of flow, codes, classic and not baroque"):
