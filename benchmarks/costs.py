@@ -22,7 +22,7 @@ from waveforms.notes.performance import N_KEYS
 
 BLOCKS_PER_HOUR = 3600 * SAMPLE_RATE // BLOCK_SIZE  # 14 400
 WAV_BYTES_PER_HOUR = 3600 * SAMPLE_RATE * 2  # 16 bits, one channel
-N_WEIGHTS = 11_850_306  # of the preset flow
+N_WEIGHTS = 8_525_634  # of the preset flow
 GRADIENT_BYTES = 4 * N_WEIGHTS  # float32
 
 MINUTES_PER_RECORDING = 4  # assumed
