@@ -59,7 +59,7 @@ thorough: $(VENV)/.made-thorough
 demo: setup
 	@since=$$(date +%s); \
 	{ test -e $(CORPUS)/PROVENANCE.md || $(BIN)/quarterwave corpus $(CORPUS) $(if $(PIECES),--pieces $(PIECES)); } && \
-	$(BIN)/quarterwave train $(CORPUS) --out $(DEMO) --force $(ARGS) && \
+	$(BIN)/quarterwave train $(CORPUS) --out $(DEMO) --force --steps 320 --validate-every 80 --fit-steps 1000 $(ARGS) && \
 	$(BIN)/quarterwave generate --checkpoint $(DEMO)/best.safetensors --out $(OUT) --seed 1 --force && \
 	echo "demo: corpus in $(CORPUS)/, checkpoint in $(DEMO)/, clips in $(OUT)/; $$(($$(date +%s) - since)) s in all"
 
