@@ -156,7 +156,7 @@ class Sampling:
     temperature: float = setting(1.0, "of notes: above 1 more daring, below 1 more careful; near 0 the likeliest")
     top_k: int = setting(0, "sample notes from the likeliest so many alone; 0 is all")
     top_p: float = setting(1.0, "sample notes from the fewest that have this probability together")
-    sound_temperature: float = setting(1.0, "of what sounds besides the notes: below 1 cleaner, above 1 noisier")
+    sound_temperature: float = setting(0.8, "of what sounds besides the notes: below 1 cleaner, above 1 noisier")
 
     def __post_init__(self) -> None:
         _check_types(self)

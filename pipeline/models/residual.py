@@ -16,6 +16,10 @@ from pipeline.codecs.base import Codec, Sound
 from pipeline.models.base import HeadMaker
 from pipeline.settings import NotesFirstSettings, Sampling
 
+# Blocks after which a roll-out forgets its residuals. As it reads its own samples, it drifts along the leading axes:
+# after ten seconds their mean square is 2.2, where that of recordings is 0.8; beginning anew each second it stays at 1.
+FORGOTTEN_AFTER = 4
+
 
 class ResidualState(NamedTuple):
     """What a roll-out carries from block to block."""
