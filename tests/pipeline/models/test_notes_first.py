@@ -137,7 +137,7 @@ def test_the_future_has_no_part_in_a_prediction(model: NotesFirst) -> None:
 
 @torch.no_grad()
 def test_residuals_are_forgotten_every_so_often(model: NotesFirst) -> None:
-    """What was sampled before makes no difference to the first block of a second, and one to the next block."""
+    """What was sampled before makes no difference to the first block after that, and one to the next block."""
     whole, notes = small.latents(rows(), N_BLOCKS), rows()
     for at, forgets in ((FORGOTTEN_AFTER, True), (FORGOTTEN_AFTER + 1, False)):
         state = model.prime(blocks(whole, notes, 0, at))
