@@ -153,6 +153,7 @@ def test_residuals_are_forgotten_every_so_often(model: NotesFirst) -> None:
 def test_a_step_after_a_prompt_sees_what_training_sees(model: NotesFirst, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same residuals, conditioned on the same, and then the same state as if the block had been in the prompt."""
     monkeypatch.setattr("pipeline.models.notes_first.FORGOTTEN_AFTER", N_BLOCKS)
+    monkeypatch.setattr("pipeline.models.residual.FURTHEST", 10.0)
     notes = rows()
     whole = small.latents(notes, N_BLOCKS)
     at = N_BLOCKS - 2
