@@ -1,7 +1,7 @@
 """The note decoder: the next block's notes, one after the other.
 
 A recurrent network runs over all events, block after block (as Performance RNN does: Simon & Oore 2017); its state
-after a block is how the stacked LSTM reads that block's notes. What comes next is told from this state and from the
+after a block is how the stacked LSTM reads that block's notes. What comes next is predicted from this state and from the
 LSTM's: first when, then which key, how loud and how long, each knowing those before it.
 """
 
@@ -186,8 +186,8 @@ class NoteDecoder(nn.Module):
 
     def _with_known(self, parts: list[Tensor], n: int, value: Tensor) -> list[Tensor]:
         """What the parts after the n-th know of it; (n_rows,) values."""
-        told = self.known[n](value).chunk(len(SIZES) - 1 - n, dim=-1)
-        return [part if m <= n else part + told[m - n - 1] for m, part in enumerate(parts)]
+        added = self.known[n](value).chunk(len(SIZES) - 1 - n, dim=-1)
+        return [part if m <= n else part + added[m - n - 1] for m, part in enumerate(parts)]
 
     def _out(self, n: int, part: Tensor) -> Tensor:
         x = F.silu(part)
