@@ -1,8 +1,8 @@
 """The note decoder: the next block's notes, one after the other.
 
 A recurrent network runs over all events, block after block (as Performance RNN does: Simon & Oore 2017); its state
-after a block is how the stacked LSTM reads that block's notes. What comes next is predicted from this state and from the
-LSTM's: first when, then which key, how loud and how long, each knowing those before it.
+after a block is how the stacked LSTM reads that block's notes. What comes next is predicted from this state and
+from that of the LSTM: first when, then which key, how loud and how long, each knowing those before it.
 """
 
 from collections.abc import Iterable
