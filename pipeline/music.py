@@ -71,7 +71,10 @@ class Stretch(NamedTuple):
 
 
 def pieces_of(
-    corpus: Corpus, codec: Codec, listening: Callable[[float, float], None] = lambda done, total: None
+    corpus: Corpus,
+    codec: Codec,
+    listening: Callable[[float, float], None] = lambda done, total: None,
+    noted: Callable[[str], None] = lambda sentence: None,
 ) -> list[Piece]:
     """The recordings of a corpus, with their notes where the codec reads notes.
 
@@ -79,6 +82,7 @@ def pieces_of(
         corpus: the recordings.
         codec: that will read them.
         listening: is called with the seconds whose notes are known, and all seconds.
+        noted: is told of each MIDI file beside a recording that was left aside.
 
     Raises:
         AudioError: a recording has changed or gone.
@@ -89,6 +93,8 @@ def pieces_of(
             pieces.append(Piece(recording.name, None, recording))
             continue
         found = notes_of(recording)
+        if found.problem is not None:
+            noted(f"left aside: {found.problem}; the notes of {recording.name} are heard")
         pieces.append(Piece(recording.name, found.notes, recording, heard=found.midi is None))
         seconds += recording.seconds
         listening(seconds, corpus.seconds)

@@ -178,8 +178,8 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
 
     keep_freed_memory()
     codec = run.codec.to(fabric.device)
-    pieces = fitted_to(pieces_of(training, codec, watcher.listening), codec)
-    unheard = fitted_to(pieces_of(validation, codec, watcher.listening), codec)
+    pieces = fitted_to(pieces_of(training, codec, watcher.listening, watcher.noted), codec)
+    unheard = fitted_to(pieces_of(validation, codec, watcher.listening, watcher.noted), codec)
     held_out = held_out_rows(unheard, settings.sequence_blocks, settings.validation_sequences)
     average = run.model.to(fabric.device)
     model = copy.deepcopy(average) if settings.averaging else average

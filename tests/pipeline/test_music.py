@@ -27,8 +27,10 @@ from tests.conftest import noise
 from tests.pipeline.conftest import LENGTHS, melody, melody_notes
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.corpus import Corpus
+from waveforms.errors import AudioError
 from waveforms.notes.events import Notes
 from waveforms.notes.recordings import FoundNotes
+from waveforms.recording import Recording
 
 
 def silent(corpus: Corpus) -> list[Piece]:
@@ -50,6 +52,20 @@ def test_pieces_are_recordings_with_their_notes_and_profiles(corpus: Corpus) -> 
         assert piece.profile is not None
         np.testing.assert_array_equal(piece.notes.table, melody_notes(n, LENGTHS[n]).table)
     assert not torch.equal(pieces[0].profile, pieces[1].profile)  # type: ignore[arg-type]
+
+
+def test_a_midi_file_that_was_left_aside_is_told_of(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, *_ = corpus
+    problem = AudioError(Path("take.mid"), "does not fit the recording")
+
+    def found(recording: Recording) -> FoundNotes:
+        return FoundNotes(melody_notes(0, 1.0), problem=problem if recording is first else None)
+
+    monkeypatch.setattr("pipeline.music.notes_of", found)
+    told: list[str] = []
+    pieces = pieces_of(corpus, make_codec(PianoSettings()), noted=told.append)
+    assert told == [f"left aside: take.mid: does not fit the recording; the notes of {first.name} are heard"]
+    assert all(piece.heard for piece in pieces)
 
 
 def test_pieces_of_a_codec_that_reads_no_notes_have_none(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
