@@ -173,7 +173,7 @@ class Session:
     def _step(self, given: Sequence[Notes] | None, begin: float) -> Part:
         assert self._player is not None
         block, self._state = self._model.step(self._state, self._player, self._generator, self.sampling, given)
-        samples = self._player.push(block.sound)
+        samples = self._player.push(block.sound, sampled=True)
         return Part(samples, [of_row.moved(seconds=-begin) for of_row in block.notes])
 
     @torch.inference_mode()

@@ -126,7 +126,7 @@ class FlowSettings:
     flow_width: int = setting(384, "units in each layer of the flow")
     flow_depth: int = setting(3, "residual layers of the flow")
     moments: int = setting(2, "moments of the flow looked at for each slice in a step")
-    flow_steps: int = setting(8, "steps from noise to a slice when sampling")
+    flow_steps: int = setting(5, "steps from noise to a slice when sampling")
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -156,7 +156,7 @@ class Sampling:
     temperature: float = setting(1.0, "of notes: above 1 more daring, below 1 more careful; near 0 the likeliest")
     top_k: int = setting(0, "sample notes from the likeliest so many alone; 0 is all")
     top_p: float = setting(1.0, "sample notes from the fewest that have this probability together")
-    sound_temperature: float = setting(0.8, "of what sounds besides the notes: below 1 cleaner, above 1 noisier")
+    sound_temperature: float = setting(1.0, "of what sounds besides the notes: below 1 cleaner, above 1 noisier")
 
     def __post_init__(self) -> None:
         _check_types(self)

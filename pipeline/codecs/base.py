@@ -68,8 +68,13 @@ class Player(ABC):
         """
 
     @abstractmethod
-    def push(self, sound: Sound) -> Tensor:
-        """Take the next blocks, give the samples that they complete; -> (n_rows, n_samples)."""
+    def push(self, sound: Sound, *, sampled: bool = False) -> Tensor:
+        """Take the next blocks, give the samples that they complete; -> (n_rows, n_samples).
+
+        Args:
+            sound: of the blocks.
+            sampled: whether its latent was sampled, and not encoded.
+        """
 
     @abstractmethod
     def finish(self) -> Tensor:

@@ -5,6 +5,7 @@ computes each slice from the notes; the residual, what the microphone heard besi
 is left out: decoding ends in phase recovery, which runs on from block to block, so blocks have no seams.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -27,6 +28,9 @@ _WIDEST = 1 / 4  # octaves that a band counts for at most
 LOUDEST = 0.0  # nepers re full scale: a recording has no louder bin unless it was clipped, so no clip has
 MEMORY = 12.0  # seconds after its onset in which a note may still be heard
 LEAST = 1e-8  # variance along an axis
+# A sampled residual knows of no note: where partials lie several bands apart it bends and ends them. Below QUIET_BELOW
+# a share of QUIET of it is heard, above WHOLE_ABOVE all (docs/experiments.md, section 16).
+QUIET, QUIET_BELOW, WHOLE_ABOVE = 0.3, 500.0, 1000.0  # Hz
 
 
 class PianoCodec(Codec):
@@ -140,6 +144,7 @@ class _PianoPlayer(Player):
         self._codec = codec
         self._profiles = profiles
         self._recovery = PhaseRecovery()
+        self._shares = _shares().to(profiles.device)
         self._notes = [Notes.of([]) for _ in profiles]
         self._n_blocks = 0
 
@@ -155,9 +160,11 @@ class _PianoPlayer(Player):
         nothing = levels.new_zeros(*levels.shape[:2], N_SLICES, self._codec.dims)
         return Sound(nothing, levels, self._codec.to_expected(levels))
 
-    def push(self, sound: Sound) -> Tensor:
+    def push(self, sound: Sound, *, sampled: bool = False) -> Tensor:
         assert sound.levels is not None
         levels = self._codec.to_levels(sound.latent, sound.levels)
+        if sampled:
+            levels = sound.levels.lerp(levels, self._shares)
         return self._recovery.push(from_bands(from_levels(levels).clamp(max=LOUDEST)))
 
     def finish(self) -> Tensor:
@@ -205,6 +212,16 @@ def _weights() -> Tensor:
     shares = PER_OCTAVE * widths().clamp(max=_WIDEST)
     shares[torch.tensor(CENTRES) < _LOWEST] = 1.0
     return shares.sqrt().repeat(FRAMES_PER_SLICE)
+
+
+def _shares() -> Tensor:
+    """How much of a sampled residual is heard, straight over log frequency between QUIET_BELOW and WHOLE_ABOVE.
+
+    Shape:
+        (N_BANDS,)
+    """
+    centres = torch.tensor(CENTRES).clamp(QUIET_BELOW, WHOLE_ABOVE)
+    return QUIET + (1 - QUIET) * (centres / QUIET_BELOW).log() / math.log(WHOLE_ABOVE / QUIET_BELOW)
 
 
 def _facing_one_way(axes: Tensor) -> Tensor:

@@ -74,7 +74,7 @@ class _SpectrumPlayer(Player):
     def expect(self, notes: Sequence[Notes], n_blocks: int = 1) -> Sound:
         return Sound(self._spectrum.mean_.new_zeros(self._n_rows, n_blocks, 1, self._spectrum.dims))
 
-    def push(self, sound: Sound) -> Tensor:
+    def push(self, sound: Sound, *, sampled: bool = False) -> Tensor:
         return self._joiner.push(self._spectrum.decode(sound))
 
     def finish(self) -> Tensor:

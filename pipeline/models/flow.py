@@ -66,14 +66,21 @@ class Flow(Head):
         return {"mean": of(torch.zeros_like(targets)), "repeat": of(previous)}
 
     def sample(self, conditioning: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
-        """Draw a slice; `sound_temperature` scales the noise that it comes from."""
+        """Draw a slice; `sound_temperature` scales the noise that it comes from.
+
+        By the two-step method of Adams and Bashforth, at evenly spread angles. Euler's would follow the circle along
+        its tangents: its samples are too wide, most where most is known, and a roll-out reads them.
+        """
         device = conditioning.device
-        times = torch.linspace(0, 1, self.settings.flow_steps + 1, device=device)
-        embedded, turned = self.velocity.at(times[:-1]), angle_at(times).diff()
+        angles = torch.linspace(0, math.pi / 2, self.settings.flow_steps + 1, device=device)
+        embedded, step = self.velocity.at(time_at(angles[:-1])), math.pi / 2 / self.settings.flow_steps
         guided = self.velocity.conditioned(conditioning)
         x = torch.randn(len(conditioning), self.dims, generator=generator, device=device) * sampling.sound_temperature
-        for time, angle in zip(embedded, turned, strict=True):
-            x = x + angle * self.velocity(x, time, guided)
+        before = None
+        for time in embedded:
+            velocity = self.velocity(x, time, guided)
+            x = x + step * (velocity if before is None else 1.5 * velocity - 0.5 * before)
+            before = velocity
         return x * self.deviation
 
     def _error(self, units: Tensor, guided: Tensor, generator: Generator | None) -> Tensor:
@@ -97,6 +104,12 @@ def angle_at(times: Tensor) -> Tensor:
     """How far a flow has turned: 0 at time 0, pi / 2 at time 1; evenly spread times look where it is decided."""
     angles: Tensor = (LOG_SIGNAL + DEVIATION * torch.special.ndtri(times)).exp().atan()
     return angles
+
+
+def time_at(angles: Tensor) -> Tensor:
+    """When a flow has turned so far. The inverse of `angle_at`."""
+    times: Tensor = torch.special.ndtr((angles.tan().log() - LOG_SIGNAL) / DEVIATION)
+    return times
 
 
 class _Velocity(nn.Module):

@@ -19,7 +19,7 @@ from pipeline.codecs.events import BLOCK_SECONDS, EventBatch, decode, encode
 from pipeline.models.base import Block, HeadMaker, Latents, Losses, Model, Part
 from pipeline.models.notes import SIZES, NoteDecoder
 from pipeline.models.recurrence import LSTM, open_forget_gates
-from pipeline.models.residual import FORGOTTEN_AFTER, ResidualDecoder, ResidualState
+from pipeline.models.residual import ResidualDecoder, ResidualState
 from pipeline.settings import NotesFirstSettings, Sampling
 from waveforms.notes.events import Notes
 from waveforms.notes.performance import LOWEST_PITCH, N_KEYS
@@ -135,8 +135,9 @@ class NotesFirst(Model):
             note_state = note_states[:, -1]
         expected = player.expect(notes)
         assert expected.expected is not None
-        residual = state.residual if block % FORGOTTEN_AFTER else self.residual.start(len(state.context))
-        latent, residual = self.residual.sample(expected.expected[:, 0], state.context, residual, generator, sampling)
+        latent, residual = self.residual.sample(
+            expected.expected[:, 0], state.context, state.residual, generator, sampling
+        )
         sound = expected._replace(latent=latent[:, None])
         sounding = self._still_sounding(state.sounding, notes, block)
         outputs, hidden, cell = self._run(self._enter(note_state[:, None], sounding[:, None], sound), state)

@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.codecs import Excerpt
+from pipeline.codecs import Excerpt, Sound
 from pipeline.codecs.instrument import NoteExcerpt, NoteTable
 from pipeline.codecs.piano import SLICE_SIZE, PianoCodec
 from pipeline.settings import PianoSettings
 from tests.pipeline.conftest import melody, melody_notes
 from waveforms import BLOCK_SIZE
-from waveforms.bands import from_levels, to_bands, to_levels
+from waveforms.bands import CENTRES, from_levels, to_bands, to_levels
 from waveforms.notes.events import Notes
 from waveforms.phase import PhaseRecovery
 from waveforms.spectra import TILE_MARGINS, to_frames
@@ -91,6 +91,26 @@ def test_the_player_sounds_as_the_levels_that_went_in(codec: PianoCodec) -> None
     loud = wanted > 2
     assert (again - wanted)[loud].square().mean().sqrt() < 0.25  # nepers; 0.03 is lost in bands, the rest in phases
     assert loud.float().mean() > 0.02
+
+
+def test_of_a_sampled_residual_less_is_heard_where_partials_lie_apart(
+    codec: PianoCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of levels 0.3 below 500 Hz, all above 1000 Hz and 0.65 half way between; of an encoded one, all."""
+    tiles: list[torch.Tensor] = []
+    monkeypatch.setattr(PhaseRecovery, "push", lambda _, each: tiles.append(each))
+    latent, expected = encoded(codec, 2)
+    player = codec.player(torch.zeros(1, 16))
+    sound = Sound(latent, expected, None)
+    for each, sampled in ((sound, True), (sound, False), (sound._replace(latent=0 * latent), False)):
+        player.push(each, sampled=sampled)
+    heard, whole, nothing = (to_levels(to_bands((2 * tile).exp())) for tile in tiles)
+    shares = ((heard - nothing) * (whole - nothing)).sum((0, 1, 2)) / (whole - nothing).square().sum((0, 1, 2))
+    centres = torch.tensor(CENTRES)
+    torch.testing.assert_close(shares[centres < 500], torch.full_like(shares[centres < 500], 0.3), atol=0.02, rtol=0)
+    above = (centres > 1000) & (centres < 10_000)
+    torch.testing.assert_close(shares[above], torch.ones_like(shares[above]), atol=0.02, rtol=0)
+    assert shares[(centres - 707).abs().argmin()].item() == pytest.approx(0.65, abs=0.03)
 
 
 @pytest.mark.parametrize("sizes", [[1] * N_BLOCKS, [7, 1, 12], [N_BLOCKS]])

@@ -13,7 +13,6 @@ from pipeline.codecs.events import BLOCK_SECONDS
 from pipeline.models import Head, Latents
 from pipeline.models.base import total_of
 from pipeline.models.notes_first import ATTRIBUTES, NotesFirst, NotesFirstState
-from pipeline.models.residual import FORGOTTEN_AFTER, ResidualState
 from pipeline.settings import Sampling
 from tests.pipeline.models import small
 from waveforms.notes.events import Notes
@@ -136,24 +135,8 @@ def test_the_future_has_no_part_in_a_prediction(model: NotesFirst) -> None:
 
 
 @torch.no_grad()
-def test_residuals_are_forgotten_every_so_often(model: NotesFirst) -> None:
-    """What was sampled before makes no difference to the first block after that, and one to the next block."""
-    whole, notes = small.latents(rows(), N_BLOCKS), rows()
-    for at, forgets in ((FORGOTTEN_AFTER, True), (FORGOTTEN_AFTER + 1, False)):
-        state = model.prime(blocks(whole, notes, 0, at))
-        other = state._replace(residual=ResidualState(*(value + 1 for value in state.residual)))
-        drawn = [
-            model.step(each, Expecting(whole.sound, at), Generator().manual_seed(0), Sampling(), rows())[0].sound.latent
-            for each in (state, other)
-        ]
-        assert torch.equal(*drawn) == forgets
-
-
-@torch.no_grad()
-def test_a_step_after_a_prompt_sees_what_training_sees(model: NotesFirst, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_after_a_prompt_sees_what_training_sees(model: NotesFirst) -> None:
     """The same residuals, conditioned on the same, and then the same state as if the block had been in the prompt."""
-    monkeypatch.setattr("pipeline.models.notes_first.FORGOTTEN_AFTER", N_BLOCKS)
-    monkeypatch.setattr("pipeline.models.residual.FURTHEST", 10.0)
     notes = rows()
     whole = small.latents(notes, N_BLOCKS)
     at = N_BLOCKS - 2
