@@ -6,9 +6,12 @@ for part in session.stream(40):
     part.samples, part.notes
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -17,13 +20,15 @@ from torch import Generator, Tensor
 from pipeline.codecs import Codec, Player, Sound
 from pipeline.codecs.events import BLOCK_SECONDS, EventBatch, encode
 from pipeline.codecs.instrument import NoteExcerpt, NoteTable
-from pipeline.models import Latents, Model, State
+from pipeline.models import Block, Latents, Model, State
 from pipeline.models.quantised import is_faster, quantised
 from pipeline.prompts import Prompt
 from pipeline.settings import Sampling
 from waveforms import BLOCK_SIZE
 from waveforms.notes.events import Notes
 from waveforms.notes.transcriber import transcribe
+
+T = TypeVar("T")
 
 PROMPT_CHUNK = 64  # blocks of the prompt decoded at a time
 LEAD_IN = 4  # blocks of a prompt that is not rendered itself from which phases run on; none further back matter
@@ -34,7 +39,8 @@ class Part(NamedTuple):
 
     Attributes:
         samples: (n_rows, n_samples).
-        notes: of each row, those that begin in the blocks that were added, in seconds from the prompt's end.
+        notes: of each row, those that begin in the block just predicted, in seconds from the prompt's end; its samples
+            come later.
     """
 
     samples: Tensor
@@ -137,26 +143,38 @@ class Session:
         """
         assert self._player is not None, "prime comes first"
         assert self._prompt is not None, "a prompt is rendered once"
-        nothing = [Notes.of([])] * len(self._prompt.sound.latent)
         first = 0 if with_prompt else max(self._prompt_blocks - LEAD_IN, 0)
         n_to_skip = 0 if with_prompt else (self._prompt_blocks - first) * BLOCK_SIZE
-        for at in range(first, self._prompt_blocks, PROMPT_CHUNK):
-            samples = self._push(self._prompt.sound.rows(slice(None), slice(at, at + PROMPT_CHUNK)))
-            yield Part(samples[:, n_to_skip:], nothing)
-            n_to_skip = max(n_to_skip - samples.shape[1], 0)
+        chunks = [
+            self._prompt.sound.rows(slice(None), slice(at, at + PROMPT_CHUNK))
+            for at in range(first, self._prompt_blocks, PROMPT_CHUNK)
+        ]
         self._prompt = None
-        begin = self._prompt_blocks * BLOCK_SECONDS
-        done = 0
-        while not self._cancelled and (n_blocks is None or done < n_blocks):
-            given = None
-            if notes is not None:
-                block = begin + done * BLOCK_SECONDS
-                given = [of_row.moved(seconds=begin).between(block, block + BLOCK_SECONDS) for of_row in notes]
-            part = self._step(given, begin)
+        for part in self._parts(chunks, n_blocks, notes):
             yield part._replace(samples=part.samples[:, n_to_skip:])
             n_to_skip = max(n_to_skip - part.samples.shape[1], 0)
-            done += 1
-        yield Part(self._player.finish()[:, n_to_skip:], nothing)
+
+    def _parts(self, prompt: list[Sound], n_blocks: int | None, given: Sequence[Notes] | None) -> Iterator[Part]:
+        """What `stream` yields, from the first sample of the prompt's first chunk on.
+
+        While the model predicts a block, the one before it is decoded.
+        """
+        assert self._player is not None
+        *chunks, last = prompt
+        nothing = [Notes.of([])] * len(last.latent)
+        begin, done = self._prompt_blocks * BLOCK_SECONDS, 0
+        with _beside(self._device) as beside:
+            for chunk in chunks:
+                yield Part(beside(partial(self._push, chunk))(), nothing)
+            while not self._cancelled and (n_blocks is None or done < n_blocks):
+                samples = beside(partial(self._push, last, sampled=done > 0))
+                at = begin + done * BLOCK_SECONDS
+                rows = given and [row.moved(seconds=begin).between(at, at + BLOCK_SECONDS) for row in given]
+                block = self._step(rows)
+                yield Part(samples(), [row.moved(seconds=-begin) for row in block.notes])
+                last, done = block.sound, done + 1
+            yield Part(beside(partial(self._push, last, sampled=done > 0))(), nothing)
+        yield Part(self._player.finish(), nothing)
 
     def _read(self, prompt: Prompt, padded: Tensor) -> tuple[Notes | None, Tensor]:
         """The notes of a prompt, where the codec reads notes, and its profile."""
@@ -170,13 +188,31 @@ class Session:
         return notes, self._codec.profile(padded, notes)
 
     @torch.inference_mode()
-    def _step(self, given: Sequence[Notes] | None, begin: float) -> Part:
+    def _step(self, given: Sequence[Notes] | None) -> Block:
         assert self._player is not None
         block, self._state = self._model.step(self._state, self._player, self._generator, self.sampling, given)
-        samples = self._player.push(block.sound, sampled=True)
-        return Part(samples, [of_row.moved(seconds=-begin) for of_row in block.notes])
+        return block
 
     @torch.inference_mode()
-    def _push(self, sound: Sound) -> Tensor:
+    def _push(self, sound: Sound, *, sampled: bool = False) -> Tensor:
         assert self._player is not None
-        return self._player.push(sound)
+        return self._player.push(sound, sampled=sampled)
+
+
+@contextmanager
+def _beside(device: str) -> Iterator[Callable[[Callable[[], T]], Callable[[], T]]]:
+    """Begins work in a thread beside this one, and gives what waits for its end.
+
+    On a CPU each of the two computes with half of torch's threads; where there is only one, work waits to be asked for.
+    """
+    n_threads = torch.get_num_threads()
+    if device != "cpu" or n_threads == 1:
+        yield lambda work: work
+        return
+    n_beside = n_threads // 2
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(n_beside,)) as executor:
+        torch.set_num_threads(n_threads - n_beside)
+        try:
+            yield lambda work: executor.submit(work).result
+        finally:
+            torch.set_num_threads(n_threads)

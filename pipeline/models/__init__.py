@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from pipeline.codecs import Codec
-from pipeline.models.base import Head, HeadMaker, Latents, Losses, Model, State
+from pipeline.models.base import Block, Head, HeadMaker, Latents, Losses, Model, State
 from pipeline.models.classic import Classic
 from pipeline.models.codes import Codes
 from pipeline.models.flow import Flow
@@ -31,4 +31,4 @@ def make_model(settings: Settings, codec: Codec) -> Model:
     return NotesFirst(settings.model, make_head, codec)
 
 
-__all__ = ["Head", "Latents", "Losses", "Model", "State", "make_model"]
+__all__ = ["Block", "Head", "Latents", "Losses", "Model", "State", "make_model"]

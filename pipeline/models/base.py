@@ -129,7 +129,7 @@ class Head(nn.Module, ABC):
     """The part of a model that turns a conditioning vector into a point, a density or a softmax over what comes next.
 
     Attributes:
-        sampled_by: the fields of `Sampling` that `sample` looks at.
+        sampled_by: the fields of `Sampling` that `sampler` looks at.
     """
 
     sampled_by: tuple[str, ...] = ()
@@ -155,12 +155,8 @@ class Head(nn.Module, ABC):
         """
 
     @abstractmethod
-    def sample(self, conditioning: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
-        """Draw what comes next.
-
-        Shape:
-            (n, size) -> (n, dims)
-        """
+    def sampler(self, generator: Generator, sampling: Sampling) -> Callable[[Tensor], Tensor]:
+        """What draws what comes next from its conditioning, (n, size) -> (n, dims), for one slice after another."""
 
 
 # Makes a head from the sizes of its conditioning and of what it predicts.

@@ -7,6 +7,7 @@ Generation using Residual Quantization", 2022).
 """
 
 import warnings
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -85,14 +86,18 @@ class Codes(Head):
         again = -(often * stays + (1 - often) * chance).log().mean()
         return {"mean": -chance.log().mean(), "repeat": again}
 
-    def sample(self, conditioning: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
-        """Sample a slice, code after code."""
-        named = torch.zeros(len(conditioning), self.codebooks.shape[2], device=conditioning.device)
+    def sampler(self, generator: Generator, sampling: Sampling) -> Callable[[Tensor], Tensor]:
+        """See `Head.sampler`; a slice is drawn code after code."""
         of_sound = Sampling(temperature=sampling.sound_temperature)
-        for stage, codebook in enumerate(self.codebooks):
-            logits = self._logits(conditioning, named[None], slice(stage, stage + 1))[0]
-            named = named + codebook[sample(logits, generator, of_sound)]
-        return named
+
+        def draw(conditioning: Tensor) -> Tensor:
+            named = torch.zeros(len(conditioning), self.codebooks.shape[2], device=conditioning.device)
+            for stage, codebook in enumerate(self.codebooks):
+                logits = self._logits(conditioning, named[None], slice(stage, stage + 1))[0]
+                named = named + codebook[sample(logits, generator, of_sound)]
+            return named
+
+        return draw
 
     def _encode(self, residuals: Tensor) -> tuple[Tensor, Tensor]:
         """The codes of residuals, and what the stages before each had named.

@@ -11,6 +11,7 @@ Generation without Vector Quantization" (2024).
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -65,23 +66,26 @@ class Flow(Head):
 
         return {"mean": of(torch.zeros_like(targets)), "repeat": of(previous)}
 
-    def sample(self, conditioning: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
-        """Draw a slice; `sound_temperature` scales the noise that it comes from.
+    def sampler(self, generator: Generator, sampling: Sampling) -> Callable[[Tensor], Tensor]:
+        """See `Head.sampler`; `sound_temperature` scales the noise that a slice comes from.
 
         By the two-step method of Adams and Bashforth, at evenly spread angles. Euler's would follow the circle along
         its tangents: its samples are too wide, most where most is known, and a roll-out reads them.
         """
-        device = conditioning.device
-        angles = torch.linspace(0, math.pi / 2, self.settings.flow_steps + 1, device=device)
-        embedded, step = self.velocity.at(time_at(angles[:-1])), math.pi / 2 / self.settings.flow_steps
-        guided = self.velocity.conditioned(conditioning)
-        x = torch.randn(len(conditioning), self.dims, generator=generator, device=device) * sampling.sound_temperature
-        before = None
-        for time in embedded:
-            velocity = self.velocity(x, time, guided)
-            x = x + step * (velocity if before is None else 1.5 * velocity - 0.5 * before)
-            before = velocity
-        return x * self.deviation
+        angles = torch.linspace(0, math.pi / 2, self.settings.flow_steps + 1, device=self.deviation.device)
+        times, step = self.velocity.at(time_at(angles[:-1])), math.pi / 2 / self.settings.flow_steps
+
+        def draw(conditioning: Tensor) -> Tensor:
+            guided, size = self.velocity.conditioned(conditioning), (len(conditioning), self.dims)
+            x = torch.randn(size, generator=generator, device=conditioning.device) * sampling.sound_temperature
+            before = None
+            for time in times:
+                velocity = self.velocity(x, time, guided)
+                x = x + step * (velocity if before is None else 1.5 * velocity - 0.5 * before)
+                before = velocity
+            return x * self.deviation
+
+        return draw
 
     def _error(self, units: Tensor, guided: Tensor, generator: Generator | None) -> Tensor:
         n, device = len(units), units.device

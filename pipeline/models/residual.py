@@ -90,13 +90,13 @@ class ResidualDecoder(nn.Module):
         """
         block = self._of_block(expected[:, None], context[:, None])[:, 0]
         hidden, last = state
-        slices = []
+        draw, slices = self.head.sampler(generator, sampling), []
         for place in range(self.n_slices):
             read = F.silu(block + self.from_last(last / self.deviation) + self.place[place])
             outputs, _ = self.gru(read[:, None], hidden[None].contiguous())
             hidden = outputs[:, 0]
             conditioning = torch.cat([hidden + block, last / self.deviation, expected[:, place]], dim=-1)
-            last = self.head.sample(conditioning, generator, sampling)
+            last = draw(conditioning)
             slices.append(last)
         return torch.stack(slices, dim=1), ResidualState(hidden, last)
 

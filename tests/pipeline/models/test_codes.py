@@ -95,9 +95,9 @@ def test_it_samples_what_it_was_taught_and_knows_its_conditioning() -> None:
     for known, share in coins.SHARES.items():
         conditioning = torch.full((600, 1), known)
         with torch.no_grad():
-            sampled = codes.sample(conditioning, torch.Generator().manual_seed(1), Sampling())
-            again = codes.sample(conditioning, torch.Generator().manual_seed(1), Sampling())
-            likeliest = codes.sample(conditioning, torch.Generator(), Sampling(sound_temperature=0.0))
+            sampled = codes.sampler(torch.Generator().manual_seed(1), Sampling())(conditioning)
+            again = codes.sampler(torch.Generator().manual_seed(1), Sampling())(conditioning)
+            likeliest = codes.sampler(torch.Generator(), Sampling(sound_temperature=0.0))(conditioning)
         assert torch.equal(sampled, again)
         assert {round(value, 5) for value in sampled.unique().tolist()} == set(coins.POINTS)
         assert (sampled > 0).float().mean() == pytest.approx(share, abs=0.08)

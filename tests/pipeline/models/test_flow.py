@@ -38,7 +38,7 @@ def test_it_samples_what_it_was_taught_and_knows_its_conditioning() -> None:
     coins.learn(flow, 200)
     for known, share in coins.SHARES.items():
         with torch.no_grad():
-            sampled = flow.sample(torch.full((600, 1), known), torch.Generator().manual_seed(1), Sampling())
+            sampled = flow.sampler(torch.Generator().manual_seed(1), Sampling())(torch.full((600, 1), known))
         distances = (sampled - torch.tensor(coins.POINTS)).abs()  # (600, points)
         assert (distances.amin(-1) < 0.5).float().mean() > 0.8
         assert (distances.argmin(-1) == 0).float().mean() == pytest.approx(share, abs=0.08)
@@ -98,7 +98,7 @@ def test_samples_follow_the_generator_and_at_temperature_zero_nothing_is_left_to
     def sampled(seed: int, temperature: float) -> torch.Tensor:
         with torch.no_grad():
             generator = torch.Generator().manual_seed(seed)
-            return flow.sample(conditioning, generator, Sampling(sound_temperature=temperature))
+            return flow.sampler(generator, Sampling(sound_temperature=temperature))(conditioning)
 
     assert torch.equal(sampled(1, 1.0), sampled(1, 1.0))
     assert not torch.equal(sampled(1, 1.0), sampled(2, 1.0))
@@ -109,8 +109,8 @@ def test_samples_follow_the_generator_and_at_temperature_zero_nothing_is_left_to
 def test_a_fresh_flow_samples_as_wide_as_it_was_fitted_and_as_the_temperature_says(temperature: float) -> None:
     """A normal distribution; deviations to 3 %, three of those of 5000 samples."""
     with torch.no_grad():
-        sampled = fresh().sample(
-            torch.zeros(5000, SIZE), torch.Generator().manual_seed(0), Sampling(sound_temperature=temperature)
+        sampled = fresh().sampler(torch.Generator().manual_seed(0), Sampling(sound_temperature=temperature))(
+            torch.zeros(5000, SIZE)
         )
     torch.testing.assert_close(sampled.std(0), temperature * DEVIATIONS, rtol=0.03, atol=0)
     units = (sampled / sampled.std(0)).flatten().sort().values.numpy()
@@ -137,8 +137,8 @@ def test_what_is_nearly_known_is_sampled_as_narrow_as_it_is(known: float, monkey
     monkeypatch.setattr(flow.velocity, "at", lambda times: times)
     monkeypatch.setattr(flow.velocity, "forward", velocity)
     with torch.no_grad():
-        sampled = flow.sample(
-            torch.zeros(20_000, SIZE), torch.Generator().manual_seed(0), Sampling(sound_temperature=1)
+        sampled = flow.sampler(torch.Generator().manual_seed(0), Sampling(sound_temperature=1))(
+            torch.zeros(20_000, SIZE)
         )
     assert sampled.mean().item() == pytest.approx(mean, abs=0.06)
     assert sampled.std().item() == pytest.approx(deviation, abs=0.06)

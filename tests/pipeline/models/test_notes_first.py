@@ -1,6 +1,6 @@
 """Notes first, then residuals: what is carried along, what sees what, and that it learns."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -35,9 +35,12 @@ class Scripted(Head):
     def baselines(self, previous: Tensor, targets: Tensor) -> dict[str, Tensor]:
         raise NotImplementedError
 
-    def sample(self, conditioning: Tensor, generator: Generator, sampling: Sampling) -> Tensor:
-        self.conditioned.append(conditioning)
-        return next(self.slices)
+    def sampler(self, generator: Generator, sampling: Sampling) -> Callable[[Tensor], Tensor]:
+        def draw(conditioning: Tensor) -> Tensor:
+            self.conditioned.append(conditioning)
+            return next(self.slices)
+
+        return draw
 
 
 class Expecting(Player):

@@ -76,3 +76,15 @@ def test_in_float32_it_is_torch_to_the_bit(grad: bool) -> None:
     x, memory = inputs()
     with torch.set_grad_enabled(grad):
         assert torch.equal(ours(x, memory)[0], theirs(x, memory)[0])
+
+
+@torch.no_grad()
+def test_one_time_is_torch_too() -> None:
+    """To what float32 keeps of sums in another order."""
+    ours, theirs = both(layers=2)
+    x, memory = inputs(grad=False)
+    outputs, states = ours(x[:, :1], memory)
+    wanted, last = theirs(x[:, :1], memory)
+    torch.testing.assert_close(outputs, wanted, atol=1e-6, rtol=0)
+    for got, want in zip(states, last, strict=True):
+        torch.testing.assert_close(got, want, atol=1e-6, rtol=0)
