@@ -132,7 +132,8 @@ def test_how_clips_are_drawn(home: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert daring != likeliest
     assert clips_of(tmp_path, "one", codes, "--top-k=1") == likeliest
     assert clips_of(tmp_path, "fewest", codes, "--top-p=0.001") == likeliest
-    clips_of(tmp_path, "told", "--checkpoint=codes/best.safetensors", "--temperature=0.9", "--top-k=5", "--top-p=0.75")
+    flags = ("--temperature=0.9", "--top-k=5", "--top-p=0.75", "--sound-temperature=0.8")
+    clips_of(tmp_path, "told", codes, *flags)
     comment = WavInfoReader(str(tmp_path / "told/clip-5-1.wav")).info.comment
     sampling = {"temperature": 0.9, "top_k": 5, "top_p": 0.75, "sound_temperature": 0.8}
     assert json.loads(comment)["sampling"] == sampling
