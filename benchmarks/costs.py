@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from benchmarks.recordings import NOTES_PER_BLOCK
 from pipeline.codecs.piano import N_SLICES
-from pipeline.models import flow, notes
-from pipeline.settings import (
+from pipeline.config import (
     FlowSettings,
     LSTMSettings,
     NotesFirstSettings,
@@ -17,6 +16,8 @@ from pipeline.settings import (
     SpectrumSettings,
     note_rows,
 )
+from pipeline.models import notes
+from pipeline.models.heads import flow
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.notes.performance import N_KEYS
 

@@ -7,8 +7,8 @@ from benchmarks.figures import Figure, Reference
 from benchmarks.limits import OPERATIONS, multiply, precisions
 from benchmarks.rolling import fresh, prompts_of, render
 from benchmarks.trainer import Trainer
+from pipeline.config import DEFAULT_PRESET, MAX_SEQ_LEN, preset_named
 from pipeline.session import Session
-from pipeline.settings import DEFAULT_PRESET, MAX_SEQ_LEN, preset_named
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.corpus import Corpus
 

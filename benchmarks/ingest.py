@@ -9,9 +9,9 @@ from benchmarks.clock import median_seconds, timed
 from benchmarks.figures import Figure, Reference, Target
 from benchmarks.peers.ancestor import load_training_examples
 from pipeline.codecs import Codec, make_codec
-from pipeline.lanes import prefetch
-from pipeline.music import excerpts, pieces_of
-from pipeline.settings import preset_named
+from pipeline.config import preset_named
+from pipeline.training.lanes import prefetch
+from pipeline.training.pieces import excerpts, pieces_of
 from waveforms.corpus import Corpus
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from benchmarks.figures import Figure, Target
 from benchmarks.limits import precisions
 from benchmarks.training import CLASSIC, SAME
-from pipeline.settings import Settings
-from pipeline.train import Progress, Unwatched, begin, train
+from pipeline.config import Settings
+from pipeline.training.loop import Progress, Unwatched, begin, train
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.corpus import Corpus
 

@@ -15,7 +15,7 @@ STEPS = 5
 MOST_GROWTH = 1.1  # of the memory, from the short corpus to the long one
 _PROGRAM = """
 import resource, sys
-from pipeline.cli import main
+from pipeline.cli.main import main
 assert main(sys.argv[1:]) == 0
 print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """

@@ -12,11 +12,11 @@ from benchmarks.limits import read
 from benchmarks.peers.keras_process import Keras
 from pipeline.checkpoint import Checkpoint
 from pipeline.clips import Rendering, render_clips
-from pipeline.models.quantised import quantised
+from pipeline.config import DEFAULT_PRESET, MAX_SEQ_LEN, PianoSettings, preset_named
+from pipeline.models.backends.int8 import quantised
 from pipeline.prompts import Prompt, held_out
 from pipeline.session import Session, arithmetic
-from pipeline.settings import DEFAULT_PRESET, MAX_SEQ_LEN, PianoSettings, preset_named
-from pipeline.train import Unwatched, begin
+from pipeline.training.loop import Unwatched, begin
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.corpus import Corpus
 

@@ -15,7 +15,7 @@ from benchmarks.costs import (
 )
 from benchmarks.workers import Setup, simulate
 from pipeline.codecs import make_codec
-from pipeline.settings import note_rows, preset_named
+from pipeline.config import note_rows, preset_named
 from waveforms import BLOCK_SIZE
 
 FLOW = preset_named("flow")

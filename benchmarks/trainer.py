@@ -9,11 +9,11 @@ from benchmarks.limits import DTYPES
 from benchmarks.recordings import random_notes
 from pipeline.codecs import Codec, Sound, make_codec
 from pipeline.codecs.events import BLOCK_SECONDS, EventBatch, encode
+from pipeline.config import Settings, note_rows
 from pipeline.memory import keep_freed_memory
 from pipeline.models import Latents, make_model
 from pipeline.models.base import total_of
-from pipeline.settings import Settings, note_rows
-from pipeline.train import make_optimiser
+from pipeline.training.loop import make_optimiser
 
 
 class Trainer:

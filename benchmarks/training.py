@@ -12,7 +12,7 @@ from benchmarks.limits import OPERATIONS, multiply, precisions
 from benchmarks.peers import newcomer
 from benchmarks.peers.keras_process import Keras
 from benchmarks.trainer import Trainer
-from pipeline.settings import DEFAULT_PRESET, preset_named
+from pipeline.config import DEFAULT_PRESET, preset_named
 
 CLASSIC = preset_named("classic")
 SAME = CLASSIC.with_values({"layers": 1, "dropout": 0.0, "optimiser": "rmsprop"})

@@ -31,9 +31,9 @@ from torch import Tensor, nn
 from pipeline import __version__
 from pipeline.codecs import Codec, make_codec
 from pipeline.codecs.events import BLOCK_SECONDS
+from pipeline.config import Settings
 from pipeline.errors import CheckpointError
 from pipeline.models import Model, make_model
-from pipeline.settings import Settings
 from waveforms import BLOCK_SIZE
 from waveforms.notes.events import Notes
 
@@ -74,12 +74,12 @@ class Checkpoint:
         settings: that it was trained with.
         model: with its weights.
         codec: fitted on the training split.
-        split: what it learned from and what was held out; see `pipeline.lineage`.
+        split: what it learned from and what was held out; see `pipeline.training.lineage`.
         history: one row a validation: step, loss, baselines, skills, seconds.
         passages: held-out prompts.
         progress: where the run stands, for one that goes on; empty where it cannot.
         provenance: versions and machine of each stretch that it was trained in, with the stretch's "first_step".
-        ancestors: the checkpoints that this one goes on from, oldest first; see `pipeline.lineage`.
+        ancestors: the checkpoints that this one goes on from, oldest first; see `pipeline.training.lineage`.
     """
 
     settings: Settings

@@ -16,18 +16,18 @@ import torch
 
 from pipeline import __version__
 from pipeline.checkpoint import Checkpoint
+from pipeline.config import Sampling
+from pipeline.distributed import mixed
 from pipeline.errors import OutputError
 from pipeline.memory import keep_freed_memory
 from pipeline.pictures import SECONDS_SHOWN, draw_clip, save_picture
-from pipeline.processes import mixed
 from pipeline.prompts import Prompt
 from pipeline.session import Session, arithmetic
-from pipeline.settings import Sampling
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.audio import ClipWriter, Waveform, read
-from waveforms.level import Level
-from waveforms.loudness import LoudnessMeter
-from waveforms.marks import Mark, write_labels
+from waveforms.audio.level import Level
+from waveforms.audio.loudness import LoudnessMeter
+from waveforms.audio.marks import Mark, write_labels
 from waveforms.notes.events import Notes
 from waveforms.notes.midi import write_midi
 

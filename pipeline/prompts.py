@@ -16,10 +16,10 @@ import torch
 
 from pipeline.checkpoint import Passage
 from pipeline.errors import SettingsError
-from pipeline.music import Piece
+from pipeline.training.pieces import Piece
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.audio import Waveform, probe, read
-from waveforms.level import to_int16
+from waveforms.audio.level import to_int16
 from waveforms.notes.events import Notes
 
 N_PASSAGES = 8

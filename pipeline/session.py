@@ -20,10 +20,10 @@ from torch import Generator, Tensor
 from pipeline.codecs import Codec, Player, Sound
 from pipeline.codecs.events import BLOCK_SECONDS, EventBatch, encode
 from pipeline.codecs.instrument import NoteExcerpt, NoteTable
+from pipeline.config import Sampling
 from pipeline.models import Block, Latents, Model, State
-from pipeline.models.quantised import is_faster, quantised
+from pipeline.models.backends.int8 import is_faster, quantised
 from pipeline.prompts import Prompt
-from pipeline.settings import Sampling
 from waveforms import BLOCK_SIZE
 from waveforms.notes.events import Notes
 from waveforms.notes.transcriber import transcribe

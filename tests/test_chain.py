@@ -8,8 +8,8 @@ import soundfile
 import torch
 
 from pipeline.codecs.spectrum import Spectrum
-from pipeline.music import Piece, excerpts, read_blocks
-from pipeline.settings import SpectrumSettings
+from pipeline.config import SpectrumSettings
+from pipeline.training.pieces import Piece, excerpts, read_blocks
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.audio import ClipWriter, read
 from waveforms.corpus import Corpus

@@ -1,8 +1,8 @@
 """What was made before stays as it was: checkpoints of format 7 load, and their clips come out the same.
 
 The files in `golden/` were written by version 0.1.0: a tiny model of each preset, and two clips of each from one seed.
-On the processor that made them clips agree to the bit; elsewhere sums are rounded in another order, so they may differ by
-LARGEST_DIFFERENCE.
+On the processor that made them clips agree to the bit; elsewhere sums are rounded in another order, so they may differ
+by LARGEST_DIFFERENCE.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ import pytest
 import soundfile
 import torch
 
-from pipeline.cli import main
+from pipeline.cli.main import main
 from waveforms.notes.midi import read_midi
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import __version__
-from pipeline.cli import make_parser
+from pipeline.cli.main import make_parser
 from tests.pipeline.conftest import TINY_FLOW, as_flags
 
 HOUSE = Path(__file__).parents[1]
@@ -44,7 +44,7 @@ def test_sound_knows_nothing_of_learning() -> None:
 
 
 def test_help_answers_without_heavy_imports() -> None:
-    program = "import sys; from pipeline.cli import make_parser; make_parser(); print(*sys.modules)"
+    program = "import sys; from pipeline.cli.main import make_parser; make_parser(); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "numpy", "librosa", "matplotlib", "rich", "soundfile", "lightning_fabric"} & set(loaded)
 

@@ -21,7 +21,7 @@ from scipy import signal
 
 from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
-from waveforms.loudness import LoudnessMeter
+from waveforms.audio.loudness import LoudnessMeter
 from waveforms.notes import Note, Notes, PedalSpan, Performance
 from waveforms.notes.midi import find_midi_files, read_midi
 from waveforms.notes.performance import HIGHEST_PITCH, LOWEST_PITCH

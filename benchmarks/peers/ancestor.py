@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.io import wavfile
 
-from pipeline.settings import MAX_SEQ_LEN
+from pipeline.config import MAX_SEQ_LEN
 from waveforms import BLOCK_SIZE
 
 Array = npt.NDArray[np.float64]

@@ -1,6 +1,6 @@
 """Codecs: fitted, invertible maps between waveform blocks and the latents that a model reads and predicts.
 
-`base` says what each offers. A new one is a file here, its settings in `pipeline.settings`, and a line below.
+`base` says what each offers. A new one is a file here, its settings in `pipeline.config`, and a line below.
 """
 
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.codecs.base import Codec, Excerpt, Player, Sound
 from pipeline.codecs.piano import PianoCodec
 from pipeline.codecs.spectrum import Spectrum
-from pipeline.settings import PianoSettings, SpectrumSettings
+from pipeline.config import PianoSettings, SpectrumSettings
 
 _OF_SETTINGS: dict[type, Any] = {SpectrumSettings: Spectrum, PianoSettings: PianoCodec}
 

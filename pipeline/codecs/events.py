@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms.dsp.spectra import FRAMES_PER_BLOCK
 from waveforms.notes.events import Notes
 from waveforms.notes.performance import LOWEST_PITCH, N_KEYS
-from waveforms.spectra import FRAMES_PER_BLOCK
 
 BLOCK_SECONDS = BLOCK_SIZE / SAMPLE_RATE
 FRAME_SECONDS = BLOCK_SECONDS / FRAMES_PER_BLOCK  # 10 ms

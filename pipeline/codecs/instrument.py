@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from waveforms import SAMPLE_RATE
-from waveforms.bands import CENTRES, N_BANDS, to_levels, transposition
+from waveforms.dsp.bands import CENTRES, N_BANDS, to_levels, transposition
+from waveforms.dsp.spectra import FRAMES_PER_BLOCK, HOP
 from waveforms.notes.events import Notes
 from waveforms.notes.performance import LOWEST_PITCH, LOWEST_UNDAMPED_PITCH, N_KEYS
-from waveforms.spectra import FRAMES_PER_BLOCK, HOP
 
 FRAME_RATE = SAMPLE_RATE / HOP  # 100 frames a second
 # Frames after the onset at which the dictionary is kept; in between it is interpolated. A window reaches 2 frames back.

@@ -14,11 +14,11 @@ from torch import Tensor
 from pipeline.codecs.base import Codec, Excerpt, Fitting, Player, Sound, unwatched
 from pipeline.codecs.events import BLOCK_SECONDS
 from pipeline.codecs.instrument import Instrument, NoteExcerpt, NoteTable
-from pipeline.settings import PianoSettings
-from waveforms.bands import CENTRES, N_BANDS, PER_OCTAVE, from_bands, from_levels, to_bands, to_levels, widths
+from pipeline.config import PianoSettings
+from waveforms.dsp.bands import CENTRES, N_BANDS, PER_OCTAVE, from_bands, from_levels, to_bands, to_levels, widths
+from waveforms.dsp.phase import PhaseRecovery
+from waveforms.dsp.spectra import FRAMES_PER_BLOCK, TILE_MARGINS, to_frames
 from waveforms.notes.events import Notes
-from waveforms.phase import PhaseRecovery
-from waveforms.spectra import FRAMES_PER_BLOCK, TILE_MARGINS, to_frames
 
 FRAMES_PER_SLICE = 5
 N_SLICES = FRAMES_PER_BLOCK // FRAMES_PER_SLICE  # 5 in a block

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from pipeline.codecs.base import Codec, Excerpt, Fitting, Player, Sound, unwatched
 from pipeline.codecs.instrument import NoteTable
-from pipeline.settings import SpectrumSettings
+from pipeline.config import SpectrumSettings
 from waveforms import BLOCK_SIZE
-from waveforms.blocks import Joiner, cut, margins
+from waveforms.dsp.blocks import Joiner, cut, margins
+from waveforms.dsp.spectra import from_spectra, to_spectra
 from waveforms.notes.events import Notes
-from waveforms.spectra import from_spectra, to_spectra
 
 
 class Spectrum(Codec):
@@ -53,7 +53,7 @@ class Spectrum(Codec):
         return Sound(to_spectra(cut(waveforms, lap=self.lap)).sub_(self.mean_).div_(self.std_)[..., None, :])
 
     def decode(self, sound: Sound) -> Tensor:
-        """The windowed blocks that `waveforms.blocks.join` takes, (..., n_blocks, BLOCK_SIZE + lap)."""
+        """The windowed blocks that `waveforms.dsp.blocks.join` takes, (..., n_blocks, BLOCK_SIZE + lap)."""
         return from_spectra(sound.latent[..., 0, :] * self.std_ + self.mean_, BLOCK_SIZE + self.lap)
 
     def profile(self, waveform: Tensor, notes: Notes | None) -> Tensor:

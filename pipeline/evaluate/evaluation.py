@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from pipeline import __version__
+from pipeline.config import n_blocks_in
 from pipeline.evaluate import EvaluationError
 from pipeline.evaluate.copies.landmarks import LandmarkIndex
 from pipeline.evaluate.distances.closeness import FAR, N_REPLICATES, NEAR, distances_of
@@ -23,7 +24,6 @@ from pipeline.evaluate.remembered import RememberingEars
 from pipeline.evaluate.report.catalogue import measures
 from pipeline.evaluate.report.data import Measure, Report, System, Value
 from pipeline.evaluate.report.systems import clips_of, histograms_of, values_of
-from pipeline.settings import n_blocks_in
 from waveforms.audio import Waveform
 
 

@@ -28,8 +28,7 @@ from pipeline.evaluate.sound.levels import Levels
 from pipeline.evaluate.sound.life import Life
 from pipeline.evaluate.sound.seams import Seams
 from pipeline.files import write_whole
-from waveforms import decoded
-from waveforms.audio import Waveform
+from waveforms.audio import Waveform, decoded
 
 _MOST_BYTES = 256 * 10**6  # 10 000 clips of 10 s
 _N_DIGEST = 20  # bytes

@@ -15,9 +15,9 @@ import numpy as np
 from pipeline.listening import ListeningError
 from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
+from waveforms.audio.level import Level
+from waveforms.audio.loudness import LoudnessMeter
 from waveforms.corpus import Corpus, Recording
-from waveforms.level import Level
-from waveforms.loudness import LoudnessMeter
 
 FADE_SECONDS = 0.05  # long enough that no cut clicks, short enough that no note's attack is lost
 SILENCE = 2.0**-12  # -72 dBFS: what peaks below it would be mostly the noise of 16 bits once it is turned up

@@ -24,7 +24,7 @@ from pipeline.listening.page import make_page
 from pipeline.listening.sheets import blank_sheet
 from waveforms import SAMPLE_RATE
 from waveforms.audio import ClipWriter
-from waveforms.marks import Mark, write_labels
+from waveforms.audio.marks import Mark, write_labels
 
 GAP_SECONDS = 1.0  # between clips in an editor
 

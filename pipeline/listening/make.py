@@ -15,9 +15,9 @@ from pipeline.listening.excerpts import Excerpt, draw, matched, reachable
 from pipeline.listening.key import Clip, Key, Pair, place_of, shuffled_pairs
 from pipeline.listening.kit import Pcm, write_kit
 from waveforms import SAMPLE_RATE
+from waveforms.audio.level import to_int16
 from waveforms.corpus import Corpus
 from waveforms.errors import AudioError
-from waveforms.level import to_int16
 
 MOST_CLIPS = 12  # of a system, where none is asked for: three systems then take 20 minutes, as long as ears stay fresh
 LEAST_SECONDS, MOST_SECONDS = 1.0, 60.0

@@ -1,4 +1,4 @@
-"""The page that plays a test in a browser; see `pipeline.pages`."""
+"""The page that plays a test in a browser; see `pipeline.web.pages`."""
 
 from collections.abc import Mapping
 from importlib.resources import files
@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.listening.key import Key
-from pipeline.pages import assemble, to_flac, to_json
+from pipeline.web.pages import assemble, to_flac, to_json
 
 SCRIPTS = ("state.js", "sound.js", "screens.js")
 

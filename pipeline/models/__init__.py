@@ -1,19 +1,19 @@
 """Models of the next block given the past.
 
 `base` says what each offers. The stacked LSTM reads; heads, one file each, turn its state into what comes next. A new
-model, or a new head, is a file here, its settings in `pipeline.settings`, and a line below.
+model, or a new head, is a file here, its settings in `pipeline.config`, and a line below.
 """
 
 from functools import partial
 from typing import Any
 
 from pipeline.codecs import Codec
+from pipeline.config import CodesSettings, FlowSettings, LSTMSettings, Settings
 from pipeline.models.base import Block, Head, HeadMaker, Latents, Losses, Model, State
 from pipeline.models.classic import Classic
-from pipeline.models.codes import Codes
-from pipeline.models.flow import Flow
+from pipeline.models.heads.codes import Codes
+from pipeline.models.heads.flow import Flow
 from pipeline.models.notes_first import NotesFirst
-from pipeline.settings import CodesSettings, FlowSettings, LSTMSettings, Settings
 
 _HEADS: dict[type, Any] = {FlowSettings: Flow, CodesSettings: Codes}
 

@@ -13,7 +13,7 @@ from torch import Generator, Tensor, nn
 
 from pipeline.codecs.base import Player, Sound
 from pipeline.codecs.events import EventBatch
-from pipeline.settings import Sampling
+from pipeline.config import Sampling
 from waveforms.notes.events import Notes
 
 # Each model's own NamedTuple of tensors, and of such; constant in size, so a roll-out's memory does not grow. The first

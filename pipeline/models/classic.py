@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from pipeline.codecs.base import Codec, Player, Sound
+from pipeline.config import LSTMSettings, Sampling
+from pipeline.models.backends.lstm import LSTM, open_forget_gates
 from pipeline.models.base import Block, Latents, Losses, Model, Part
-from pipeline.models.recurrence import LSTM, open_forget_gates
-from pipeline.settings import LSTMSettings, Sampling
 from waveforms.notes.events import Notes
 
 

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from pipeline.codecs.events import END, MOST_EVENTS, N_FRAMES, N_LENGTHS, N_VELOCITIES, EventBatch
+from pipeline.config import Sampling
 from pipeline.models.sampling import sample
-from pipeline.settings import Sampling
 from waveforms.notes.performance import N_KEYS
 
 SIZES = (N_FRAMES, N_KEYS, N_VELOCITIES, N_LENGTHS)

@@ -16,11 +16,11 @@ from torch import Generator, Tensor, nn
 
 from pipeline.codecs.base import Codec, Player, Sound
 from pipeline.codecs.events import BLOCK_SECONDS, EventBatch, decode, encode
+from pipeline.config import NotesFirstSettings, Sampling
+from pipeline.models.backends.lstm import LSTM, open_forget_gates
 from pipeline.models.base import Block, HeadMaker, Latents, Losses, Model, Part
 from pipeline.models.notes import SIZES, NoteDecoder
-from pipeline.models.recurrence import LSTM, open_forget_gates
 from pipeline.models.residual import ResidualDecoder, ResidualState
-from pipeline.settings import NotesFirstSettings, Sampling
 from waveforms.notes.events import Notes
 from waveforms.notes.performance import LOWEST_PITCH, N_KEYS
 

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from pipeline.codecs.base import Codec, Sound
+from pipeline.config import NotesFirstSettings, Sampling
 from pipeline.models.base import HeadMaker
-from pipeline.settings import NotesFirstSettings, Sampling
 
 
 class ResidualState(NamedTuple):

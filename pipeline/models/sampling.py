@@ -3,7 +3,7 @@
 import torch
 from torch import Generator, Tensor
 
-from pipeline.settings import Sampling
+from pipeline.config import Sampling
 
 COLDEST = 1e-300  # stands for 0: the likeliest alone has a chance
 

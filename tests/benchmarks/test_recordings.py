@@ -10,7 +10,7 @@ from benchmarks.limits import precisions
 from benchmarks.recordings import NOTES_PER_BLOCK, SECONDS, make_recordings, random_notes
 from pipeline.codecs.events import END, encode
 from waveforms.corpus import Corpus
-from waveforms.notes.recordings import notes_of
+from waveforms.corpus.notes import notes_of
 
 
 def test_every_block_has_as_many_notes() -> None:

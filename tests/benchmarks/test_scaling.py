@@ -19,9 +19,9 @@ from benchmarks.scaling import GLOO_BANDWIDTH, GLOO_HOP, main
 from benchmarks.trainer import random_latents
 from benchmarks.workers import Setup, simulate
 from pipeline.codecs import make_codec
+from pipeline.config import preset_named
 from pipeline.models import make_model
 from pipeline.models.base import total_of
-from pipeline.settings import preset_named
 
 FLOW = preset_named("flow")
 STEADY = {"jitter": 0.0, "slow_share": 0.0}

@@ -14,11 +14,11 @@ from torch import Tensor
 from pipeline.codecs import Excerpt
 from pipeline.codecs.base import Fitting
 from pipeline.codecs.piano import PianoCodec
-from pipeline.settings import Settings, preset_named
+from pipeline.config import Settings, preset_named
 from waveforms import SAMPLE_RATE
 from waveforms.corpus import Corpus, Recording
+from waveforms.corpus.notes import FoundNotes
 from waveforms.notes.events import Notes
-from waveforms.notes.recordings import FoundNotes
 
 TINY = {"layers": 1, "width": 16, "steps": 12, "batch_size": 4, "sequence_blocks": 6, "warmup_steps": 2}
 TINY_PIANO = TINY | {"dims": 8, "expected_dims": 8, "fit_steps": 20, "note_width": 16, "residual_width": 16}
@@ -89,7 +89,7 @@ def known_notes(monkeypatch: pytest.MonkeyPatch) -> None:
             FITTED[key] = copy.deepcopy(codec.state_dict())
         codec.load_state_dict(FITTED[key])
 
-    monkeypatch.setattr("pipeline.music.notes_of", notes_of)
+    monkeypatch.setattr("pipeline.training.pieces.notes_of", notes_of)
     monkeypatch.setattr(PianoCodec, "fit", fit_once)
 
 

@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save_file
 from pipeline import __version__, checkpoint
 from pipeline.checkpoint import Checkpoint, Passage
 from pipeline.codecs import make_codec
+from pipeline.config import Settings
 from pipeline.errors import CheckpointError, SettingsError
 from pipeline.models import make_model
-from pipeline.settings import Settings
 from waveforms.notes.events import Notes
 
 NOTES = Notes.of([(-0.3, 0.1, 60, 64.5), (0.123456789012, 4.0, 71, 1.0), (0.2, 0.3, 21, 127.0)])

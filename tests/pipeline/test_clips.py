@@ -11,19 +11,19 @@ from wavinfo import WavInfoReader
 from pipeline.checkpoint import Checkpoint
 from pipeline.clips import Clip, Rendering, check_free, render_clips
 from pipeline.codecs import make_codec
+from pipeline.config import Settings
+from pipeline.distributed import mixed
 from pipeline.errors import OutputError
 from pipeline.models import make_model as make_model_of
-from pipeline.models.quantised import is_faster
-from pipeline.music import Piece, excerpts
-from pipeline.processes import mixed
+from pipeline.models.backends.int8 import is_faster
 from pipeline.prompts import Prompt, noise, silence
 from pipeline.session import Session
-from pipeline.settings import Settings
+from pipeline.training.pieces import Piece, excerpts
 from tests.pipeline.codecs.strings import planted
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms.audio.level import Level
+from waveforms.audio.marks import read_labels
 from waveforms.corpus import Corpus
-from waveforms.level import Level
-from waveforms.marks import read_labels
 from waveforms.notes.events import Notes
 from waveforms.notes.midi import read_midi
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.pages import assemble, to_flac, to_json
+from pipeline.web.pages import assemble, to_flac, to_json
 
 EVIL = "</script><script>alert(1)</script><!-- \u2028 ' \" &lt;"
 

@@ -9,7 +9,6 @@ import torch
 
 from pipeline.checkpoint import Passage
 from pipeline.errors import SettingsError
-from pipeline.music import Piece
 from pipeline.prompts import (
     N_PASSAGES,
     NOISE_PEAK,
@@ -21,6 +20,7 @@ from pipeline.prompts import (
     noise,
     silence,
 )
+from pipeline.training.pieces import Piece
 from tests.conftest import noise as noise_of
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.corpus import Corpus

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from pipeline.codecs import make_codec
 from pipeline.codecs.piano import MEMORY, PianoCodec
+from pipeline.config import PRESETS
 from pipeline.errors import SettingsError
 from pipeline.models import Model, make_model
 from pipeline.prompts import Prompt, noise, silence
 from pipeline.session import Part, Session, arithmetic
-from pipeline.settings import PRESETS
 from tests.pipeline.codecs.strings import planted
 from tests.pipeline.conftest import TINY, TINY_FLOW, melody, melody_notes
 from waveforms import BLOCK_SIZE, SAMPLE_RATE

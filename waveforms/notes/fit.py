@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from waveforms import SAMPLE_RATE
-from waveforms.bands import CENTRES
+from waveforms.dsp.bands import CENTRES
+from waveforms.dsp.spectra import HOP
 from waveforms.notes.events import Notes
 from waveforms.notes.performance import LOWEST_PITCH, N_KEYS
-from waveforms.spectra import HOP
 
 FRAME_RATE = SAMPLE_RATE / HOP  # 100 frames a second
 MOST_OFFSET = 1.0  # seconds that a file may be early or late

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from waveforms.audio import Waveform
-from waveforms.loudness import LoudnessMeter
+from waveforms.audio.loudness import LoudnessMeter
 from waveforms.notes.events import Notes
 from waveforms.notes.network import CONTEXT, Network
 from waveforms.notes.spectrogram import FRAME_SAMPLES, MARGIN, to_spectrograms

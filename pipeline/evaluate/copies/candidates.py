@@ -8,7 +8,7 @@ import numpy.typing as npt
 from pipeline.evaluate.copies.landmarks import DECIMATION, FRAME, N_FFT, Integers, LandmarkIndex, landmarks_of
 from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
-from waveforms.recording import Recording
+from waveforms.corpus.recording import Recording
 
 # Of planted copies of 0.5 s, 95 in 100 rank among the first 3 in ten seconds if they are verbatim, and 90 in 100 among
 # the first 30 if they went through phase recovery.

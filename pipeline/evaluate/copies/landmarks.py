@@ -17,8 +17,9 @@ import scipy.signal
 from scipy.ndimage import maximum_filter1d
 
 from waveforms.audio import Waveform
-from waveforms.corpus import Corpus, Progress
-from waveforms.recording import Recording
+from waveforms.corpus import Corpus
+from waveforms.corpus.corpus import Progress
+from waveforms.corpus.recording import Recording
 
 Integers = npt.NDArray[np.int64]
 

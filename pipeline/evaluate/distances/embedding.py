@@ -18,8 +18,8 @@ from pipeline.evaluate.distances.sets import Vectors
 from pipeline.evaluate.networks.aisfx import load_aisfx
 from pipeline.evaluate.networks.musicnn import load_musicnn
 from waveforms import SAMPLE_RATE
-from waveforms.decoding import Waveform
-from waveforms.loudness import LoudnessMeter
+from waveforms.audio.decoding import Waveform
+from waveforms.audio.loudness import LoudnessMeter
 
 LOUDNESS = -23.0  # LUFS, as EBU R 128 has it: any level will do if it is the same for all
 NAMES = ("musicnn", "aisfx")

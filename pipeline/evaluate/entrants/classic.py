@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.checkpoint import FORMAT, Checkpoint
+from pipeline.config import BEST, Settings, preset_named
 from pipeline.evaluate import EvaluationError
 from pipeline.evaluate.pruning import drop_oldest
-from pipeline.settings import BEST, Settings, preset_named
-from pipeline.train import Progress, begin, train
-from waveforms import decoded
+from pipeline.training.loop import Progress, begin, train
+from waveforms.audio import decoded
 from waveforms.corpus import Corpus
 
 _VERSION = 1  # a change of what the preset means makes a new anchor

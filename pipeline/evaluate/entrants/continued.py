@@ -18,8 +18,8 @@ from pipeline.prompts import Prompt, held_out
 from pipeline.session import Session
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.audio import ClipWriter, Waveform
+from waveforms.audio.level import to_int16
 from waveforms.corpus import Corpus
-from waveforms.level import to_int16
 
 CONTINUATION, RESYNTHESIS = "continuation", "resynthesis"  # the names of the first checkpoint's anchors
 _ALIKE = 2  # 16-bit steps: another decoder's rounding, and not another recording

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from pipeline.checkpoint import Checkpoint
-from pipeline.settings import SECTIONS
+from pipeline.config import SECTIONS
 
 Fact = str | float
 

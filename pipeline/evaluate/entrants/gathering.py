@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline import checkpoint as checkpoints
 from pipeline.checkpoint import Checkpoint, Passage
+from pipeline.config import n_blocks_in
 from pipeline.evaluate import EvaluationError
 from pipeline.evaluate.copies.landmarks import LandmarkIndex
 from pipeline.evaluate.entrants import anchors
@@ -28,14 +29,13 @@ from pipeline.evaluate.prediction.skill import measure_skill
 from pipeline.evaluate.pruning import touch
 from pipeline.evaluate.report.data import Kind, Value
 from pipeline.evaluate.report.systems import skill_values
-from pipeline.lineage import ancestors_with, held_out_but_learned, trained_on
-from pipeline.music import fitted_to, pieces_of
 from pipeline.prompts import BLOCK_SECONDS, Prompt, choose_passages
-from pipeline.settings import n_blocks_in
+from pipeline.training.lineage import ancestors_with, held_out_but_learned, trained_on
+from pipeline.training.pieces import fitted_to, pieces_of
 from waveforms import BLOCK_SIZE
 from waveforms.corpus import Corpus
+from waveforms.corpus.places import Place, is_here, resolved
 from waveforms.errors import CorpusError
-from waveforms.places import Place, is_here, resolved
 
 
 class Gatherer:

@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from pipeline.config import BEST, LAST
 from pipeline.evaluate import EvaluationError
 from pipeline.evaluate.copies.finding import Origin
 from pipeline.evaluate.entrants.anchors import ANCHORS
 from pipeline.evaluate.entrants.cuts import Cut, Source, cuts_of
-from pipeline.settings import BEST, LAST
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.audio import Waveform, probe
+from waveforms.corpus.recording import Recording
+from waveforms.corpus.survey import survey
 from waveforms.errors import AudioError
 from waveforms.folder import find_files
-from waveforms.recording import Recording
-from waveforms.survey import survey
 
 Progress = Callable[[int, int], object]
 

@@ -11,7 +11,7 @@ from pipeline.clips import Rendering, render_clips
 from pipeline.errors import OutputError
 from pipeline.evaluate import EvaluationError
 from pipeline.prompts import Prompt, held_out
-from waveforms.places import is_here
+from waveforms.corpus.places import is_here
 
 N_PROMPT_BLOCKS = 20  # 5 s
 

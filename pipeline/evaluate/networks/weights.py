@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from pipeline.evaluate import EvaluationError
-from waveforms import decoded
+from waveforms.audio import decoded
 
 State = dict[str, Tensor]
 

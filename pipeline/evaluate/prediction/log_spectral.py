@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from waveforms.spectra import to_frames
+from waveforms.dsp.spectra import to_frames
 
 DEPTH = 60.0  # dB below the loudest, where the floor lies: what is further down is not heard beside it
 _FAINTEST = 1e-6  # power of the loudest, re a sine at full scale: in what is fainter still, nothing counts

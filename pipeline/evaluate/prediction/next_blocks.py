@@ -14,10 +14,10 @@ from torch import Generator, Tensor
 from pipeline.checkpoint import Checkpoint
 from pipeline.codecs import Codec, Sound
 from pipeline.codecs.events import BLOCK_SECONDS
+from pipeline.config import Sampling
 from pipeline.evaluate.prediction.log_spectral import floor_below, log_spectral_distance
-from pipeline.lanes import encode_batch, read_batch
-from pipeline.music import Piece, Stretch
-from pipeline.settings import Sampling
+from pipeline.training.lanes import encode_batch, read_batch
+from pipeline.training.pieces import Piece, Stretch
 from waveforms import BLOCK_SIZE
 from waveforms.notes.events import Notes
 

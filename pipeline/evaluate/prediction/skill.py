@@ -17,8 +17,8 @@ from pipeline.evaluate import EvaluationError
 from pipeline.evaluate.numbers.intervals import bootstrap
 from pipeline.evaluate.prediction import next_blocks
 from pipeline.evaluate.report.data import Value
-from pipeline.music import Piece, fitted_to, held_out_rows, pieces_of
-from pipeline.train import skill, validate
+from pipeline.training.loop import skill, validate
+from pipeline.training.pieces import Piece, fitted_to, held_out_rows, pieces_of
 from waveforms.corpus import Corpus
 
 Sums = npt.NDArray[np.float64]  # of one recording: figures summed over its blocks, and last how many blocks

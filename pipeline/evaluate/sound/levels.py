@@ -13,8 +13,8 @@ from scipy.signal import upfirdn
 
 from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
-from waveforms.loudness import LoudnessMeter
-from waveforms.survey import FULL_SCALE
+from waveforms.audio.loudness import LoudnessMeter
+from waveforms.corpus.survey import FULL_SCALE
 
 OVERSAMPLING = 4
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pipeline.codecs.instrument import AGES, N_AGES, Instrument
-from waveforms.bands import CENTRES, N_BANDS
+from waveforms.dsp.bands import CENTRES, N_BANDS
 
 SUSTAINED = -2.0  # log power
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pipeline.codecs.instrument import AGES, N_AGES, N_CURVES, Instrument, NoteExcerpt, NoteTable
 from tests.pipeline.codecs.strings import SUSTAINED, instrument, planted
-from waveforms.bands import CENTRES, N_BANDS, from_levels
+from waveforms.dsp.bands import CENTRES, N_BANDS, from_levels
 from waveforms.notes.events import Notes
 
 AVERAGE = torch.zeros(1, 1, 2 * N_CURVES)  # a profile

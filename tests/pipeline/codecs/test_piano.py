@@ -8,13 +8,13 @@ from torch import Tensor
 from pipeline.codecs import Excerpt, Sound
 from pipeline.codecs.instrument import NoteExcerpt, NoteTable
 from pipeline.codecs.piano import SLICE_SIZE, PianoCodec
-from pipeline.settings import PianoSettings
+from pipeline.config import PianoSettings
 from tests.pipeline.conftest import melody, melody_notes
 from waveforms import BLOCK_SIZE
-from waveforms.bands import CENTRES, from_levels, to_bands, to_levels
+from waveforms.dsp.bands import CENTRES, from_levels, to_bands, to_levels
+from waveforms.dsp.phase import PhaseRecovery
+from waveforms.dsp.spectra import TILE_MARGINS, to_frames
 from waveforms.notes.events import Notes
-from waveforms.phase import PhaseRecovery
-from waveforms.spectra import TILE_MARGINS, to_frames
 
 SETTINGS = PianoSettings(dims=60, expected_dims=12, fit_steps=80)
 N_BLOCKS = 20

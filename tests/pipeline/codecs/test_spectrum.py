@@ -4,10 +4,10 @@ import torch
 
 from pipeline.codecs import make_codec
 from pipeline.codecs.spectrum import Spectrum
-from pipeline.music import Piece, excerpts, read_blocks
-from pipeline.settings import SpectrumSettings
-from waveforms.blocks import cut
+from pipeline.config import SpectrumSettings
+from pipeline.training.pieces import Piece, excerpts, read_blocks
 from waveforms.corpus import Corpus
+from waveforms.dsp.blocks import cut
 
 
 def pieces(corpus: Corpus) -> list[Piece]:

@@ -8,10 +8,10 @@ import pytest
 import soundfile
 
 from pipeline import checkpoint
+from pipeline.config import Settings
 from pipeline.evaluate import EvaluationError
 from pipeline.evaluate.entrants import classic
 from pipeline.evaluate.entrants.classic import anchor_settings, place_of, train_anchor
-from pipeline.settings import Settings
 from tests.conftest import noise
 from waveforms import SAMPLE_RATE
 from waveforms.corpus import Corpus

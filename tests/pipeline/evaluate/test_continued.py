@@ -10,16 +10,16 @@ import torch
 
 from pipeline.checkpoint import Checkpoint, Passage, save
 from pipeline.codecs import Excerpt, make_codec
+from pipeline.config import preset_named
 from pipeline.evaluate.entrants.continued import Begun, Continuations, draw, openings, resynthesise
 from pipeline.evaluate.entrants.gathering import Gatherer
 from pipeline.evaluate.entrants.reading import read_what
 from pipeline.evaluate.entrants.rendered import N_PROMPT_BLOCKS
 from pipeline.evaluate.entrants.request import Request
-from pipeline.lineage import named_split
 from pipeline.models import make_model
-from pipeline.music import Piece
 from pipeline.prompts import choose_passages
-from pipeline.settings import preset_named
+from pipeline.training.lineage import named_split
+from pipeline.training.pieces import Piece
 from tests.pipeline.conftest import TINY, TINY_FLOW
 from tests.pipeline.evaluate.playing import playing
 from waveforms import BLOCK_SIZE, SAMPLE_RATE

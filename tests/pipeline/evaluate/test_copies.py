@@ -14,8 +14,8 @@ from pipeline.evaluate.copies.landmarks import FRAME, LandmarkIndex, landmarks_o
 from tests.pipeline.evaluate.playing import key, playing
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.corpus import Corpus
-from waveforms.phase import from_tiles
-from waveforms.spectra import TILE_MARGINS, to_tiles
+from waveforms.dsp.phase import from_tiles
+from waveforms.dsp.spectra import TILE_MARGINS, to_tiles
 
 N_CLIP = 6 * SAMPLE_RATE
 N_FADE = 441  # samples, 10 ms

@@ -10,8 +10,8 @@ import pytest
 from pipeline.evaluate.entrants.anchors import halves, noise, shuffled, silence
 from pipeline.evaluate.entrants.cuts import cuts_of, evenly, spread
 from waveforms import BLOCK_SIZE
-from waveforms.recording import Recording
-from waveforms.survey import survey
+from waveforms.corpus.recording import Recording
+from waveforms.corpus.survey import survey
 
 N = 2 * BLOCK_SIZE
 

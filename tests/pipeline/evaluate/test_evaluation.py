@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.cli import main
+from pipeline.cli.main import main
 from pipeline.evaluate.hearing import Ears
 from pipeline.evaluate.notes.comparison import HISTOGRAMS
 from pipeline.evaluate.report.catalogue import MEASURES

@@ -9,15 +9,15 @@ import pytest
 import soundfile
 
 from pipeline import checkpoint
+from pipeline.config import BEST, preset_named
 from pipeline.evaluate import EvaluationError
 from pipeline.evaluate.copies.finding import find_copies
 from pipeline.evaluate.entrants.gathering import Gatherer
 from pipeline.evaluate.entrants.reading import read_what
 from pipeline.evaluate.entrants.request import Entrant, Gathered, Request
-from pipeline.settings import BEST, preset_named
-from pipeline.train import begin, train
+from pipeline.training.loop import begin, train
 from tests.pipeline.conftest import TINY, melody
-from tests.pipeline.test_train import Silent
+from tests.pipeline.training.test_train import Silent
 from waveforms import SAMPLE_RATE
 from waveforms.corpus import Corpus
 

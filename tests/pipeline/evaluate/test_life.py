@@ -10,8 +10,8 @@ from pipeline.evaluate.numbers.standing import stand, stand_all
 from pipeline.evaluate.sound.life import Life, measure_life
 from tests.pipeline.evaluate.playing import key, playing
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
-from waveforms.phase import from_tiles
-from waveforms.spectra import TILE_MARGINS, to_tiles
+from waveforms.dsp.phase import from_tiles
+from waveforms.dsp.spectra import TILE_MARGINS, to_tiles
 
 N_CLIP = 40 * BLOCK_SIZE  # 10 s
 N_ALIVE = 16 * BLOCK_SIZE  # 4 s

@@ -11,17 +11,17 @@ from torch import Generator, Tensor
 
 from pipeline.checkpoint import Checkpoint
 from pipeline.codecs import Player, Sound
+from pipeline.config import Sampling, Settings
 from pipeline.evaluate import EvaluationError
 from pipeline.evaluate.prediction import next_blocks
 from pipeline.evaluate.prediction.log_spectral import floor_below, log_spectral_distance
 from pipeline.evaluate.prediction.skill import measure_skill
-from pipeline.lanes import encode_rows
 from pipeline.models import Latents, Losses, Model
 from pipeline.models.base import Block, Part
-from pipeline.music import Stretch, fitted_to, pieces_of, read_blocks
-from pipeline.settings import Sampling, Settings
-from pipeline.train import begin
-from tests.pipeline.test_train import Silent, validated
+from pipeline.training.lanes import encode_rows
+from pipeline.training.loop import begin
+from pipeline.training.pieces import Stretch, fitted_to, pieces_of, read_blocks
+from tests.pipeline.training.test_train import Silent, validated
 from waveforms import BLOCK_SIZE
 from waveforms.corpus import Corpus
 from waveforms.notes.events import Notes

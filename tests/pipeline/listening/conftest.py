@@ -10,7 +10,7 @@ import soundfile
 from pipeline.listening.make import Made, make_test
 from tests.pipeline.conftest import melody
 from waveforms.audio import ClipWriter
-from waveforms.marks import Mark
+from waveforms.audio.marks import Mark
 
 SYSTEMS = ("zebra-ours", "zebra-real", "zebra-classic")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.commands import listen
+from pipeline.cli import listen
 from pipeline.errors import OutputError
 from pipeline.listening import ListeningError
 from pipeline.listening import key as keys

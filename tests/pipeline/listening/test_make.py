@@ -19,7 +19,7 @@ from pipeline.listening.make import Made, make_test
 from tests.conftest import noise
 from tests.pipeline.conftest import melody
 from tests.pipeline.listening.conftest import SYSTEMS
-from waveforms.marks import read_labels, read_marks
+from waveforms.audio.marks import read_labels, read_marks
 
 Make = Callable[..., Made]
 SECOND = 44_100

@@ -7,9 +7,9 @@ from torch import Generator, Tensor, nn
 from pipeline.codecs import Sound
 from pipeline.codecs.events import EventBatch, encode
 from pipeline.codecs.piano import PianoCodec
+from pipeline.config import PRESETS
 from pipeline.models import Latents, make_model
 from pipeline.models.notes_first import NotesFirst
-from pipeline.settings import PRESETS
 from tests.pipeline.conftest import TINY_CODES, TINY_FLOW
 from waveforms.notes.events import Notes
 

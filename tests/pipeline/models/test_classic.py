@@ -5,9 +5,9 @@ from torch import Generator, Tensor
 
 from pipeline.codecs import Sound
 from pipeline.codecs.spectrum import Spectrum
+from pipeline.config import LSTMSettings, Sampling, SpectrumSettings
 from pipeline.models import Latents
 from pipeline.models.classic import Classic
-from pipeline.settings import LSTMSettings, Sampling, SpectrumSettings
 
 DIM = 12
 

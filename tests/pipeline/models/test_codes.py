@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.config import CodesSettings, Sampling
 from pipeline.errors import SettingsError
-from pipeline.models.codes import Codes
-from pipeline.settings import CodesSettings, Sampling
+from pipeline.models.heads.codes import Codes
 from tests.pipeline.models import coins
 
 SIZE = 4  # of the conditioning

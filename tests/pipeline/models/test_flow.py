@@ -3,8 +3,8 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from pipeline.models.flow import Flow, angle_at
-from pipeline.settings import FlowSettings, Sampling
+from pipeline.config import FlowSettings, Sampling
+from pipeline.models.heads.flow import Flow, angle_at
 from tests.pipeline.models import coins
 
 SMALL = FlowSettings(flow_width=32, flow_depth=1)

@@ -9,9 +9,9 @@ import torch
 from torch import Generator, Tensor
 
 from pipeline.codecs.events import END, MOST_EVENTS, N_FRAMES, N_LENGTHS, N_VELOCITIES, EventBatch
+from pipeline.config import Sampling
 from pipeline.models import notes as module
 from pipeline.models.notes import REPEAT_BLOCKS, SIZES, NoteDecoder
-from pipeline.settings import Sampling
 from tests.pipeline.models import small
 from waveforms.notes.events import Notes
 from waveforms.notes.performance import N_KEYS

@@ -10,10 +10,10 @@ from torch import Generator, Tensor
 from pipeline.codecs import Sound
 from pipeline.codecs.base import Player
 from pipeline.codecs.events import BLOCK_SECONDS
+from pipeline.config import Sampling
 from pipeline.models import Head, Latents
 from pipeline.models.base import total_of
 from pipeline.models.notes_first import ATTRIBUTES, NotesFirst, NotesFirstState
-from pipeline.settings import Sampling
 from tests.pipeline.models import small
 from waveforms.notes.events import Notes
 

@@ -7,10 +7,10 @@ from torch import Generator, Tensor, nn
 
 from pipeline.codecs import Codec, Sound, make_codec
 from pipeline.codecs.instrument import N_CURVES
+from pipeline.config import Sampling, Settings
 from pipeline.models import Latents, make_model
-from pipeline.models.quantised import quantised, rounded
-from pipeline.models.recurrence import LSTM
-from pipeline.settings import Sampling, Settings
+from pipeline.models.backends.int8 import quantised, rounded
+from pipeline.models.backends.lstm import LSTM
 from tests.pipeline.models import small
 
 

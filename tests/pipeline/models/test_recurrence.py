@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.recurrence import LSTM, _Layer
+from pipeline.models.backends.lstm import LSTM, _Layer
 
 SIZE, N, LENGTH = 6, 3, 5
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
+from pipeline.config import Sampling
 from pipeline.models.residual import ResidualDecoder, ResidualState
-from pipeline.settings import Sampling
 from tests.pipeline.models import small
 
 WIDTH = 16  # of the context

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from pipeline.config import Sampling
 from pipeline.models.sampling import sample
-from pipeline.settings import Sampling
 
 PROBABILITIES = torch.tensor([0.05, 0.5, 0.15, 0.3])
 

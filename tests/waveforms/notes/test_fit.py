@@ -8,10 +8,10 @@ import torch
 
 from tests.waveforms.notes.music import little_piece, sound_of
 from waveforms import SAMPLE_RATE
-from waveforms.bands import to_bands
+from waveforms.dsp.bands import to_bands
+from waveforms.dsp.spectra import HOP, TILE_MARGINS, to_frames
 from waveforms.notes import Notes
 from waveforms.notes.fit import DoesNotFitError, Excerpt, find_offset
-from waveforms.spectra import HOP, TILE_MARGINS, to_frames
 
 SECONDS = 24.0
 PIECE = Notes.of_performance(little_piece(0, SECONDS))

@@ -14,9 +14,9 @@ import pytest
 import soundfile
 
 from waveforms import SAMPLE_RATE
+from waveforms.audio.marks import read_metadata
 from waveforms.corpus import Corpus
 from waveforms.errors import CorpusError
-from waveforms.marks import read_metadata
 from waveforms.notes.performance import Performance
 from waveforms.piano import make_corpus, pieces, repertoire
 from waveforms.piano.musicxml import read_musicxml
@@ -278,7 +278,7 @@ def test_performance_is_the_same_in_another_process() -> None:
     score = Score((WrittenNote(0.0, 1.0, 60), WrittenNote(1.0, 1.0, 62)), (Measure(0.0, 2.0, 1.0),))
     here = [note.onset for note in perform(score, Style(), name="x").notes]
     environment = {**os.environ, "PYTHONHASHSEED": "123"}  # Python salts hash() anew in every process
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[3]
     there = subprocess.run(
         [sys.executable, "-c", program], env=environment, cwd=root, capture_output=True, text=True, check=True
     )

@@ -13,7 +13,7 @@ from pipeline.evaluate.report.data import Report
 from pipeline.evaluate.report.page.shown import show
 from pipeline.evaluate.report.page.sounds import prepare
 from pipeline.files import write_whole
-from pipeline.pages import assemble, to_json
+from pipeline.web.pages import assemble, to_json
 from waveforms.audio import Waveform
 
 SCRIPTS = ("elements.js", "summary.js", "measures.js", "histograms.js", "player.js", "clips.js", "keys.js")

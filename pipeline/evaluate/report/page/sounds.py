@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from matplotlib.image import imsave
 
-from pipeline.pages import to_base64, to_flac
 from pipeline.pictures import DECIBELS_SHOWN, spectrogram
+from pipeline.web.pages import to_base64, to_flac
 from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
-from waveforms.level import Level, to_int16
-from waveforms.loudness import LoudnessMeter
+from waveforms.audio.level import Level, to_int16
+from waveforms.audio.loudness import LoudnessMeter
 
 LOUDNESS = -23.0  # LUFS
 N_OUTLINE = 600  # columns: one in two pixels of a wide screen

@@ -1,0 +1,186 @@
+"""`quarterwave evaluate`: how good clips are, held against real music and the ancestor's model."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.config import CLIP_SECONDS
+
+if TYPE_CHECKING:
+    from pipeline.evaluate.entrants.reading import What
+    from pipeline.evaluate.entrants.request import Request
+    from pipeline.evaluate.evaluation import Evaluation
+    from pipeline.evaluate.report.data import Report
+    from waveforms.corpus import Corpus
+
+HELP = "measure clips against real music"
+DESCRIPTION = """\
+Measure clips: how near they come to real music, what notes they have, whether they copy, click, loop or fall silent.
+
+  quarterwave evaluate clips/ --reference recordings/        a folder of clips, whoever made them
+  quarterwave evaluate checkpoints/recordings-classic        renders clips and measures them
+  quarterwave evaluate checkpoints/piano.safetensors --prompts mine/ --reference mine/      on music of yours
+  quarterwave evaluate before=old/ after=new/ --reference recordings/ --trained-on recordings/
+
+Beside what you name, anchors are measured: real (other clips of the reference's recordings), continuation (what
+recordings do after a checkpoint's prompts), resynthesis (the same, encoded and decoded), classic (the ancestor's
+model, trained once on the reference and kept), shuffled, noise and silence. The gap closed tells how much of the way
+from classic to real has been gone. OUT gets report.html, report.json (see docs/report.md) and the rendered clips.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `evaluate`."""
+    parser.add_argument(
+        "what",
+        nargs="+",
+        metavar="[NAME=]WHAT",
+        help="a folder of clips, a clip, a checkpoint, or a run's folder",
+    )
+    add_flags(parser)
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add what `compare` has, too."""
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        metavar="FOLDER",
+        help="real recordings (default: what the first checkpoint was trained on)",
+    )
+    parser.add_argument(
+        "--trained-on",
+        type=Path,
+        metavar="FOLDER",
+        help="where to look for copies (default: what each checkpoint was trained on)",
+    )
+    parser.add_argument(
+        "--prompts",
+        type=Path,
+        metavar="FOLDER",
+        help="recordings, not learned from, that clips begin from (default: what each checkpoint held out)",
+    )
+    parser.add_argument(
+        "--classic",
+        type=Path,
+        metavar="PATH",
+        help="a checkpoint or clips for the anchor classic (default: trained once on the reference)",
+    )
+    parser.add_argument("--clips", type=int, default=32, metavar="N", help="of each system (default: 32)")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=float(CLIP_SECONDS),
+        metavar="S",
+        help=f"length of a clip, in steps of 0.25 (default: {CLIP_SECONDS})",
+    )
+    parser.add_argument("--thorough", action="store_true", help="hear notes with transkun, too: it takes long")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of every random choice (default: 0)")
+    parser.add_argument("--out", type=Path, default=Path("evaluation"), metavar="DIR", help="default: evaluation")
+    parser.add_argument("--force", action="store_true", help="overwrite a report")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate, print a table, and say what was written."""
+    from pipeline.evaluate.entrants.reading import read_what
+
+    evaluate_all(args, read_what(args.what))
+    return 0
+
+
+def check(args: argparse.Namespace) -> None:
+    """Check what can be checked before there is anything to evaluate.
+
+    Raises:
+        OutputError: there is a report already.
+        QuarterwaveError: see `evaluation.ears_for`.
+    """
+    from pipeline.evaluate.evaluation import ears_for
+
+    _check_free(args)
+    ears_for(_request(args, []))
+
+
+def evaluate_all(args: argparse.Namespace, what: "list[What]", corpus: "Corpus | None" = None) -> None:
+    """Evaluate what was read, and tell of it.
+
+    Args:
+        args: the flags of `add_flags`.
+        what: the systems.
+        corpus: that all checkpoints among them learned from, where it is open.
+
+    Raises:
+        QuarterwaveError: see `evaluation.evaluate`.
+    """
+    from collections.abc import Callable
+
+    from pipeline.cli.console import progress_bar
+    from pipeline.evaluate.evaluation import evaluate
+
+    _check_free(args)
+    request = _request(args, what, corpus)
+    with progress_bar() as bar:
+
+        def stage(description: str, total: int) -> Callable[[int], None]:
+            task = bar.add_task(description, total=total, note="")
+            return lambda n: bar.advance(task, n)
+
+        evaluation = evaluate(request, stage)
+    _write(evaluation, args.out)
+    _tell(evaluation.report, args.out)
+
+
+def _check_free(args: argparse.Namespace) -> None:
+    from pipeline.files import check_free
+
+    for name in ("report.json", "report.html"):
+        check_free(args.out / name, force=args.force)
+
+
+def _request(args: argparse.Namespace, what: "list[What]", corpus: "Corpus | None" = None) -> "Request":
+    from pipeline.evaluate.entrants.request import Request
+
+    return Request(
+        what=tuple(what),
+        out=args.out,
+        corpus=corpus,
+        reference=args.reference,
+        trained_on=args.trained_on,
+        prompts=args.prompts,
+        classic=args.classic,
+        n_clips=args.clips,
+        seconds=args.seconds,
+        seed=args.seed,
+        thorough=args.thorough,
+    )
+
+
+def _write(evaluation: "Evaluation", out: Path) -> None:
+    import json
+
+    from pipeline.evaluate.report.page import write_page
+    from pipeline.files import write_whole
+
+    report = evaluation.report
+    write_page(report, evaluation.sound, out / "report.html")
+    write_whole(out / "report.json", json.dumps(report.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _tell(report: "Report", out: Path) -> None:
+    from pipeline.cli.console import console, duration
+    from pipeline.evaluate.report.table import fact_tables, tables
+
+    for note in report.notes:
+        console.print(note, markup=False)
+    for table in (*fact_tables(report), *tables(report)):
+        console.print(table)
+    n_clips, reference = report.systems[0].n_clips, report.reference
+    sound = sum(system.seconds for system in report.systems) + n_clips * report.clip_seconds
+    console.print(
+        f"{n_clips} clips of {report.clip_seconds:g} s each, seed {report.seed}; reference {reference['folder']}: "
+        f"{reference['n_recordings']} recordings; in brackets: 95 % intervals",
+        markup=False,
+    )
+    clips = f" and {out}/clips/" if (out / "clips").is_dir() else ""
+    console.print(f"wrote {out}/report.html, {out}/report.json{clips}", markup=False)
+    console.print(f"took {duration(report.seconds)} for {duration(sound)} of sound")

@@ -1,0 +1,202 @@
+"""What is learned from: pieces of music, as recordings with their notes or as notes alone."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+
+from pipeline.codecs import Codec, Excerpt
+from pipeline.codecs.events import BLOCK_SECONDS
+from waveforms import BLOCK_SIZE
+from waveforms.corpus import Corpus, Recording
+from waveforms.corpus.notes import notes_of
+from waveforms.errors import AudioError
+from waveforms.notes.events import Notes
+from waveforms.notes.midi import find_midi_files, read_midi
+
+T = TypeVar("T")
+
+SWEEP_BLOCKS = 256  # 64 s, 11 MB: an excerpt long enough that opening files costs nothing
+MOST_EXCERPTS = 128  # that a codec is fitted on, 2.3 hours: means, variances and axes of more are the same
+PROFILE_BLOCKS = 80  # 20 s of a recording tell its gain, colour and noise
+LONGEST_SILENCE = 2.0  # seconds before the first note of a MIDI file
+SILENT_BLOCKS = 4  # after the last damper of a piece that has no recording
+HELD_OUT_SEQUENCES = 4  # training sequences in a held-out row: a model should know where it is
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Music to learn from.
+
+    Attributes:
+        name: of the recording or MIDI file.
+        notes: in seconds from its beginning; None where the codec reads none.
+        recording: None where there are notes alone.
+        profile: of the recording, (2 * N_CURVES,); None before it is known, and where the codec reads no notes.
+        heard: whether the notes were heard, so that velocities and offsets are guesses.
+    """
+
+    name: str
+    notes: Notes | None
+    recording: Recording | None = None
+    profile: Tensor | None = None
+    heard: bool = False
+
+    @property
+    def n_blocks(self) -> int:
+        """Its length."""
+        if self.recording is not None:
+            return self.recording.n_blocks
+        assert self.notes is not None
+        return int(self.notes.seconds / BLOCK_SECONDS) + SILENT_BLOCKS
+
+
+class Stretch(NamedTuple):
+    """Blocks of one piece in a row of a batch.
+
+    Attributes:
+        piece: what is played.
+        first: its first block of the stretch.
+        n_blocks: how many.
+        at: the place of the first in the row.
+    """
+
+    piece: Piece
+    first: int
+    n_blocks: int
+    at: int
+
+
+def pieces_of(
+    corpus: Corpus,
+    codec: Codec,
+    listening: Callable[[float, float], None] = lambda done, total: None,
+    noted: Callable[[str], None] = lambda sentence: None,
+) -> list[Piece]:
+    """The recordings of a corpus, with their notes where the codec reads notes.
+
+    Args:
+        corpus: the recordings.
+        codec: that will read them.
+        listening: is called with the seconds whose notes are known, and all seconds.
+        noted: is told of each MIDI file beside a recording that was left aside.
+
+    Raises:
+        AudioError: a recording has changed or gone.
+    """
+    pieces, seconds = [], 0.0
+    for recording in corpus:
+        if not codec.reads_notes:
+            pieces.append(Piece(recording.name, None, recording))
+            continue
+        found = notes_of(recording)
+        if found.problem is not None:
+            noted(f"left aside: {found.problem}; the notes of {recording.name} are heard")
+        pieces.append(Piece(recording.name, found.notes, recording, heard=found.midi is None))
+        seconds += recording.seconds
+        listening(seconds, corpus.seconds)
+    return pieces
+
+
+def fitted_to(pieces: Sequence[Piece], codec: Codec) -> list[Piece]:
+    """Pieces as a fitted codec knows them: with profiles, and notes that were heard refined by their sound."""
+    return [_fitted_to(piece, codec) for piece in pieces] if codec.reads_notes else list(pieces)
+
+
+def midi_pieces(folder: Path) -> tuple[list[Piece], list[AudioError]]:
+    """Every MIDI file of a folder as notes alone, by its path in the folder; and why some cannot be read.
+
+    Raises:
+        CorpusError: there is no such folder, or no MIDI file in it.
+    """
+    paths, problems = find_midi_files(folder)
+    pieces = []
+    for path in paths:
+        try:
+            performance = read_midi(path).beginning_within(LONGEST_SILENCE)
+        except AudioError as error:
+            problems.append(error)
+        else:
+            pieces.append(Piece(path.relative_to(folder).as_posix(), Notes.of_performance(performance)))
+    return pieces, problems
+
+
+def excerpts(pieces: Sequence[Piece], margins: tuple[int, int]) -> Iterator[Excerpt]:
+    """Recordings in excerpts of at most SWEEP_BLOCKS, in order, for what is fitted.
+
+    All of a small corpus; of a large one MOST_EXCERPTS, spread evenly.
+    """
+    places = [
+        (number, first) for number, piece in enumerate(pieces) for first in range(0, piece.n_blocks, SWEEP_BLOCKS)
+    ]
+    for number, first in thinned(places, MOST_EXCERPTS):
+        piece = pieces[number]
+        yield excerpt(piece, first, min(SWEEP_BLOCKS, piece.n_blocks - first), margins, number)
+
+
+def excerpt(piece: Piece, first: int, n_blocks: int, margins: tuple[int, int], number: int = 0) -> Excerpt:
+    """Blocks of a recording."""
+    assert piece.recording is not None
+    notes = piece.notes.moved(seconds=-first * BLOCK_SECONDS) if piece.notes is not None else None
+    return Excerpt(read_blocks(piece.recording, first, n_blocks, margins), notes, number, piece.heard)
+
+
+def held_out_rows(pieces: Sequence[Piece], sequence_blocks: int, most: int) -> list[list[Stretch]]:
+    """Rows to validate on: pieces one after the other, cut into rows of HELD_OUT_SEQUENCES training sequences.
+
+    Args:
+        pieces: that are held out.
+        sequence_blocks: of a training sequence.
+        most: training sequences in all; of more, rows are spread evenly.
+    """
+    n_blocks = HELD_OUT_SEQUENCES * sequence_blocks
+    rows: list[list[Stretch]] = [[]]
+    room = n_blocks
+    for piece in pieces:
+        first = 0
+        while first < piece.n_blocks:
+            n = min(room, piece.n_blocks - first)
+            rows[-1].append(Stretch(piece, first, n, n_blocks - room))
+            first, room = first + n, room - n
+            if not room:
+                rows.append([])
+                room = n_blocks
+    return thinned([row for row in rows if row], max(most // HELD_OUT_SEQUENCES, 1))
+
+
+def read_blocks(recording: Recording, first: int, n_blocks: int, margins: tuple[int, int]) -> Tensor:
+    """Blocks of a recording with the margins that a codec asks for; silence outside the recording.
+
+    Shape:
+        (n_blocks * BLOCK_SIZE + sum(margins),)
+    """
+    before, after = margins
+    return torch.from_numpy(recording.read(first * BLOCK_SIZE - before, (first + n_blocks) * BLOCK_SIZE + after))
+
+
+def thinned(items: list[T], n_most: int) -> list[T]:
+    """At most so many of the items, spread evenly."""
+    if len(items) <= n_most:
+        return items
+    return [items[i * len(items) // n_most] for i in range(n_most)]
+
+
+def _fitted_to(piece: Piece, codec: Codec) -> Piece:
+    """The profile is from the middle of the recording; notes are refined SWEEP_BLOCKS at a time."""
+    n_blocks = min(PROFILE_BLOCKS, piece.n_blocks)
+    middle = excerpt(piece, (piece.n_blocks - n_blocks) // 2, n_blocks, codec.margins)
+    profile = codec.profile(middle.waveform, middle.notes)
+    notes = piece.notes
+    if piece.heard and notes is not None:
+        refined = Notes.of([])
+        for first in range(0, piece.n_blocks, SWEEP_BLOCKS):
+            part = excerpt(piece, first, min(SWEEP_BLOCKS, piece.n_blocks - first), codec.margins)
+            begin, end = first * BLOCK_SECONDS, (first + SWEEP_BLOCKS) * BLOCK_SECONDS
+            assert part.notes is not None
+            of_part = codec.refined(part.waveform, part.notes, profile).moved(seconds=begin)
+            refined = refined.joined(of_part.between(begin, end))
+        notes = refined
+    return replace(piece, notes=notes, profile=profile)

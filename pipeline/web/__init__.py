@@ -1,0 +1,1 @@
+"""One page kit for all pages."""

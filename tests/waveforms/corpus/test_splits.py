@@ -1,0 +1,169 @@
+"""Held out means unheard: works stay whole, and what a model has learned from is never held out from it."""
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.conftest import noise
+from waveforms.audio.files import AudioInfo
+from waveforms.corpus import Corpus
+from waveforms.corpus.recording import Recording
+from waveforms.corpus.splits import TrainedOn, groups_of
+from waveforms.corpus.survey import Findings
+from waveforms.errors import CorpusError
+
+Record = Callable[..., Path]
+
+
+def recording(name: str, digest: str = "", group: str | None = None, split: str | None = None) -> Recording:
+    """A recording that no test reads."""
+    info = AudioInfo(Path(name), 44_100, 1, 44_100, "WAV", "PCM_16")
+    return Recording(name, Findings(info, 44_100, 0.5, -20.0, 0, digest or name), split=split, group=group)
+
+
+def corpus_of(*recordings: Recording) -> Corpus:
+    return Corpus(("here",), recordings)
+
+
+def names(corpus: Corpus) -> list[str]:
+    return [recording.name for recording in corpus]
+
+
+@pytest.fixture
+def reported() -> list[str]:
+    return []
+
+
+RAGS = [f"{n:02}_{work}_{part}of2.wav" for n, work in enumerate(["rag", "hymn", "air", "lied"]) for part in (1, 2)]
+
+
+def test_parts_of_a_work_stay_together(reported: list[str]) -> None:
+    corpus = corpus_of(*map(recording, RAGS))
+    for fraction, n_works in [(0.1, 1), (0.25, 1), (0.26, 2), (0.9, 3)]:
+        training, validation = corpus.split(fraction=fraction, report=reported.append)
+        assert {r.work for r in training}.isdisjoint(r.work for r in validation)
+        assert (len(training), len(validation)) == (8 - 2 * n_works, 2 * n_works)
+    assert not reported
+
+
+def test_groups_are_joined_by_work_and_by_sound_transitively() -> None:
+    parts = [("a 1of2", "1"), ("b", "2"), ("a 2of2", "3"), ("c take1", "3"), ("d", "4"), ("c take2", "2"), ("e", "5")]
+    groups = groups_of([recording(name, digest) for name, digest in parts])
+    assert [(group.name, group.names) for group in groups] == [
+        ("a", ["a 1of2", "b", "a 2of2", "c take1", "c take2"]),
+        ("d", ["d"]),
+        ("e", ["e"]),
+    ]
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=2, max_size=12), st.floats(0.01, 0.99))
+def test_no_work_and_no_sound_is_on_both_sides(kinds: list[tuple[int, int]], fraction: float) -> None:
+    corpus = corpus_of(*(recording(f"{n}.wav", str(d), f"w{w}") for n, (w, d) in enumerate(kinds)))
+    training, validation = corpus.split(fraction=fraction)
+    assert sorted(names(training) + names(validation)) == sorted(names(corpus))
+    assert names(training)
+    assert names(validation)
+    if len(corpus.works) > 1:
+        for kind in ("work", "digest"):
+            sides = [{r.work if kind == "work" else r.findings.digest for r in side} for side in (training, validation)]
+            assert sides[0].isdisjoint(sides[1])
+
+
+def test_the_largest_work_stays_for_training() -> None:
+    corpus = corpus_of(*(recording(f"long {n}of9.wav") for n in range(1, 10)), recording("short.wav"))
+    assert names(corpus.split(fraction=0.5)[1]) == ["short.wav"]
+
+
+def test_what_is_named_takes_its_work_along(reported: list[str]) -> None:
+    corpus = corpus_of(*map(recording, RAGS), recording("lied live.wav"))
+    assert names(corpus.split(["*rag_1of2.wav", "*hymn*"], report=reported.append)[1]) == RAGS[:4]
+    assert reported == ["held out as well, being of the same works: 00_rag_2of2.wav"]
+    reported.clear()
+    assert names(corpus.split(["*rag*"], report=reported.append)[1]) == RAGS[:2]
+    assert not reported
+
+
+def test_of_one_work_alone_held_out_is_not_unheard_and_the_user_is_told(reported: list[str]) -> None:
+    takes = corpus_of(*(recording(f"rag_take{n}.wav") for n in range(20)))
+    training, validation = takes.split(report=reported.append)
+    assert (len(training), len(validation)) == (18, 2)
+    assert reported == ["all 20 recordings are of one work, 'rag', so held out is not unheard"]
+    reported.clear()
+    assert names(takes.split(["rag_take3.wav"], report=reported.append)[1]) == ["rag_take3.wav"]
+    (sentence,) = reported
+    assert sentence.startswith("every recording is of a work that is held out, so held out is not unheard: rag_take0.")
+    assert sentence.endswith(", rag_take11.wav, rag_take12.wav and 14 more are learned from")
+
+
+def test_of_one_work_alone_copies_still_stay_together() -> None:
+    takes = corpus_of(*(recording(f"rag_take{n}.wav", digest=str(n // 5)) for n in range(20)))
+    training, validation = takes.split()
+    assert {r.findings.digest for r in training}.isdisjoint(r.findings.digest for r in validation)
+    assert len(validation) == 5
+
+
+@pytest.mark.parametrize(
+    "learned",
+    [
+        TrainedOn(names=frozenset({"51_rag_2of2.wav", "54_air_1of2.wav"})),
+        TrainedOn(digests=frozenset({"00_rag_2of2.wav", "02_air_1of2.wav"})),
+        TrainedOn(works=frozenset({"rag", "air"})),
+    ],
+)
+@pytest.mark.parametrize("fraction", [0.1, 0.99])
+def test_what_was_learned_from_is_never_held_out(learned: TrainedOn, fraction: float, reported: list[str]) -> None:
+    corpus = corpus_of(*(recording(f"{n:02}_{name[3:]}", digest=name) for n, name in enumerate(RAGS, start=50)))
+    training, validation = corpus.split(fraction=fraction, trained_on=learned, report=reported.append)
+    assert {"rag", "air"} <= {r.work for r in training}
+    assert {r.work for r in validation} <= {"hymn", "lied"}
+    assert len(validation) == (2 if fraction == 0.1 else 4)
+    assert reported == [
+        "stay for training, as the checkpoint has learned from them or their works: 50_rag_1of2.wav, 51_rag_2of2.wav, "
+        "54_air_1of2.wav, 55_air_2of2.wav"
+    ]
+
+
+def test_what_was_learned_from_is_not_held_out_by_name_or_manifest(reported: list[str]) -> None:
+    corpus = corpus_of(*(recording(name, split="validation" if "_1of2" in name else None) for name in RAGS))
+    learned = TrainedOn(works=frozenset({"rag"}))
+    for wanted in (["*rag*", "*air*"], None):
+        reported.clear()
+        _, validation = corpus.split(wanted, trained_on=learned, report=reported.append)
+        assert {r.work for r in validation} == ({"air"} if wanted else {"hymn", "air", "lied"})
+        assert reported[0].endswith("learned from them or their works: 00_rag_1of2.wav, 00_rag_2of2.wav")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "works"), [(None, {"rag", "hymn", "air", "lied"}), (["*rag*"], {"rag"}), (["00*2of2.wav"], {"rag"})]
+)
+def test_where_all_was_learned_from_nothing_is_held_out(wanted: list[str] | None, works: set[str]) -> None:
+    with pytest.raises(CorpusError) as caught:
+        corpus_of(*map(recording, RAGS)).split(wanted, trained_on=TrainedOn(works=frozenset(works)))
+    asked = "00_rag_1of2.wav, 00_rag_2of2.wav" if wanted else f"{', '.join(RAGS[:5])} and 3 more"
+    assert str(caught.value) == (
+        "here: nothing is left to hold out: the checkpoint that this run begins with, or one before it, was trained on "
+        f"{asked}, or on the same works; hold out or add others, or begin from nothing"
+    )
+
+
+def test_works_are_in_the_summary(record: Record, tmp_path: Path) -> None:
+    for n, name in enumerate(["rag_1of2.wav", "rag_2of2.wav", "air.wav"]):
+        record(name, noise(30_000, seed=n))
+    summary = Corpus.open(tmp_path).summary()
+    assert summary["places"] == [str(tmp_path)]
+    assert summary["works"] == [
+        {"name": "air", "recordings": ["air.wav"]},
+        {"name": "rag", "recordings": ["rag_1of2.wav", "rag_2of2.wav"]},
+    ]
+
+
+def test_adding_a_part_does_not_move_its_work(reported: list[str]) -> None:
+    """A work's rank is that of its name, so it is drawn no sooner for having many parts."""
+    works = [f"piece{n}" for n in range(30)]
+    before = corpus_of(*(recording(f"{work}_1of2.wav") for work in works)).split(fraction=0.3)[1]
+    after = corpus_of(*(recording(f"{work}_{part}of2.wav") for work, part in itertools.product(works, (1, 2))))
+    assert {r.work for r in after.split(fraction=0.3)[1]} == {r.work for r in before}

@@ -1,0 +1,268 @@
+"""Recordings of a folder, or of several places, as one indexable collection of blocks, split by work.
+
+    places -> usable files, in stable order -> Recording, Recording, ...   and problems, each with its reason
+
+Every sample of a used file is in some block: the last block of a recording is completed with zeros.
+"""
+
+import os
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import Any, Self
+
+import numpy as np
+
+from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms.audio import Waveform
+from waveforms.corpus.places import File, Place, find
+from waveforms.corpus.recording import Recording
+from waveforms.corpus.splits import Group, Report, TrainedOn, Wanted, copies_of, groups_of, hold_out
+from waveforms.errors import AudioError, CorpusError
+
+__all__ = ["Corpus", "Recording"]
+
+Progress = Callable[[int, int], object]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Recordings, in the order of their names, and the files that could not be used.
+
+    len(corpus) counts recordings; corpus[i] and corpus["name.wav"] give one; iteration gives all.
+
+    Attributes:
+        places: where they are: folders, manifests, URLs.
+        recordings: the usable ones.
+        problems: one for each file left out, with its reason, "kind: sentence".
+    """
+
+    places: tuple[str, ...]
+    recordings: tuple[Recording, ...]
+    problems: tuple[AudioError, ...] = ()
+
+    @classmethod
+    def open(cls, *places: Place, progress: Progress | None = None, n_workers: int | None = None) -> Self:
+        """Survey a folder and the folders in it, or several places as one corpus.
+
+        Every file is read once to its end, several at a time; what was found is remembered, so the
+        next time costs a look at each file's size and date.
+
+        Args:
+            places: folders, of which hidden files are passed over and links are followed; manifests, see
+                `manifest`; URLs of folders on other storage, see `remote`.
+            progress: called with (files done, files in all) after each.
+            n_workers: files read at a time; as many as there are processors, if not given.
+
+        Raises:
+            CorpusError: there is no such place, no file in it is usable, or the cache cannot be written.
+        """
+        files, problems = find(places)
+        recordings = []
+        for found in _surveyed(files, progress, n_workers or os.cpu_count() or 1):
+            if isinstance(found, AudioError):
+                problems.append(found)
+            else:
+                recordings.append(found)
+        by_path = sorted(problems, key=lambda problem: problem.path)
+        corpus = cls(tuple(map(str, places)), tuple(recordings), tuple(by_path))
+        if not recordings:
+            raise CorpusError(_nothing_usable(corpus))
+        return corpus
+
+    def __len__(self) -> int:
+        return len(self.recordings)
+
+    def __iter__(self) -> Iterator[Recording]:
+        return iter(self.recordings)
+
+    def __getitem__(self, key: int | str) -> Recording:
+        if isinstance(key, str):
+            return self._by_name[key]
+        return self.recordings[key]
+
+    @property
+    def where(self) -> str:
+        """Its places in one text, for messages."""
+        return ", ".join(self.places)
+
+    @property
+    def n_blocks(self) -> int:
+        """How many blocks all recordings have together."""
+        return self._ends[-1] if self._ends else 0
+
+    @property
+    def n_samples(self) -> int:
+        """How many samples all recordings have together."""
+        return sum(recording.n_samples for recording in self.recordings)
+
+    @property
+    def seconds(self) -> float:
+        """Length of all recordings together, in seconds."""
+        return self.n_samples / SAMPLE_RATE
+
+    def locate(self, block: int) -> tuple[Recording, int]:
+        """Find a block of the collection: its recording, and its number there.
+
+        Raises:
+            IndexError: unless 0 <= block < n_blocks.
+        """
+        if not 0 <= block < self.n_blocks:
+            raise IndexError(f"block must lie in [0, {self.n_blocks}) and not be {block}")
+        i = bisect_right(self._ends, block)
+        return self.recordings[i], block - (self._ends[i - 1] if i else 0)
+
+    def read_blocks(self, block: int, n_blocks: int = 1) -> Waveform:
+        """Read blocks of one recording, the first of them by its number in the collection.
+
+        Beyond the recording's end there are zeros; no window runs from one recording into the next.
+
+        Returns:
+            float32 (n_blocks, BLOCK_SIZE).
+        """
+        recording, first = self.locate(block)
+        samples = recording.read(first * BLOCK_SIZE, (first + n_blocks) * BLOCK_SIZE)
+        return samples.reshape(n_blocks, BLOCK_SIZE)
+
+    def subset(self, names: Sequence[str]) -> Self:
+        """Make a corpus of these recordings alone, in the same order; problems stay with the whole.
+
+        Raises:
+            KeyError: one of names is not there.
+        """
+        wanted = {self._by_name[name].name for name in names}
+        return type(self)(self.places, tuple(r for r in self.recordings if r.name in wanted))
+
+    def split(
+        self,
+        held_out: Sequence[str] | None = None,
+        *,
+        fraction: float = 0.1,
+        trained_on: TrainedOn = TrainedOn(),  # noqa: B008 - immutable
+        report: Report = lambda sentence: None,
+    ) -> tuple[Self, Self]:
+        """Split by work into (training, validation); no work is on both sides, unless all is one work.
+
+        Args:
+            held_out: the validation side: file names, paths or patterns, and all that is of the same works. If
+                not given, that which manifests say; and where they say nothing, a draw that depends
+                on the names alone (see `splits`).
+            fraction: of the recordings, how many the draw holds out, rounded up.
+            trained_on: what is never held out: a model has been trained on it.
+            report: called with a sentence on recordings that went along with others.
+
+        Raises:
+            CorpusError: nothing would be left on one side, held_out names what is not there, or a manifest puts a work
+                on both sides.
+            ValueError: unless 0 < fraction < 1.
+        """
+        if not 0.0 < fraction < 1.0:
+            raise ValueError(f"fraction must lie between 0 and 1 and not be {fraction}")
+        if len(self) < 2:
+            held = f"{len(self)} ({', '.join(r.name for r in self)})" if len(self) else "none"
+            raise CorpusError(
+                f"{self.where}: a split needs two recordings or more, and there is {held}; "
+                "add a recording, or cut this one into two files"
+            )
+        names = hold_out(self.recordings, Wanted(held_out or (), fraction, trained_on), where=self.where, report=report)
+        training = [recording.name for recording in self if recording.name not in names]
+        if not training:
+            raise CorpusError(f"{self.where}: all {len(self)} recordings are held out, and none is left to train on")
+        return self.subset(training), self.subset(sorted(names))
+
+    @property
+    def copies(self) -> list[list[str]]:
+        """Groups of recordings that hold the same sound to the bit, [[name, ...], ...]."""
+        copies = copies_of(self.recordings)
+        return [[recording.name for recording in members] for members in copies if len(members) > 1]
+
+    @property
+    def works(self) -> list[Group]:
+        """Groups of recordings of one work, each of which lies on one side of a split."""
+        return groups_of(self.recordings)
+
+    def summary(self) -> dict[str, Any]:
+        """Describe the corpus in numbers, text and lists only, ready for JSON; null is a loudness of -inf."""
+        loudness = [recording.loudness for recording in self.recordings if np.isfinite(recording.loudness)]
+        return {
+            "places": list(self.places),
+            "n_used": len(self.recordings),
+            "n_left_out": len(self.problems),
+            "left_out_by_kind": dict(Counter(_kind(problem) for problem in self.problems).most_common()),
+            "hours": self.seconds / 3600,
+            "n_blocks": self.n_blocks,
+            "sample_rates": _counts(recording.info.sample_rate for recording in self.recordings),
+            "channels": _counts(recording.info.n_channels for recording in self.recordings),
+            "formats": _counts(f"{r.info.container} {r.info.encoding}" for r in self.recordings),
+            "loudness_lufs": [min(loudness), max(loudness)] if loudness else None,
+            "n_clipped": sum(recording.findings.n_clipped for recording in self.recordings),
+            "copies": self.copies,
+            "works": [{"name": work.name, "recordings": work.names} for work in self.works],
+            "recordings": [_row(recording) for recording in self.recordings],
+            "problems": [
+                {"path": str(problem.path), "kind": _kind(problem), "reason": problem.reason}
+                for problem in self.problems
+            ],
+        }
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        return list(accumulate(recording.n_blocks for recording in self.recordings))
+
+    @cached_property
+    def _by_name(self) -> dict[str, Recording]:
+        return {recording.name: recording for recording in self.recordings}
+
+
+def _surveyed(files: Sequence[File], progress: Progress | None, n_workers: int) -> Iterator[Recording | AudioError]:
+    """Yield a recording, or why there is none, in the order of files."""
+
+    def look(file: File) -> Recording | AudioError:
+        try:
+            return file.look()
+        except AudioError as error:
+            return error
+
+    pool = ThreadPoolExecutor(n_workers)
+    try:
+        for n_done, found in enumerate(pool.map(look, files), start=1):
+            if progress:
+                progress(n_done, len(files))
+            yield found
+    finally:  # an interruption waits for the files in hand, not for the whole folder
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _nothing_usable(corpus: Corpus) -> str:
+    if not corpus.problems:
+        return f"{corpus.where}: the folder holds no file"
+    first = corpus.problems[0]
+    counts = Counter(_kind(problem) for problem in corpus.problems).most_common()
+    kinds = ", ".join(f"{n} {kind}" for kind, n in counts)
+    return f"{corpus.where}: no usable recording among {len(corpus.problems)} files ({kinds}); {first}"
+
+
+def _kind(problem: AudioError) -> str:
+    return problem.reason.partition(":")[0]
+
+
+def _counts(values: Iterator[Any]) -> dict[str, int]:
+    return {str(value): n for value, n in Counter(values).most_common()}
+
+
+def _row(recording: Recording) -> dict[str, Any]:
+    return {
+        "name": recording.name,
+        "seconds": recording.seconds,
+        "n_blocks": recording.n_blocks,
+        "sample_rate": recording.info.sample_rate,
+        "n_channels": recording.info.n_channels,
+        "format": f"{recording.info.container} {recording.info.encoding}",
+        "peak": recording.peak,
+        "loudness_lufs": recording.loudness if np.isfinite(recording.loudness) else None,
+        "n_clipped": recording.findings.n_clipped,
+    }

@@ -1,0 +1,122 @@
+"""One recording of a corpus: any window of its samples, in memory that does not grow with its length."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from waveforms import SAMPLE_RATE, audio, n_blocks_of
+from waveforms.audio import Waveform, decoded
+from waveforms.audio.files import AudioInfo
+from waveforms.corpus.remote import Remote
+from waveforms.corpus.survey import Findings, measure
+from waveforms.corpus.works import work_of
+from waveforms.errors import AudioError
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One usable audio file. Holds no open file: it may be pickled, and read from any thread or process.
+
+    Attributes:
+        name: its path relative to the corpus's folder, with "/" between the parts.
+        findings: what a full reading found.
+        remote: where the file is, if on other storage.
+        split: the side that a manifest puts it on, if any.
+        group: the work that it is of, where its place or a manifest tells.
+    """
+
+    name: str
+    findings: Findings
+    remote: Remote | None = None
+    split: str | None = None
+    group: str | None = None
+
+    @property
+    def work(self) -> str:
+        """The work that it is of; recordings of one work stay on one side of a split."""
+        return self.group or work_of(self.name)
+
+    @property
+    def path(self) -> Path:
+        """The file; of one on other storage, the copy from which its findings are."""
+        return self.findings.info.path
+
+    @property
+    def info(self) -> AudioInfo:
+        """Its header."""
+        return self.findings.info
+
+    @property
+    def n_samples(self) -> int:
+        """Length at SAMPLE_RATE."""
+        return self.findings.n_samples
+
+    @property
+    def n_blocks(self) -> int:
+        """How many blocks hold all samples: ceil(n_samples / BLOCK_SIZE)."""
+        return n_blocks_of(self.n_samples)
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return self.n_samples / SAMPLE_RATE
+
+    @property
+    def peak(self) -> float:
+        """The largest absolute value of a sample."""
+        return self.findings.peak
+
+    @property
+    def loudness(self) -> float:
+        """Integrated loudness in LUFS (ITU-R BS.1770-4); -inf if all lies below -70 LUFS."""
+        return self.findings.loudness
+
+    def read(self, start: int, stop: int) -> Waveform:
+        """Read samples [start, stop); outside the recording there are zeros, so start may be negative.
+
+        Returns:
+            float32 (stop - start,).
+
+        Raises:
+            AudioError: the file has changed or gone since the folder was opened.
+            CorpusError: the cache cannot be written.
+            ValueError: stop < start.
+        """
+        if stop < start:
+            raise ValueError(f"stop must not lie before start, and {stop} lies before {start}")
+        waveform = np.zeros(stop - start, np.float32)
+        first, last = max(start, 0), min(stop, self.n_samples)
+        if first < last:
+            inside = self._seek if self.info.random_access else self._look_up
+            waveform[first - start : last - start] = inside(first, last)
+        return waveform
+
+    def _here(self) -> Path:
+        """The file; its copy is fetched where it was deleted, or never was on this machine."""
+        if self.remote is None:
+            return self.path
+        copy = decoded.copy_path(self.path.name)
+        return copy if copy.exists() else self.remote.fetch()
+
+    def _seek(self, start: int, stop: int) -> Waveform:
+        samples = audio.read(self._here(), start, stop)
+        if len(samples) < stop - start:
+            raise self._changed()
+        return samples
+
+    def _look_up(self, start: int, stop: int) -> Waveform:
+        """Read from the cache; where it was deleted or damaged, decode again."""
+        try:
+            return decoded.read(self.findings.digest, start, stop, n_samples=self.n_samples)
+        except decoded.NotDecodedError:
+            if measure(self._here()).digest != self.findings.digest:
+                raise self._changed() from None
+        try:
+            return decoded.read(self.findings.digest, start, stop, n_samples=self.n_samples)
+        except decoded.NotDecodedError:  # deleted again already: do without
+            return audio.read(self._here(), start, stop)
+
+    def _changed(self) -> AudioError:
+        place = self.remote.url if self.remote else self.path
+        return AudioError(place, "changed: the file is not what it was when the folder was opened")

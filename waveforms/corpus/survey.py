@@ -1,0 +1,166 @@
+"""What one full reading of a file finds, and the memory of it, so that the next scan need not read again."""
+
+import hashlib
+import json
+import os
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms.audio import decoded, files
+from waveforms.audio.files import AudioInfo
+from waveforms.audio.loudness import LoudnessMeter
+from waveforms.errors import AudioError, CorpusError
+
+MIN_SAMPLES = 2 * BLOCK_SIZE  # 22050 samples, 0.5 s: one block to learn from and one to predict
+MAX_PEAK = 16.0  # +24 dB; a float file beyond it does not hold sound, or holds it on another scale
+SILENCE = 2.0**-15  # one 16-bit step
+FULL_SCALE = 1.0 - 2.0**-15  # the largest 16-bit number
+# A record made by another version of ours, or by another decoder, is made anew.
+_VERSION = f"1 {soundfile.__libsndfile_version__}"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a full reading found in a usable file.
+
+    Attributes:
+        info: the header.
+        n_samples: the true length of the waveform at SAMPLE_RATE.
+        peak: its largest absolute value.
+        loudness: its integrated loudness in LUFS (ITU-R BS.1770-4), -inf if all lies below -70 LUFS.
+        n_clipped: how many samples reach full scale.
+        digest: of the waveform's float32 samples; files of equal digest hold the same sound.
+    """
+
+    info: AudioInfo
+    n_samples: int
+    peak: float
+    loudness: float
+    n_clipped: int
+    digest: str
+
+
+def survey(path: str | Path) -> Findings:
+    """Tell what a file holds, from memory if the file has not changed since it was last read.
+
+    Raises:
+        AudioError: the file cannot be used.
+        CorpusError: the cache cannot be written.
+    """
+    path = Path(path)
+    before = _identity(path)
+    remembered = _recall(path, before)
+    if isinstance(remembered, AudioError):
+        raise remembered
+    if remembered is not None:
+        return remembered
+    try:
+        findings = measure(path)
+    except AudioError as error:
+        # What the system refuses today (a permission, a disk) it may grant tomorrow.
+        if not isinstance(error.__cause__, OSError):
+            _remember(path, before, {"problem": error.reason})
+        raise
+    _remember(path, before, {"findings": asdict(findings) | {"info": _plain(findings.info)}})
+    return findings
+
+
+def measure(path: str | Path) -> Findings:
+    """Read a file to its end; what cannot be read by seeking goes into the cache of `decoded` on the way.
+
+    Raises:
+        AudioError: the file cannot be used.
+        CorpusError: the cache cannot be written.
+    """
+    info = files.probe(path)
+    meter = LoudnessMeter()
+    digest = hashlib.blake2b(digest_size=20)
+    n_clipped = 0
+    with ExitStack() as stack:
+        draft = None if info.random_access else stack.enter_context(decoded.Draft())
+        for piece in files.stream(path):
+            meter.add(piece)
+            digest.update(piece.data)
+            n_clipped += int(np.count_nonzero(np.abs(piece) >= FULL_SCALE))
+            if draft:
+                draft.add(piece)
+        _check(info.path, meter)
+        if draft and meter.peak <= 1.0:
+            draft.keep(digest.hexdigest())
+    if draft and meter.peak > 1.0:
+        _decode_overloaded(info.path, meter.peak, digest.hexdigest())
+    return Findings(info, meter.n_samples, meter.peak, meter.integrated(), n_clipped, digest.hexdigest())
+
+
+def _decode_overloaded(path: Path, peak: float, digest: str) -> None:
+    """Decode once more, on a scale that holds the peak: it is known only at the end of the first time."""
+    with decoded.Draft(peak) as draft:
+        for piece in files.stream(path):
+            draft.add(piece)
+        draft.keep(digest)
+
+
+def _check(path: Path, meter: LoudnessMeter) -> None:
+    if meter.n_samples < MIN_SAMPLES:
+        legal = f"the shortest usable recording lasts {MIN_SAMPLES / SAMPLE_RATE} s (two blocks)"
+        raise AudioError(path, f"too short: {meter.n_samples / SAMPLE_RATE:.3f} s; {legal}")
+    if meter.peak < SILENCE:
+        raise AudioError(path, "silent: no sample reaches one 16-bit step")
+    if meter.peak > MAX_PEAK:
+        legal = "float samples must lie about within ±1"
+        raise AudioError(path, f"out of range: {legal}, and the largest here is {meter.peak:.6g}")
+
+
+def _identity(path: Path) -> dict[str, str | int]:
+    """Tell by what a file is known: its absolute path, its size, the time of its last change."""
+    absolute = os.path.abspath(path)
+    try:
+        status = path.stat()
+    except OSError:
+        return {}
+    return {"version": _VERSION, "path": absolute, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+
+
+def _record_name(path: Path) -> str:
+    return hashlib.blake2b(os.fsencode(os.path.abspath(path)), digest_size=20).hexdigest()
+
+
+def _recall(path: Path, identity: dict[str, str | int]) -> Findings | AudioError | None:
+    """Look up what is remembered of a file; a record that is damaged or of another state counts as none."""
+    content = decoded.read_record(_record_name(path))
+    if content is None or not identity:
+        return None
+    try:
+        record = json.loads(content)
+        if record.pop("check") != _checksum(record) or record["identity"] != identity:
+            return None
+        if "problem" in record:
+            return AudioError(path, record["problem"])
+        found = record["findings"]
+        info = AudioInfo(**(found.pop("info") | {"path": path}))
+        return Findings(info=info, **found)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _remember(path: Path, before: dict[str, str | int], found: dict[str, Any]) -> None:
+    if not before or before != _identity(path):
+        return  # it changed while it was read
+    record = {"identity": before, **found}
+    record["check"] = _checksum(record)
+    with suppress(CorpusError):  # without memory the next scan is slower, and nothing else
+        decoded.write_record(_record_name(path), json.dumps(record).encode())
+
+
+def _checksum(record: dict[str, Any]) -> str:
+    return hashlib.blake2b(json.dumps(record, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def _plain(info: AudioInfo) -> dict[str, Any]:
+    return {name: value for name, value in asdict(info).items() if name != "path"}

@@ -1,0 +1,1 @@
+"""Signal processing: blocks, FFT vectors, bands of a spectrum, and phases."""
