@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from pipeline.config import CLIP_SECONDS
 
 if TYPE_CHECKING:
-    from pipeline.evaluate.entrants.reading import What
-    from pipeline.evaluate.entrants.request import Request
-    from pipeline.evaluate.evaluation import Evaluation
-    from pipeline.evaluate.report.data import Report
+    from pipeline.evaluation.entrants.reading import What
+    from pipeline.evaluation.entrants.request import Request
+    from pipeline.evaluation.evaluation import Evaluation
+    from pipeline.evaluation.report.data import Report
     from waveforms.corpus import Corpus
 
 HELP = "measure clips against real music"
@@ -82,7 +82,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print a table, and say what was written."""
-    from pipeline.evaluate.entrants.reading import read_what
+    from pipeline.evaluation.entrants.reading import read_what
 
     evaluate_all(args, read_what(args.what))
     return 0
@@ -95,7 +95,7 @@ def check(args: argparse.Namespace) -> None:
         OutputError: there is a report already.
         QuarterwaveError: see `evaluation.ears_for`.
     """
-    from pipeline.evaluate.evaluation import ears_for
+    from pipeline.evaluation.evaluation import ears_for
 
     _check_free(args)
     ears_for(_request(args, []))
@@ -115,7 +115,7 @@ def evaluate_all(args: argparse.Namespace, what: "list[What]", corpus: "Corpus |
     from collections.abc import Callable
 
     from pipeline.cli.console import progress_bar
-    from pipeline.evaluate.evaluation import evaluate
+    from pipeline.evaluation.evaluation import evaluate
 
     _check_free(args)
     request = _request(args, what, corpus)
@@ -138,7 +138,7 @@ def _check_free(args: argparse.Namespace) -> None:
 
 
 def _request(args: argparse.Namespace, what: "list[What]", corpus: "Corpus | None" = None) -> "Request":
-    from pipeline.evaluate.entrants.request import Request
+    from pipeline.evaluation.entrants.request import Request
 
     return Request(
         what=tuple(what),
@@ -158,7 +158,7 @@ def _request(args: argparse.Namespace, what: "list[What]", corpus: "Corpus | Non
 def _write(evaluation: "Evaluation", out: Path) -> None:
     import json
 
-    from pipeline.evaluate.report.page import write_page
+    from pipeline.evaluation.report.page import write_page
     from pipeline.files import write_whole
 
     report = evaluation.report
@@ -168,7 +168,7 @@ def _write(evaluation: "Evaluation", out: Path) -> None:
 
 def _tell(report: "Report", out: Path) -> None:
     from pipeline.cli.console import console, duration
-    from pipeline.evaluate.report.table import fact_tables, tables
+    from pipeline.evaluation.report.table import fact_tables, tables
 
     for note in report.notes:
         console.print(note, markup=False)

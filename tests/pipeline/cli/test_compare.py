@@ -25,7 +25,7 @@ from pipeline.config import LAST, preset_named
 from pipeline.errors import SettingsError
 from pipeline.training.loop import Progress, begin, train
 from tests.pipeline.conftest import TINY, as_flags
-from tests.pipeline.evaluate.playing import playing
+from tests.pipeline.evaluation.playing import playing
 from tests.pipeline.training.test_train import Silent
 from waveforms import SAMPLE_RATE
 from waveforms.corpus import Corpus

@@ -1,0 +1,165 @@
+"""What a clip's notes are like: how many, how many at once, how high, loud, long and far apart, in how clear a key."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.evaluation import EvaluationError
+from pipeline.evaluation.notes.transcription import Transcription
+from waveforms.notes.performance import HIGHEST_PITCH, LOWEST_PITCH
+
+Histogram = npt.NDArray[np.float64]
+
+MOST_AT_ONCE = 16  # notes; a moment with more counts as one with so many
+CHORD = 0.03  # seconds: onsets nearer than that are one chord's, and no interval
+# Edges of the bins of inter-onset intervals: three an octave from 30 ms to 7.7 s, and one for all that is longer.
+INTERVAL_EDGES = np.append(CHORD * 2.0 ** (np.arange(25) / 3.0), np.inf)
+# Edges of the bins of lengths: three an octave from 50 ms to 6.4 s, one for what is shorter and one for what is longer.
+LENGTH_EDGES = np.array([0.0, *(0.05 * 2.0 ** (np.arange(22) / 3.0)), np.inf])
+VELOCITY_EDGES = np.arange(0.0, 129.0, 8.0)  # of 16 bins
+END = (
+    60.0  # seconds: a clip's first and last minute are compared, of a shorter clip than three its first and last third
+)
+
+# How well each degree of a scale fits a key, judged by listeners after a cadence in C major and in C minor: Krumhansl &
+# Kessler, "Tracing the dynamic changes in perceived tonal organization in a spatial representation of musical keys"
+# (Psychological Review 89, 1982).
+_MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
+_MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
+_N_KEYS = HIGHEST_PITCH - LOWEST_PITCH + 1  # of the keyboard
+
+
+@dataclass(frozen=True, eq=False)
+class NoteStatistics:
+    """A clip's notes, or a set's, in numbers that add up: a set's are its clips' sums and means.
+
+    Attributes:
+        seconds: how long the music is.
+        n_notes: how many begin.
+        pitches: how many of each key of the piano begin, A0 first, (88,).
+        at_once: for how many seconds 0, 1, ... MOST_AT_ONCE notes sound, (17,).
+        intervals: how many times between an onset and the next fall into the bins of INTERVAL_EDGES, (25,).
+        lengths: how many notes' lengths fall into the bins of LENGTH_EDGES, (23,).
+        velocities: how many notes' velocities fall into the bins of VELOCITY_EDGES, (16,).
+        gaps: times from one onset to the next, chords counted once, in seconds, (n_gaps,).
+        n_first: how many notes begin in the first minute or third, see END.
+        n_last: how many begin in the last.
+        velocity_spread: standard deviation of the velocities, in MIDI's steps; of a set, the mean of the clips', each
+            as weighty as it has notes. 0 without notes.
+        key_clarity: see `key_clarity`; of a set, likewise.
+    """
+
+    seconds: float
+    n_notes: int
+    pitches: Histogram
+    at_once: Histogram
+    intervals: Histogram
+    lengths: Histogram
+    velocities: Histogram
+    gaps: npt.NDArray[np.float64]
+    n_first: int
+    n_last: int
+    velocity_spread: float
+    key_clarity: float
+
+    @property
+    def notes_per_second(self) -> float:
+        """How many notes begin in a second."""
+        return self.n_notes / self.seconds
+
+    @property
+    def polyphony(self) -> float:
+        """How many notes sound, in the mean over time; rests count as 0, and more than MOST_AT_ONCE as that."""
+        return float(self.at_once @ np.arange(len(self.at_once))) / self.seconds
+
+    @property
+    def pitch_classes(self) -> Histogram:
+        """How many notes of each name begin, C first, (12,)."""
+        return pitch_classes_of(self.pitches)
+
+
+def measure_notes(transcription: Transcription) -> NoteStatistics:
+    """Count a clip's notes."""
+    pitches = np.bincount(transcription.pitches - LOWEST_PITCH, minlength=_N_KEYS).astype(np.float64)
+    gaps = np.diff(transcription.onsets)
+    lengths = transcription.offsets - transcription.onsets
+    end = min(END, transcription.seconds / 3)
+    return NoteStatistics(
+        seconds=transcription.seconds,
+        n_notes=transcription.n_notes,
+        pitches=pitches,
+        at_once=_at_once(transcription),
+        intervals=np.histogram(gaps, INTERVAL_EDGES)[0].astype(np.float64),
+        lengths=np.histogram(lengths, LENGTH_EDGES)[0].astype(np.float64),
+        velocities=np.histogram(transcription.velocities, VELOCITY_EDGES)[0].astype(np.float64),
+        gaps=gaps[gaps >= CHORD],
+        n_first=int(np.count_nonzero(transcription.onsets < end)),
+        n_last=int(np.count_nonzero(transcription.onsets >= transcription.seconds - end)),
+        velocity_spread=float(transcription.velocities.std()) if transcription.n_notes else 0.0,
+        key_clarity=key_clarity(pitch_classes_of(pitches)),
+    )
+
+
+def pooled(clips: Sequence[NoteStatistics]) -> NoteStatistics:
+    """Take a set's clips together, as if they were played one after the other.
+
+    Velocities and keys are only looked at within clips: of two clips, one may be recorded louder, and
+    two clear keys together are none.
+
+    Raises:
+        EvaluationError: there is no clip.
+    """
+    if not clips:
+        raise EvaluationError("a set must have a clip or more to have notes, and this one has none")
+    n_notes = np.array([clip.n_notes for clip in clips])
+    weights = n_notes / max(n_notes.sum(), 1)
+    return NoteStatistics(
+        seconds=sum(clip.seconds for clip in clips),
+        n_notes=int(n_notes.sum()),
+        pitches=np.sum([clip.pitches for clip in clips], axis=0),
+        at_once=np.sum([clip.at_once for clip in clips], axis=0),
+        intervals=np.sum([clip.intervals for clip in clips], axis=0),
+        lengths=np.sum([clip.lengths for clip in clips], axis=0),
+        velocities=np.sum([clip.velocities for clip in clips], axis=0),
+        gaps=np.concatenate([clip.gaps for clip in clips]),
+        n_first=sum(clip.n_first for clip in clips),
+        n_last=sum(clip.n_last for clip in clips),
+        velocity_spread=float(weights @ [clip.velocity_spread for clip in clips]),
+        key_clarity=float(weights @ [clip.key_clarity for clip in clips]),
+    )
+
+
+def key_clarity(pitch_classes: Histogram) -> float:
+    """Tell how well notes fit the key that they fit best: the greatest of 24 correlations.
+
+    Krumhansl, "Cognitive foundations of musical pitch" (1990), chapter 4, with notes counted where the
+    book adds up their durations, since a transcriber hears onsets better than ends.
+
+    Args:
+        pitch_classes: how many notes of each name, C first, (12,).
+
+    Returns:
+        -1 to 1; of a scale about 0.8. 0 if there is no note, or the same number of each.
+    """
+    if np.ptp(pitch_classes) == 0.0:
+        return 0.0
+    profiles = np.array([np.roll(mode, tonic) for mode in (_MAJOR, _MINOR) for tonic in range(12)])
+    return float(np.corrcoef(pitch_classes, profiles)[0, 1:].max())
+
+
+def pitch_classes_of(pitches: Histogram) -> Histogram:
+    """Add up a histogram of keys by the notes' names, (88,) -> (12,), C first."""
+    names = np.arange(LOWEST_PITCH, HIGHEST_PITCH + 1) % 12
+    return np.bincount(names, weights=pitches, minlength=12).astype(np.float64)
+
+
+def _at_once(transcription: Transcription) -> Histogram:
+    """For how many seconds so many notes sound, (MOST_AT_ONCE + 1,)."""
+    times = np.concatenate([[0.0], transcription.onsets, transcription.offsets, [transcription.seconds]])
+    n_notes = transcription.n_notes
+    changes = np.concatenate([[0], np.ones(n_notes, int), np.full(n_notes, -1), [0]])
+    order = np.argsort(times, kind="stable")
+    n_sounding = np.cumsum(changes[order])[:-1].clip(0, MOST_AT_ONCE)
+    return np.bincount(n_sounding, weights=np.diff(times[order]), minlength=MOST_AT_ONCE + 1).astype(np.float64)

@@ -1,0 +1,102 @@
+"""A report as text: systems side by side, measures by room, in a hundred columns."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.evaluation.report.data import Measure, Report, System, Value
+
+WIDTH = 100  # columns
+_RESULTS = ("weights", "steps", "minutes of these steps", "held-out loss")  # shown even where they are the same
+
+Row = tuple[str, list[str]]  # what is told, and of each system
+
+
+def tables(report: Report, width: int = WIDTH) -> Iterator[Table]:
+    """The headline measures, in as many tables as it takes to cut nothing off.
+
+    Intervals stand with the user's systems; anchors are there to be looked at beside them.
+    """
+    for systems in _in_width(report.systems, lambda each: _rows(report, each), width):
+        yield _table(_rows(report, systems), systems)
+
+
+def fact_tables(report: Report, width: int = WIDTH) -> Iterator[Table]:
+    """What checkpoints are: settings in which they differ, weights, minutes, loss."""
+    known = [system for system in report.systems if system.facts and system.kind == "system"]
+    for systems in _in_width(known, lambda each: _fact_rows(each, known), width):
+        yield _table(_fact_rows(systems, known), systems)
+
+
+def _in_width(
+    systems: Sequence[System], rows_of: Callable[[Sequence[System]], list[Row]], width: int
+) -> Iterator[list[System]]:
+    """Part systems so that each part's table fits; a single one is never parted."""
+    part: list[System] = []
+    for system in systems:
+        if part and _width(rows_of([*part, system]), [*part, system]) > width:
+            yield part
+            part = []
+        part.append(system)
+    if part:
+        yield part
+
+
+def _width(rows: list[Row], systems: Sequence[System]) -> int:
+    heads = [len(row[0]) for row in rows]
+    columns = [max([len(system.name), *(len(cells[k]) for _, cells in rows)]) for k, system in enumerate(systems)]
+    return max(heads, default=0) + sum(columns) + 2 * (1 + len(columns))
+
+
+def _table(rows: list[Row], systems: Sequence[System]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for system in systems:
+        table.add_column(Text(system.name), justify="right", no_wrap=True)
+    for head, cells in rows:
+        style = "bold" if not any(cells) else ""
+        table.add_row(Text(head, style=style), *map(Text, cells))  # brackets are no markup
+    return table
+
+
+def _rows(report: Report, systems: Sequence[System]) -> list[Row]:
+    rows: list[Row] = []
+    room = ""
+    for measure in report.measures:
+        if not measure.headline:
+            continue
+        if measure.room != room:
+            room = measure.room
+            rows.append((room, [""] * len(systems)))
+        unit = f", {measure.unit}" if measure.unit else ""
+        rows.append((f"  {measure.title}{unit}", [_cell(measure, system) for system in systems]))
+    return rows
+
+
+def _fact_rows(systems: Sequence[System], known: Sequence[System]) -> list[Row]:
+    return [(name, [_fact(system.facts.get(name, "-")) for system in systems]) for name in _differing(known)]
+
+
+def _differing(systems: Sequence[System]) -> list[str]:
+    """Names of the facts to show side by side: _RESULTS, and before them what is not the same for all."""
+    names = list(dict.fromkeys(name for system in systems for name in system.facts))
+    differ = [name for name in names if len({repr(system.facts.get(name)) for system in systems}) > 1]
+    results = [name for name in _RESULTS if name in names]
+    return [name for name in differ if name not in results] + results
+
+
+def _fact(fact: str | float) -> str:
+    if isinstance(fact, float):
+        return f"{fact:.4g}"
+    return f"{fact / 1e6:.1f} million" if isinstance(fact, int) and fact >= 1e5 else str(fact)
+
+
+def _cell(measure: Measure, system: System) -> str:
+    value = system.values.get(measure.id, Value(None))
+    if value.value is None:
+        return "-"
+    text = f"{value.value:z.{measure.digits}f}"
+    if system.kind == "system" and value.low is not None and value.high is not None:
+        text += f" [{value.low:z.{measure.digits}f}, {value.high:z.{measure.digits}f}]"
+    return text

@@ -1,0 +1,217 @@
+"""What knows the next block has all the skill, what repeats or gives the mean has none; distances by closed forms."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from pipeline.checkpoint import Checkpoint
+from pipeline.codecs import Player, Sound
+from pipeline.config import Sampling, Settings
+from pipeline.evaluation import EvaluationError
+from pipeline.evaluation.prediction import next_blocks
+from pipeline.evaluation.prediction.log_spectral import floor_below, log_spectral_distance
+from pipeline.evaluation.prediction.skill import measure_skill
+from pipeline.models import Latents, Losses, Model
+from pipeline.models.base import Block, Part
+from pipeline.training.lanes import encode_rows
+from pipeline.training.loop import begin
+from pipeline.training.pieces import Stretch, fitted_to, pieces_of, read_blocks
+from tests.pipeline.training.test_train import Silent, validated
+from waveforms import BLOCK_SIZE
+from waveforms.corpus import Corpus
+from waveforms.notes.events import Notes
+
+HELD_OUT = ["melody_1.wav", "melody_3.wav"]
+
+
+class Fake(Model):
+    """Guesses by a rule: (past (..., dims), generator) -> next (..., dims); of the first block the mean."""
+
+    sampled_by = ()
+
+    def __init__(self, rule: Callable[[Tensor, Generator], Tensor]) -> None:
+        super().__init__()
+        self.rule = rule
+
+    def fit(self, latents: Iterable[Latents]) -> None:
+        pass
+
+    def start(self, n_rows: int) -> None:
+        return None
+
+    def loss(self, latents: Latents, state: None) -> tuple[Losses, None]:
+        blocks = latents.sound.latent
+        guess = torch.cat([torch.zeros_like(blocks[:, :1]), self.rule(blocks[:, :-1], Generator())], dim=1)
+        return self._error(guess, blocks), None
+
+    def baselines(self, latents: Latents) -> dict[str, Losses]:
+        blocks = latents.sound.latent
+        repeat = torch.cat([torch.zeros_like(blocks[:, :1]), blocks[:, :-1]], dim=1)
+        return {"mean": self._error(torch.zeros_like(blocks), blocks), "repeat": self._error(repeat, blocks)}
+
+    def prime(self, latents: Latents) -> Tensor:
+        return latents.sound.latent[:, -1]
+
+    def step(
+        self,
+        state: Tensor,
+        player: Player,
+        generator: Generator,
+        sampling: Sampling,
+        notes: Sequence[Notes] | None = None,
+    ) -> tuple[Block, Tensor]:
+        latent = self.rule(state, generator)
+        return Block(Sound(latent[:, None]), [Notes.of([])] * len(latent)), latent
+
+    def _error(self, guess: Tensor, blocks: Tensor) -> Losses:
+        number = blocks.shape[0] * blocks.shape[1]
+        return {"blocks": Part(F.l1_loss(guess, blocks) * number, number)}
+
+
+def knowing(run: Checkpoint, corpus: Corpus) -> Fake:
+    """Looks its past up in the held-out recordings, and what comes after."""
+    margins = run.codec.margins
+    parts = [read_blocks(corpus[name], 0, corpus[name].n_blocks, margins) for name in HELD_OUT]
+    latents = [run.codec.encode(part[None], None, None).latent[0] for part in parts]
+    pasts, nexts = torch.cat([part[:-1] for part in latents]), torch.cat([part[1:] for part in latents])
+
+    def rule(past: Tensor, _: Generator) -> Tensor:
+        nearest = torch.cdist(past.flatten(0, -3).flatten(1), pasts.flatten(1)).argmin(-1)
+        return nexts[nearest].reshape(past.shape)
+
+    return Fake(rule)
+
+
+@pytest.fixture(params=[0, 2205])
+def run(request: pytest.FixtureRequest, corpus: Corpus, tiny: Settings) -> Checkpoint:
+    return begin(corpus, tiny.with_values({"lap": request.param}), HELD_OUT, Silent())
+
+
+def test_what_knows_the_next_block_has_all_the_skill(run: Checkpoint, corpus: Corpus) -> None:
+    """But for the first block of each recording, which nobody can know."""
+    skill = measure_skill(replace(run, model=knowing(run, corpus)), corpus)
+    n_blocks = sum(corpus[name].n_blocks for name in HELD_OUT)
+    assert (skill.n_recordings, skill.n_blocks, skill.n_decoded) == (2, n_blocks, n_blocks - 2)
+    for value in (skill.against_mean, skill.against_repeat):
+        assert value.value == pytest.approx(100, abs=100 * 4 / n_blocks)
+    for value in (skill.decoded_against_mean, skill.decoded_against_repeat):
+        assert value.value == pytest.approx(100, abs=0.1)
+    assert skill.distance == skill.distance_of_real
+    assert skill.distance.value == pytest.approx(0, abs=0.01)
+    assert skill.distance_of_mean.value > 1
+    assert skill.distance_of_repeat.value > 1
+
+
+def test_what_learns_nothing_has_no_skill(run: Checkpoint, corpus: Corpus) -> None:
+    repeating = measure_skill(replace(run, model=Fake(lambda past, _: past)), corpus)
+    assert repeating.against_repeat.value == repeating.decoded_against_repeat.value == 0
+    assert repeating.distance == repeating.distance_of_repeat
+    mean = measure_skill(replace(run, model=Fake(lambda past, _: torch.zeros_like(past))), corpus)
+    assert mean.against_mean.value == mean.decoded_against_mean.value == 0
+    assert mean.distance == mean.distance_of_mean
+
+
+def test_it_is_the_skill_that_training_tells(run: Checkpoint, corpus: Corpus) -> None:
+    torch.nn.init.normal_(run.model.leave.weight, std=0.1)
+    skill = measure_skill(run, corpus, n_sequences=1)
+    sums = dict.fromkeys(("loss", "mean", "repeat"), 0.0)
+    for recording in corpus.subset(HELD_OUT):  # by itself: nobody is asked to guess which piece comes next
+        row = validated(run, corpus.subset([recording.name]))
+        sums = {name: total + recording.n_blocks * row[name] for name, total in sums.items()}
+    assert skill.against_mean.value == pytest.approx(100 * (1 - sums["loss"] / sums["mean"]), abs=1e-3)
+    assert skill.against_repeat.value == pytest.approx(100 * (1 - sums["loss"] / sums["repeat"]), abs=1e-3)
+
+
+@pytest.mark.usefixtures("known_notes")
+def test_what_knows_notes_and_residual_loses_what_the_codec_loses(corpus: Corpus, tiny_flow: Settings) -> None:
+    """To 2 %; if no note began, or the last block came again, it would lose more."""
+    run = begin(corpus, tiny_flow, HELD_OUT, Silent())
+    held_out = fitted_to(pieces_of(corpus.subset(HELD_OUT), run.codec), run.codec)
+    batch = [(0, 5), (1, 9)]
+
+    class Knowing(Fake):
+        def __init__(self) -> None:
+            super().__init__(lambda past, _: past)
+
+        def step(
+            self,
+            state: Tensor,
+            player: Player,
+            generator: Generator,
+            sampling: Sampling,
+            notes: Sequence[Notes] | None = None,
+        ) -> tuple[Block, Tensor]:
+            pieces = [held_out[index].notes for index, _ in batch]
+            starts = [(n - 4) / 4 for _, n in batch]
+            now = [
+                piece.moved(seconds=-start).between(1.0, 1.25)
+                for piece, start in zip(pieces, starts, strict=True)
+                if piece is not None
+            ]
+            rows = [[Stretch(held_out[index], n - 4, 5, 0)] for index, n in batch]
+            real = encode_rows(rows, run.codec, torch.device("cpu")).sound.latent[:, -1:]
+            return Block(player.expect(now)._replace(latent=real), now), state
+
+    found = next_blocks.distances(replace(run, model=Knowing()), held_out, 4, batch, Generator())
+    predicted, mean, repeat, real = found.T
+    np.testing.assert_allclose(predicted, real, rtol=0.02)
+    assert (mean > 1.05 * real).all()
+    assert (repeat > 1.05 * real).all()
+
+
+def test_draws_and_choices_follow_the_seed(corpus: Corpus, tiny: Settings) -> None:
+    drawing = Fake(lambda past, generator: torch.randn(past.shape, generator=generator))
+    run = replace(begin(corpus, tiny, HELD_OUT, Silent()), model=drawing)
+    steps: list[tuple[int, int]] = []
+    first = measure_skill(run, corpus, n_sequences=7, progress=lambda *at: steps.append(at))
+    assert measure_skill(run, corpus, n_sequences=7).distance == first.distance
+    assert measure_skill(run, corpus, n_sequences=7, seed=1).distance != first.distance
+    assert first.n_decoded == 7
+    assert steps == [(n, len(steps)) for n in range(1, len(steps) + 1)]
+    assert first.distance.low < first.distance.value < first.distance.high
+
+
+def test_one_recording_gives_no_interval(corpus: Corpus, tiny: Settings) -> None:
+    run = begin(corpus, tiny, HELD_OUT[:1], Silent())
+    skill = measure_skill(run, corpus, n_sequences=4)
+    assert skill.n_recordings == 1
+    assert (skill.distance.low, skill.distance.high) == (None, None)
+
+
+def test_a_corpus_without_the_held_out_recordings_is_refused(corpus: Corpus, tiny: Settings) -> None:
+    run = begin(corpus, tiny, HELD_OUT, Silent())
+    with pytest.raises(EvaluationError) as caught:
+        measure_skill(run, corpus.subset(run.split["training"]))
+    assert str(caught.value) == (
+        f"{corpus.where}: must hold the recordings that the checkpoint was not trained on, and lacks "
+        "melody_1.wav, melody_3.wav"
+    )
+
+
+def test_a_gain_is_as_many_decibels_and_silence_as_many_as_the_floor_is_deep() -> None:
+    noise = torch.from_numpy(np.random.default_rng(0).normal(0, 0.1, BLOCK_SIZE)).float()
+    deep = floor_below(noise) * 1e-9  # below every frequency
+    assert float(log_spectral_distance(noise / 2, noise, deep)) == pytest.approx(20 * np.log10(2), abs=1e-3)
+    assert float(log_spectral_distance(2 * noise, noise, deep)) == pytest.approx(20 * np.log10(2), abs=1e-3)
+    time = torch.arange(BLOCK_SIZE) / 44_100
+    sine = torch.sin(2 * torch.pi * 44_100 / 2048 * 64 * time)  # on one bin: under the window it has three
+    expected = np.sqrt((60.0**2 + 2 * (60 - 20 * np.log10(2)) ** 2) / 1025)
+    distance = log_spectral_distance(torch.zeros(BLOCK_SIZE), sine, floor_below(sine))
+    assert float(distance) == pytest.approx(expected, rel=1e-3)
+
+
+def test_two_noises_are_apart_as_two_exponential_variables_are() -> None:
+    # Powers are exponential, the logarithm of their quotient is logistic, with a deviation of pi / sqrt(3).
+    one, other = (torch.from_numpy(np.random.default_rng(n).normal(0, 0.1, 1_000_000)).float() for n in (0, 1))
+    distance = float(log_spectral_distance(one, other, torch.tensor(1e-20)))
+    assert distance == pytest.approx(10 / np.log(10) * np.pi / np.sqrt(3), rel=0.01)
+
+
+def test_silence_is_not_far_from_silence() -> None:
+    silence = torch.zeros(2, BLOCK_SIZE)
+    assert log_spectral_distance(silence, silence, floor_below(silence)).tolist() == [0.0, 0.0]

@@ -1,0 +1,105 @@
+"""From what is heard of clips to a system's values: both transcribers, and the anchors that notes are held against."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+
+from pipeline.evaluation.entrants.cuts import Cut
+from pipeline.evaluation.measuring import Measured, marks_of
+from pipeline.evaluation.notes.comparison import HISTOGRAMS
+from pipeline.evaluation.notes.measures import CONTINUED, MEASURES
+from pipeline.evaluation.notes.statistics import NoteStatistics, measure_notes
+from pipeline.evaluation.notes.transcription import Transcription
+from pipeline.evaluation.report.catalogue import measures
+from pipeline.evaluation.report.systems import clips_of, values_of
+from pipeline.evaluation.sound.faults import Faults
+from pipeline.evaluation.sound.levels import measure_levels
+from pipeline.evaluation.sound.life import measure_life
+from pipeline.evaluation.sound.seams import measure_seams
+from waveforms import BLOCK_SIZE
+
+SECONDS = 9.0
+QUIET = np.zeros(4 * BLOCK_SIZE, np.float32)
+
+
+def notes(onsets: Iterable[float], length: float, pitch: int = 60) -> NoteStatistics:
+    return measure_notes(Transcription.of([(onset, onset + length, pitch, 64.0) for onset in onsets], SECONDS))
+
+
+def measured(
+    n: int, quick: NoteStatistics, thorough: NoteStatistics | None = None, faults: Faults | None = None
+) -> Measured:
+    rng = np.random.default_rng(n)
+    return Measured(
+        seconds=SECONDS,
+        vectors={name: rng.normal(size=(2, 3)).astype(np.float32) for name in ("musicnn", "aisfx")},
+        piano=0.5,
+        notes={"quick": quick} | ({"thorough": thorough} if thorough else {}),
+        seams=measure_seams(QUIET),
+        life=measure_life(QUIET),
+        faults=faults or Faults(SECONDS, 0.0, (), ()),
+        levels=measure_levels(QUIET),
+        dc_offset=0.0,
+        cut=Cut(f"clip {n}", "", len(QUIET), lambda start, stop: QUIET[start:stop]),
+        copies=None,
+    )
+
+
+OURS = [measured(n, notes(np.arange(4 + n), 1.0), notes(np.arange(2), 0.5, 64)) for n in range(2)]
+REFERENCE = [measured(n, notes(np.arange(8), 1.0), notes(np.arange(8), 0.5)) for n in range(2)]
+NEXT = [measured(n, notes(np.arange(8), 2.0), notes(np.arange(8), 0.5, 64)) for n in range(2)]
+BEST = [measured(n, notes(np.arange(6), 1.5), notes(np.arange(8), 0.25)) for n in range(2)]
+
+
+def test_counts_are_shares_of_the_resynthesis_by_both_transcribers() -> None:
+    values = values_of(OURS, REFERENCE, REFERENCE, NEXT, BEST, seed=0)
+    assert values["notes_per_second_ratio"].value == pytest.approx(100 * 4.5 / 6)
+    assert values["polyphony_ratio"].value == pytest.approx(100 * 4.5 / 9)
+    assert values["thorough_notes_per_second_ratio"].value == pytest.approx(100 * 2 / 8)
+    assert values["thorough_polyphony_ratio"].value == pytest.approx(100 * 1 / 2)
+    assert values["thorough_notes_per_second"].value == pytest.approx(2 / SECONDS)
+
+
+def test_distances_go_to_the_reference_and_to_the_continuation() -> None:
+    values = values_of(OURS, REFERENCE, REFERENCE, NEXT, BEST, seed=0)
+    assert (values["js_pitches"].value, values["js_pitches_continuation"].value) == (0, 0)
+    assert (values["thorough_js_pitches"].value, values["thorough_js_pitches_continuation"].value) == (1, 0)
+    assert values["js_lengths"].value == pytest.approx(0, abs=1e-6)
+    assert values["js_lengths_continuation"].value == pytest.approx(1)  # seconds against two
+
+
+def test_a_system_has_what_its_anchors_and_transcribers_give() -> None:
+    held = {measure.id for measure in CONTINUED}
+    assert held == {*(f"js_{name}_continuation" for name in HISTOGRAMS), "notes_per_second_ratio", "polyphony_ratio"}
+    of_notes = {measure.id for measure in MEASURES} | held
+    alone = [measured(n, each.notes["quick"]) for n, each in enumerate(OURS)]
+    assert values_of(OURS, REFERENCE, REFERENCE, NEXT, BEST, seed=0).keys() >= {
+        *of_notes, *(f"thorough_{name}" for name in of_notes)
+    }  # fmt: skip
+    assert not values_of(alone, REFERENCE, REFERENCE, seed=0).keys() & (
+        held | {f"thorough_{name}" for name in of_notes}
+    )
+    shown = [measure.id for measure in measures(continued=True, thorough=True)]
+    assert len(shown) == len(set(shown)) == len(measures(continued=True)) + len(of_notes)
+    assert not held & {measure.id for measure in measures(continued=False)}
+
+
+def test_each_clip_has_its_own_numbers_of_both_transcribers() -> None:
+    clips = clips_of(OURS, REFERENCE)
+    assert [clip.values["notes_per_second"].value for clip in clips] == pytest.approx([4 / 9, 5 / 9])
+    assert [clip.values["thorough_median_interval"].value for clip in clips] == [1, 1]
+    assert [clip.values["notes_drift"].value for clip in clips] == pytest.approx([0, 0])  # of seconds 0 to 2, 6 to 8
+    assert clips_of(REFERENCE, REFERENCE)[0].values["notes_drift"].value == pytest.approx(100 * 2 / 3)
+
+
+def test_glides_and_bursts_are_numbers_and_marks() -> None:
+    clip = measured(0, notes([], 1.0), faults=Faults(SECONDS, 0.02, ((1.0, 0.5), (4.0, 0.75)), ((3.0, 14.6),)))
+    values = clips_of([clip, clip], REFERENCE)[0].values
+    assert (values["glides"].value, values["bursts"].value) == pytest.approx((2, 60 / SECONDS))
+    found = [(mark.kind, mark.start, mark.seconds, mark.text) for mark in marks_of(clip) if mark.kind != "collapse"]
+    assert found == [
+        ("glides", 1.0, 0.5, "a partial glides"),
+        ("bursts", 3.0, 0.0, "a note 15 dB too loud"),
+        ("glides", 4.0, 0.75, "a partial glides"),
+    ]
