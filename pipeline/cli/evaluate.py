@@ -158,7 +158,7 @@ def _request(args: argparse.Namespace, what: "list[What]", corpus: "Corpus | Non
 def _write(evaluation: "Evaluation", out: Path) -> None:
     import json
 
-    from pipeline.evaluation.report.page import write_page
+    from pipeline.evaluation.page import write_page
     from pipeline.files import write_whole
 
     report = evaluation.report

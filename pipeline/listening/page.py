@@ -1,15 +1,12 @@
 """The page that plays a test in a browser; see `pipeline.web.pages`."""
 
 from collections.abc import Mapping
-from importlib.resources import files
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.listening.key import Key
-from pipeline.web.pages import assemble, to_flac, to_json
-
-SCRIPTS = ("state.js", "sound.js", "screens.js")
+from pipeline.web.pages import assemble, to_flac
 
 
 def make_page(key: Key, clips: Mapping[str, npt.NDArray[np.int16]]) -> str:
@@ -24,5 +21,5 @@ def make_page(key: Key, clips: Mapping[str, npt.NDArray[np.int16]]) -> str:
         "clips": [clip.name for clip in key.clips],
         "pairs": [[pair.name, pair.a, pair.b] for pair in key.pairs],
     }
-    sounds = ((name, to_flac(clip)) for name, clip in clips.items())
-    return assemble(files("pipeline.listening") / "page", SCRIPTS, {"/* test */": to_json(shown)}, sounds)
+    sounds = {name: to_flac(clip) for name, clip in clips.items()}
+    return assemble("listening", title="Listening test", data=shown, sounds=sounds)

@@ -1,17 +1,19 @@
-"""What pages have in common: one HTML file each, which asks no network for anything.
+"""What pages have in common: each is one HTML file, which asks no network for anything.
 
-    page.html + page.css + scripts + data as JSON + clips as FLAC in base64 -> page
+    page.html, its styles and scripts, data as JSON, clips as FLAC in base64 -> page
 
-Clips are inside, so that a reader is sent one file. FLAC, because every browser plays it, it changes no sample, and it
-is half as large as WAV.
+The clips are inside, so that a reader is sent one file. They are FLAC: every browser plays it, it changes no sample,
+and it is half as large as WAV.
 """
 
 import base64
+import html
 import io
 import json
+import posixpath
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from importlib.resources.abc import Traversable
+from collections.abc import Mapping
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -20,26 +22,34 @@ import soundfile
 
 from waveforms import SAMPLE_RATE
 
+_PLACEHOLDER = re.compile(
+    r'<link rel="stylesheet" href="(?P<style>[^"]+)">|<script src="(?P<script>[^"]+)"></script>|{{(?P<field>\w+)}}'
+)
 
-def assemble(
-    parts: Traversable, scripts: Sequence[str], data: Mapping[str, str], texts: Iterable[tuple[str, str]]
-) -> str:
-    """Put a page together.
+
+def assemble(page: str, *, title: str, data: Any, sounds: Mapping[str, str]) -> str:
+    """Put a page together: its styles and scripts come inline, and its fields are filled.
 
     Args:
-        parts: where page.html, page.css and the scripts lie.
-        scripts: their names, in the order in which they run.
-        data: what takes the place of marks in page.html, by mark; safe inside HTML.
-        texts: (id, text) of elements that scripts read, safe inside HTML likewise.
+        page: the folder in `pipeline/web` that holds its page.html.
+        title: its title, as plain text.
+        data: what its scripts read, from the element `data`.
+        sounds: {id of an element: FLAC in base64}.
     """
-    contents = {
-        "/* page.css */": _text(parts / "page.css"),
-        "/* scripts */": "\n".join(_text(parts / name) for name in scripts),
-        "<!-- texts -->": "\n".join(f'<script type="text/plain" id="{id_}">{text}</script>' for id_, text in texts),
-        **data,
+    fields = {
+        "title": html.escape(title),
+        "data": to_json(data),
+        "sounds": "\n".join(f'<script type="text/plain" id="{name}">{flac}</script>' for name, flac in sounds.items()),
     }
-    marks = "|".join(map(re.escape, contents))  # in one pass: what stands in a content is no mark
-    return re.sub(marks, lambda mark: contents[mark[0]], _text(parts / "page.html"))
+
+    def content(found: re.Match[str]) -> str:
+        if found["style"]:
+            return f"<style>\n{_read(page, found['style'])}</style>"
+        if found["script"]:
+            return f"<script>\n{_read(page, found['script'])}</script>"
+        return fields[found["field"]]
+
+    return _PLACEHOLDER.sub(content, _read(page, "page.html"))  # in one pass: what is put in is not searched
 
 
 def to_json(data: Any) -> str:
@@ -59,5 +69,6 @@ def to_base64(content: bytes) -> str:
     return base64.b64encode(content).decode("ascii")
 
 
-def _text(part: Traversable) -> str:
-    return part.read_text(encoding="utf-8")
+def _read(page: str, name: str) -> str:
+    """Read a file that a page names, relative to its folder."""
+    return (files("pipeline.web") / posixpath.normpath(f"{page}/{name}")).read_text(encoding="utf-8")

@@ -1,8 +1,11 @@
-"""Pages put together: nothing that is told can become part of the page's own language."""
+"""Pages put together: each is whole, and nothing that is put in becomes part of the page's own language."""
 
 import base64
+import configparser
+import html
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ import soundfile
 
 from pipeline.web.pages import assemble, to_flac, to_json
 
+HOUSE = Path(__file__).parents[2]
 EVIL = "</script><script>alert(1)</script><!-- \u2028 ' \" &lt;"
 
 
@@ -25,14 +29,25 @@ def test_json_has_no_numbers_that_browsers_refuse() -> None:
         to_json(float("nan"))
 
 
-def test_what_stands_in_a_content_is_no_mark(tmp_path: Path) -> None:
-    (tmp_path / "page.html").write_text("/* a */|/* page.css */|/* scripts */|<!-- texts -->")
-    (tmp_path / "page.css").write_text("/* a */")
-    (tmp_path / "one.js").write_text("1")
-    (tmp_path / "two.js").write_text("2 /* page.css */")
-    page = assemble(tmp_path, ["one.js", "two.js"], {"/* a */": "\\1 <!-- texts -->"}, [("x", "y")])
-    parts = ("\\1 <!-- texts -->", "/* a */", "1\n2 /* page.css */", '<script type="text/plain" id="x">y</script>')
-    assert page == "|".join(parts)
+def test_a_page_is_whole_and_nothing_in_it_becomes_its_own_language() -> None:
+    page = assemble("listening", title=EVIL, data={"id": EVIL + "{{sounds}}"}, sounds={"clip-1": "{{data}}"})
+    assert f"<title>{html.escape(EVIL)}</title>" in page
+    assert '<script type="text/plain" id="clip-1">{{data}}</script>' in page
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page)
+    assert found
+    assert json.loads(found[1]) == {"id": EVIL + "{{sounds}}"}
+    assert "<link" not in page
+    assert "src=" not in page
+
+
+def test_every_static_file_is_installed() -> None:
+    config = configparser.ConfigParser()
+    config.read(HOUSE / "setup.cfg")
+    patterns = re.split(r",\s*", config["options.package_data"]["pipeline.web"])
+    web = HOUSE / "pipeline/web"
+    static = {path for path in web.rglob("*") if path.suffix in (".html", ".css", ".js")}
+    assert len(static) > 10
+    assert static == {path for pattern in patterns for path in web.glob(pattern) if path.suffix not in (".py", ".pyc")}
 
 
 def test_flac_changes_no_sample() -> None:

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.evaluation.page import as_shown, oddities, usual_of
 from pipeline.evaluation.report.data import Clip, Report, System, Value
-from pipeline.evaluation.report.page.shown import oddities, show, usual_of
 from tests.pipeline.evaluation.reports import EVIL, small_report
 
 REPORT = small_report()
@@ -22,12 +22,12 @@ REPORT = small_report()
     ],
 )
 def test_the_worst_and_the_best_are_heard(n_clips: int, ranks: list[str]) -> None:
-    clips = show(REPORT, n_clips)["systems"][0]["clips"]
+    clips = as_shown(REPORT, n_clips)["systems"][0]["clips"]
     assert [clip["rank"] for clip in clips] == ranks
 
 
 def test_numbers_without_a_value_become_none() -> None:
-    worst = show(REPORT, 4)["systems"][1]["clips"][0]
+    worst = as_shown(REPORT, 4)["systems"][1]["clips"][0]
     assert (worst["name"], worst["strangeness"]) == (EVIL, None)
 
 

@@ -1,6 +1,6 @@
-"""A clip as the page holds it: samples that a browser plays, and what is drawn of them.
+"""A clip as a page holds it: samples that a browser plays, and what is drawn of them.
 
-All clips are brought to one loudness, as far as their peaks allow, and the page can turn them back to how they were
+All clips are brought to one loudness, as far as their peaks allow, and the page can play them as loud as they were
 rendered. The other way round, a clip that was rendered at -60 LUFS would be mostly the noise of 16 bits.
 """
 
@@ -19,22 +19,22 @@ from waveforms.audio.level import Level, to_int16
 from waveforms.audio.loudness import LoudnessMeter
 
 LOUDNESS = -23.0  # LUFS
-N_OUTLINE = 600  # columns: one in two pixels of a wide screen
+N_OUTLINE = 600  # columns: one for two pixels of a wide screen
 N_PICTURE = 1500  # columns at most
 
-_QUALITY = 60  # of the picture, 0 to 100: a quarter of the size that it has without loss
+_QUALITY = 60  # of the picture, 0 to 100: the file is a quarter as large as without loss
 
 
 @dataclass(frozen=True)
 class Sound:
-    """A clip that can be heard and seen.
+    """A clip that a page can play and show.
 
     Attributes:
-        flac: the samples, turned by `gain`, in base64.
+        flac: the samples, multiplied by `gain`, in base64.
         seconds: its length.
-        gain: that brings it to LOUDNESS.
-        outline: lowest and highest sample of each column, in turn, re the peak at 127, as int8 in base64.
-        picture: the spectrogram, keys upwards, as WebP in base64.
+        gain: the factor that brings it to LOUDNESS.
+        outline: the lowest and the highest sample of each column in turn, 127 at the peak, as int8 in base64.
+        picture: the spectrogram, high pitches on top, as WebP in base64.
     """
 
     flac: str
@@ -44,12 +44,12 @@ class Sound:
     picture: str
 
     def to_json(self) -> dict[str, Any]:
-        """All but the samples."""
+        """Everything but the samples."""
         return {"seconds": self.seconds, "gain": self.gain, "outline": self.outline, "picture": self.picture}
 
 
 def prepare(waveform: Waveform) -> Sound:
-    """Make a waveform, (n_samples,), ready for the page."""
+    """Make a waveform, (n_samples,), ready for a page."""
     meter = LoudnessMeter()
     meter.add(waveform)
     gain = Level(LOUDNESS).gain(meter.peak, meter.integrated())
