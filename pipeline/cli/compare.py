@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare checkpoints, or train those to compare."""
-    from pipeline.evaluation.entrants.reading import leads_to_checkpoint
+    from pipeline.evaluation.reading import leads_to_checkpoint
 
     if any(leads_to_checkpoint(text) for text in args.what):
         return _compare_checkpoints(args)
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _compare_checkpoints(args: argparse.Namespace) -> int:
-    from pipeline.evaluation.entrants.reading import read_what
+    from pipeline.evaluation.reading import read_what
 
     what = read_what(args.what)
     if no_checkpoint := next((each for each in what if not each.is_checkpoint), None):
@@ -78,7 +78,7 @@ def _compare_settings(args: argparse.Namespace) -> int:
 
     from pipeline.cli.console import console, open_corpus
     from pipeline.distributed import company
-    from pipeline.evaluation.entrants.reading import What
+    from pipeline.evaluation.reading import What
 
     if company().world_size > 1:
         raise SettingsError("compare trains in one process; train each run with torchrun, and compare checkpoints")

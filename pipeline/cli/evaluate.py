@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from pipeline.config import CLIP_SECONDS
 
 if TYPE_CHECKING:
-    from pipeline.evaluation.entrants.reading import What
-    from pipeline.evaluation.entrants.request import Request
-    from pipeline.evaluation.evaluation import Evaluation
+    from pipeline.evaluation.evaluate import Evaluation
+    from pipeline.evaluation.reading import What
     from pipeline.evaluation.report.data import Report
+    from pipeline.evaluation.request import Request
     from waveforms.corpus import Corpus
 
 HELP = "measure clips against real music"
@@ -82,7 +82,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print a table, and say what was written."""
-    from pipeline.evaluation.entrants.reading import read_what
+    from pipeline.evaluation.reading import read_what
 
     evaluate_all(args, read_what(args.what))
     return 0
@@ -95,7 +95,7 @@ def check(args: argparse.Namespace) -> None:
         OutputError: there is a report already.
         QuarterwaveError: see `evaluation.ears_for`.
     """
-    from pipeline.evaluation.evaluation import ears_for
+    from pipeline.evaluation.evaluate import ears_for
 
     _check_free(args)
     ears_for(_request(args, []))
@@ -115,7 +115,7 @@ def evaluate_all(args: argparse.Namespace, what: "list[What]", corpus: "Corpus |
     from collections.abc import Callable
 
     from pipeline.cli.console import progress_bar
-    from pipeline.evaluation.evaluation import evaluate
+    from pipeline.evaluation.evaluate import evaluate
 
     _check_free(args)
     request = _request(args, what, corpus)
@@ -138,7 +138,7 @@ def _check_free(args: argparse.Namespace) -> None:
 
 
 def _request(args: argparse.Namespace, what: "list[What]", corpus: "Corpus | None" = None) -> "Request":
-    from pipeline.evaluation.entrants.request import Request
+    from pipeline.evaluation.request import Request
 
     return Request(
         what=tuple(what),

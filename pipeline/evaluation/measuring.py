@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.evaluation.analysis import Heard
+from pipeline.evaluation.cache import RememberingEars
 from pipeline.evaluation.copies.finding import Copies, find_copies
 from pipeline.evaluation.copies.landmarks import LandmarkIndex
 from pipeline.evaluation.distances.embedding import at_equal_loudness
-from pipeline.evaluation.entrants.cuts import Cut
-from pipeline.evaluation.hearing import Heard
-from pipeline.evaluation.notes.statistics import NoteStatistics
-from pipeline.evaluation.remembered import RememberingEars
+from pipeline.evaluation.notes import NoteStatistics
 from pipeline.evaluation.report.data import Mark
+from pipeline.evaluation.segments import Cut
 
 
 @dataclass(frozen=True, eq=False)

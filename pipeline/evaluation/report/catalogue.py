@@ -1,11 +1,11 @@
 """Every measure of a report, in the order in which they are shown; each room describes its own."""
 
-from pipeline.evaluation.copies import measures as copies
-from pipeline.evaluation.distances import measures as distances
-from pipeline.evaluation.notes import measures as notes
-from pipeline.evaluation.prediction import measures as skill
+from pipeline.evaluation import metrics_copies as copies
+from pipeline.evaluation import metrics_distances as distances
+from pipeline.evaluation import metrics_notes as notes
+from pipeline.evaluation import metrics_skill as skill
+from pipeline.evaluation import metrics_sound as sound
 from pipeline.evaluation.report.data import Measure
-from pipeline.evaluation.sound import measures as sound
 
 
 def measures(*, continued: bool = True, thorough: bool = False) -> tuple[Measure, ...]:

@@ -6,8 +6,8 @@ import numpy as np
 
 from pipeline.evaluation.distances.embedding import NAMES
 from pipeline.evaluation.measuring import PER_CLIP, PER_CLIPS_NOTES, Measured, marks_of
-from pipeline.evaluation.notes.comparison import compare_notes, js_divergence
-from pipeline.evaluation.notes.statistics import (
+from pipeline.evaluation.note_distances import compare_notes, js_divergence
+from pipeline.evaluation.notes import (
     INTERVAL_EDGES,
     LENGTH_EDGES,
     MOST_AT_ONCE,
@@ -17,8 +17,8 @@ from pipeline.evaluation.notes.statistics import (
 )
 from pipeline.evaluation.numbers import averages
 from pipeline.evaluation.numbers.standing import stand
-from pipeline.evaluation.prediction.skill import Skill
 from pipeline.evaluation.report.data import Clip, Histogram, Value
+from pipeline.evaluation.skill import Skill
 from waveforms.notes.performance import HIGHEST_PITCH, LOWEST_PITCH
 
 NOTE_NAMES = ("C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B")

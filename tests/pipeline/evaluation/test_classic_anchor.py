@@ -10,8 +10,8 @@ import soundfile
 from pipeline import checkpoint
 from pipeline.config import Settings
 from pipeline.evaluation import EvaluationError
-from pipeline.evaluation.entrants import classic
-from pipeline.evaluation.entrants.classic import anchor_settings, place_of, train_anchor
+from pipeline.evaluation import ancestor as classic
+from pipeline.evaluation.ancestor import anchor_settings, place_of, train_anchor
 from tests.conftest import noise
 from waveforms import SAMPLE_RATE
 from waveforms.corpus import Corpus

@@ -11,11 +11,11 @@ import torch
 from pipeline.checkpoint import Checkpoint, Passage, save
 from pipeline.codecs import Excerpt, make_codec
 from pipeline.config import preset_named
-from pipeline.evaluation.entrants.continued import Begun, Continuations, draw, openings, resynthesise
-from pipeline.evaluation.entrants.gathering import Gatherer
-from pipeline.evaluation.entrants.reading import read_what
-from pipeline.evaluation.entrants.rendered import N_PROMPT_BLOCKS
-from pipeline.evaluation.entrants.request import Request
+from pipeline.evaluation.continuation import Begun, Continuations, draw, openings, resynthesise
+from pipeline.evaluation.reading import read_what
+from pipeline.evaluation.rendered import N_PROMPT_BLOCKS
+from pipeline.evaluation.request import Request
+from pipeline.evaluation.systems import Gatherer
 from pipeline.models import make_model
 from pipeline.prompts import choose_passages
 from pipeline.training.lineage import named_split

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.evaluation.entrants.anchors import halves, noise, shuffled, silence
-from pipeline.evaluation.entrants.cuts import cuts_of, evenly, spread
+from pipeline.evaluation.anchors import halves, noise, shuffled, silence
+from pipeline.evaluation.segments import cuts_of, evenly, spread
 from waveforms import BLOCK_SIZE
 from waveforms.corpus.recording import Recording
 from waveforms.corpus.survey import survey

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.evaluation import EvaluationError
 from pipeline.evaluation.copies.finding import Origin
-from pipeline.evaluation.entrants.reading import read_clips, read_folder, read_what
+from pipeline.evaluation.reading import read_clips, read_folder, read_what
 from tests.conftest import noise
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.audio import ClipWriter

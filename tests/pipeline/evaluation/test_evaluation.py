@@ -13,8 +13,8 @@ import pytest
 import soundfile
 
 from pipeline.cli.main import main
-from pipeline.evaluation.hearing import Ears
-from pipeline.evaluation.notes.comparison import HISTOGRAMS
+from pipeline.evaluation.analysis import Ears
+from pipeline.evaluation.note_distances import HISTOGRAMS
 from pipeline.evaluation.report.catalogue import MEASURES
 from tests.pipeline.conftest import TINY, as_flags
 from tests.pipeline.evaluation.playing import playing

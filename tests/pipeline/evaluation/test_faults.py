@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation.distances.embedding import at_equal_loudness
-from pipeline.evaluation.sound.faults import Faults, measure_faults
+from pipeline.evaluation.faults import Faults, measure_faults
 from waveforms import SAMPLE_RATE
 from waveforms.notes.performance import Note, PedalSpan, Performance
 from waveforms.piano.hammer import touch_gains

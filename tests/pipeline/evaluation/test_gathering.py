@@ -12,9 +12,9 @@ from pipeline import checkpoint
 from pipeline.config import BEST, preset_named
 from pipeline.evaluation import EvaluationError
 from pipeline.evaluation.copies.finding import find_copies
-from pipeline.evaluation.entrants.gathering import Gatherer
-from pipeline.evaluation.entrants.reading import read_what
-from pipeline.evaluation.entrants.request import Entrant, Gathered, Request
+from pipeline.evaluation.reading import read_what
+from pipeline.evaluation.request import Entrant, Gathered, Request
+from pipeline.evaluation.systems import Gatherer
 from pipeline.training.loop import begin, train
 from tests.pipeline.conftest import TINY, melody
 from tests.pipeline.training.test_train import Silent

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.signal import resample
 
-from pipeline.evaluation.sound.levels import LevelMeter, measure_levels
+from pipeline.evaluation.levels import LevelMeter, measure_levels
 from tests.pipeline.evaluation.playing import playing
 from waveforms import SAMPLE_RATE
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.evaluation.life import Life, measure_life
 from pipeline.evaluation.numbers.standing import stand, stand_all
-from pipeline.evaluation.sound.life import Life, measure_life
 from tests.pipeline.evaluation.playing import key, playing
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.dsp.phase import from_tiles

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
 from pipeline.evaluation import EvaluationError
-from pipeline.evaluation.notes.comparison import HISTOGRAMS, compare_notes, js_distance, js_divergence
-from pipeline.evaluation.notes.statistics import (
+from pipeline.evaluation.note_distances import HISTOGRAMS, compare_notes, js_distance, js_divergence
+from pipeline.evaluation.notes import (
     INTERVAL_EDGES,
     LENGTH_EDGES,
     MOST_AT_ONCE,
@@ -19,7 +19,7 @@ from pipeline.evaluation.notes.statistics import (
     measure_notes,
     pooled,
 )
-from pipeline.evaluation.notes.transcription import Transcription
+from pipeline.evaluation.transcription import Transcription
 
 MAJOR = (0, 2, 4, 5, 7, 9, 11)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluation.sound.seams import CLICK, NEIGHBOURHOOD, measure_seams, relative_steps
+from pipeline.evaluation.seams import CLICK, NEIGHBOURHOOD, measure_seams, relative_steps
 from tests.pipeline.evaluation.playing import playing
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 

@@ -12,10 +12,9 @@ from torch import Generator, Tensor
 from pipeline.checkpoint import Checkpoint
 from pipeline.codecs import Player, Sound
 from pipeline.config import Sampling, Settings
-from pipeline.evaluation import EvaluationError
-from pipeline.evaluation.prediction import next_blocks
-from pipeline.evaluation.prediction.log_spectral import floor_below, log_spectral_distance
-from pipeline.evaluation.prediction.skill import measure_skill
+from pipeline.evaluation import EvaluationError, next_blocks
+from pipeline.evaluation.log_spectral import floor_below, log_spectral_distance
+from pipeline.evaluation.skill import measure_skill
 from pipeline.models import Latents, Losses, Model
 from pipeline.models.base import Block, Part
 from pipeline.training.lanes import encode_rows

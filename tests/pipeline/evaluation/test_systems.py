@@ -5,18 +5,18 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from pipeline.evaluation.entrants.cuts import Cut
+from pipeline.evaluation.faults import Faults
+from pipeline.evaluation.levels import measure_levels
+from pipeline.evaluation.life import measure_life
 from pipeline.evaluation.measuring import Measured, marks_of
-from pipeline.evaluation.notes.comparison import HISTOGRAMS
-from pipeline.evaluation.notes.measures import CONTINUED, MEASURES
-from pipeline.evaluation.notes.statistics import NoteStatistics, measure_notes
-from pipeline.evaluation.notes.transcription import Transcription
+from pipeline.evaluation.metrics_notes import CONTINUED, MEASURES
+from pipeline.evaluation.note_distances import HISTOGRAMS
+from pipeline.evaluation.notes import NoteStatistics, measure_notes
 from pipeline.evaluation.report.catalogue import measures
 from pipeline.evaluation.report.systems import clips_of, values_of
-from pipeline.evaluation.sound.faults import Faults
-from pipeline.evaluation.sound.levels import measure_levels
-from pipeline.evaluation.sound.life import measure_life
-from pipeline.evaluation.sound.seams import measure_seams
+from pipeline.evaluation.seams import measure_seams
+from pipeline.evaluation.segments import Cut
+from pipeline.evaluation.transcription import Transcription
 from waveforms import BLOCK_SIZE
 
 SECONDS = 9.0

@@ -12,14 +12,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.evaluation import EvaluationError
+from pipeline.evaluation import EvaluationError, tracking
 from pipeline.evaluation.networks.basic_pitch import N_FRAMES, N_SAMPLES, load_basic_pitch
 from pipeline.evaluation.networks.constant_q import BINS_PER_SEMITONE, ConstantQ
-from pipeline.evaluation.notes import tracking
-from pipeline.evaluation.notes.thorough import Thorough
-from pipeline.evaluation.notes.tracking import PIANO, PUBLISHED, Tracked, track
-from pipeline.evaluation.notes.transcribers import Quick, load_transcribers
-from pipeline.evaluation.notes.transcription import Transcription
+from pipeline.evaluation.thorough import Thorough
+from pipeline.evaluation.tracking import PIANO, PUBLISHED, Tracked, track
+from pipeline.evaluation.transcribers import Quick, load_transcribers
+from pipeline.evaluation.transcription import Transcription
 from waveforms import SAMPLE_RATE
 from waveforms.notes.performance import Note, Performance
 from waveforms.piano.render import render
@@ -280,8 +279,8 @@ def test_thorough_hears_notes_and_no_pedals() -> None:
 
 
 def test_thorough_comes_beside_quick(quick: Quick, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.evaluation.notes.transcribers.load_basic_pitch", lambda: quick.network)
-    monkeypatch.setattr("pipeline.evaluation.notes.transcribers.load_thorough", lambda: Thorough(Model()))
+    monkeypatch.setattr("pipeline.evaluation.transcribers.load_basic_pitch", lambda: quick.network)
+    monkeypatch.setattr("pipeline.evaluation.transcribers.load_thorough", lambda: Thorough(Model()))
     assert list(load_transcribers()) == ["quick"]
     both = load_transcribers(thorough=True)
     assert {name: each.name for name, each in both.items()} == {"quick": "basic-pitch", "thorough": "transkun"}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.checkpoint import FORMAT, Checkpoint
 from pipeline.config import BEST, Settings, preset_named
-from pipeline.evaluation import EvaluationError
+from pipeline.errors import EvaluationError
 from pipeline.evaluation.pruning import drop_oldest
 from pipeline.training.loop import Progress, begin, train
 from waveforms.audio import decoded

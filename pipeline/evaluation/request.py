@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.evaluation.copies.landmarks import LandmarkIndex
-from pipeline.evaluation.entrants.cuts import Cut
-from pipeline.evaluation.entrants.facts import Fact
-from pipeline.evaluation.entrants.reading import What
+from pipeline.evaluation.facts import Fact
+from pipeline.evaluation.reading import What
 from pipeline.evaluation.report.data import Kind, Value
+from pipeline.evaluation.segments import Cut
 from waveforms.corpus import Corpus
 
 Stage = Callable[[str, int], Callable[[int], None]]  # (what begins, its parts) -> told how many more are done

@@ -12,13 +12,13 @@ import torch
 
 from pipeline.evaluation.distances.embedding import NAMES, Embedding, at_equal_loudness, load_embedding
 from pipeline.evaluation.distances.sets import Vectors
+from pipeline.evaluation.faults import Faults, measure_faults
+from pipeline.evaluation.levels import Levels, measure_levels
+from pipeline.evaluation.life import Life, measure_life
 from pipeline.evaluation.networks.musicnn import PIANO, Musicnn
-from pipeline.evaluation.notes.statistics import NoteStatistics, measure_notes
-from pipeline.evaluation.notes.transcribers import load_transcribers
-from pipeline.evaluation.sound.faults import Faults, measure_faults
-from pipeline.evaluation.sound.levels import Levels, measure_levels
-from pipeline.evaluation.sound.life import Life, measure_life
-from pipeline.evaluation.sound.seams import Seams, measure_seams
+from pipeline.evaluation.notes import NoteStatistics, measure_notes
+from pipeline.evaluation.seams import Seams, measure_seams
+from pipeline.evaluation.transcribers import load_transcribers
 from waveforms.audio import Waveform
 
 _PACKAGES = ("librosa", "numpy", "pyloudnorm", "scipy", "soxr", "torch", "torchaudio", "transkun")

@@ -14,7 +14,7 @@ from functools import partial
 
 import numpy as np
 
-from pipeline.evaluation.entrants.cuts import Cut, Source, cuts_of
+from pipeline.evaluation.segments import Cut, Source, cuts_of
 from waveforms import BLOCK_SIZE
 from waveforms.audio import Waveform
 

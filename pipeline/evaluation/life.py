@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.evaluation.sound.bands import HOP, Bands, decibels, in_bands
-from pipeline.evaluation.sound.loops import find_loops
+from pipeline.evaluation.bands import HOP, Bands, decibels, in_bands
+from pipeline.evaluation.loops import find_loops
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.audio import Waveform
 

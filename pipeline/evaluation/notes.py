@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.evaluation import EvaluationError
-from pipeline.evaluation.notes.transcription import Transcription
+from pipeline.errors import EvaluationError
+from pipeline.evaluation.transcription import Transcription
 from waveforms.notes.performance import HIGHEST_PITCH, LOWEST_PITCH
 
 Histogram = npt.NDArray[np.float64]

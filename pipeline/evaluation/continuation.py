@@ -10,10 +10,10 @@ import torch
 
 from pipeline.checkpoint import Checkpoint, Passage
 from pipeline.codecs import Codec
-from pipeline.evaluation.entrants.cuts import Cut, Source, stretch
-from pipeline.evaluation.entrants.reading import read_clips
-from pipeline.evaluation.entrants.rendered import N_PROMPT_BLOCKS, make_folder
-from pipeline.evaluation.entrants.request import Entrant, Stage
+from pipeline.evaluation.reading import read_clips
+from pipeline.evaluation.rendered import N_PROMPT_BLOCKS, make_folder
+from pipeline.evaluation.request import Entrant, Stage
+from pipeline.evaluation.segments import Cut, Source, stretch
 from pipeline.prompts import Prompt, held_out
 from pipeline.session import Session
 from waveforms import BLOCK_SIZE, SAMPLE_RATE

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.evaluation import EvaluationError
-from pipeline.evaluation.notes.statistics import NoteStatistics
+from pipeline.errors import EvaluationError
+from pipeline.evaluation.notes import NoteStatistics
 from pipeline.evaluation.numbers.intervals import bootstrap
 from pipeline.evaluation.report.data import Value
 

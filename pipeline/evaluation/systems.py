@@ -8,15 +8,15 @@ from typing import Any
 from pipeline import checkpoint as checkpoints
 from pipeline.checkpoint import Checkpoint, Passage
 from pipeline.config import n_blocks_in
-from pipeline.evaluation import EvaluationError
+from pipeline.errors import EvaluationError
+from pipeline.evaluation import anchors
+from pipeline.evaluation.ancestor import anchor_settings, place_of, train_anchor
+from pipeline.evaluation.continuation import RESYNTHESIS, Begun, Continuations, draw, openings
 from pipeline.evaluation.copies.landmarks import LandmarkIndex
-from pipeline.evaluation.entrants import anchors
-from pipeline.evaluation.entrants.classic import anchor_settings, place_of, train_anchor
-from pipeline.evaluation.entrants.continued import RESYNTHESIS, Begun, Continuations, draw, openings
-from pipeline.evaluation.entrants.cuts import spread
-from pipeline.evaluation.entrants.facts import facts_of
-from pipeline.evaluation.entrants.reading import Folder, read_clips, read_folder, resolve
-from pipeline.evaluation.entrants.rendered import (
+from pipeline.evaluation.facts import facts_of
+from pipeline.evaluation.pruning import touch
+from pipeline.evaluation.reading import Folder, read_clips, read_folder, resolve
+from pipeline.evaluation.rendered import (
     N_PROMPT_BLOCKS,
     check_apart,
     draw_prompts,
@@ -24,11 +24,11 @@ from pipeline.evaluation.entrants.rendered import (
     places_of,
     render,
 )
-from pipeline.evaluation.entrants.request import Entrant, Gathered, Request, Stage
-from pipeline.evaluation.prediction.skill import measure_skill
-from pipeline.evaluation.pruning import touch
 from pipeline.evaluation.report.data import Kind, Value
 from pipeline.evaluation.report.systems import skill_values
+from pipeline.evaluation.request import Entrant, Gathered, Request, Stage
+from pipeline.evaluation.segments import spread
+from pipeline.evaluation.skill import measure_skill
 from pipeline.prompts import BLOCK_SECONDS, Prompt, choose_passages
 from pipeline.training.lineage import ancestors_with, held_out_but_learned, trained_on
 from pipeline.training.pieces import fitted_to, pieces_of

@@ -8,8 +8,7 @@ import numpy as np
 
 from pipeline.checkpoint import Checkpoint, Passage
 from pipeline.clips import Rendering, render_clips
-from pipeline.errors import OutputError
-from pipeline.evaluation import EvaluationError
+from pipeline.errors import EvaluationError, OutputError
 from pipeline.prompts import Prompt, held_out
 from waveforms.corpus.places import is_here
 

@@ -11,10 +11,10 @@ import numpy as np
 import soundfile
 
 from pipeline.config import BEST, LAST
-from pipeline.evaluation import EvaluationError
+from pipeline.errors import EvaluationError
+from pipeline.evaluation.anchors import ANCHORS
 from pipeline.evaluation.copies.finding import Origin
-from pipeline.evaluation.entrants.anchors import ANCHORS
-from pipeline.evaluation.entrants.cuts import Cut, Source, cuts_of
+from pipeline.evaluation.segments import Cut, Source, cuts_of
 from waveforms import BLOCK_SIZE, SAMPLE_RATE
 from waveforms.audio import Waveform, probe
 from waveforms.corpus.recording import Recording

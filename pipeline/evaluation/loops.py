@@ -5,7 +5,7 @@ import numpy.typing as npt
 import scipy.fft
 from scipy.ndimage import binary_opening
 
-from pipeline.evaluation.sound.bands import HOP, Bands, decibels
+from pipeline.evaluation.bands import HOP, Bands, decibels
 from waveforms import SAMPLE_RATE
 
 # In 106 clips of ten seconds of a sampled piano, which repeats itself most, the best second that meets an earlier one

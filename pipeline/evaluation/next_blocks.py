@@ -15,7 +15,7 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.codecs import Codec, Sound
 from pipeline.codecs.events import BLOCK_SECONDS
 from pipeline.config import Sampling
-from pipeline.evaluation.prediction.log_spectral import floor_below, log_spectral_distance
+from pipeline.evaluation.log_spectral import floor_below, log_spectral_distance
 from pipeline.training.lanes import encode_batch, read_batch
 from pipeline.training.pieces import Piece, Stretch
 from waveforms import BLOCK_SIZE

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.evaluation import EvaluationError
-from pipeline.evaluation.notes.transcription import Transcription
+from pipeline.errors import EvaluationError
+from pipeline.evaluation.transcription import Transcription
 from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
 

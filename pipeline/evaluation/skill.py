@@ -13,9 +13,9 @@ from lightning_fabric import Fabric
 from torch import Generator
 
 from pipeline.checkpoint import Checkpoint
-from pipeline.evaluation import EvaluationError
+from pipeline.errors import EvaluationError
+from pipeline.evaluation import next_blocks
 from pipeline.evaluation.numbers.intervals import bootstrap
-from pipeline.evaluation.prediction import next_blocks
 from pipeline.evaluation.report.data import Value
 from pipeline.training.loop import skill, validate
 from pipeline.training.pieces import Piece, fitted_to, held_out_rows, pieces_of

@@ -10,13 +10,13 @@ import numpy as np
 import soxr
 import torch
 
-from pipeline.evaluation import EvaluationError
+from pipeline.errors import EvaluationError
 from pipeline.evaluation.distances.embedding import at_equal_loudness
 from pipeline.evaluation.networks.basic_pitch import N_SAMPLES, BasicPitch, load_basic_pitch
 from pipeline.evaluation.networks.constant_q import HOP, SAMPLE_RATE
-from pipeline.evaluation.notes.thorough import load_thorough
-from pipeline.evaluation.notes.tracking import PIANO, Frames, Thresholds, Tracked, track
-from pipeline.evaluation.notes.transcription import Transcription
+from pipeline.evaluation.thorough import load_thorough
+from pipeline.evaluation.tracking import PIANO, Frames, Thresholds, Tracked, track
+from pipeline.evaluation.transcription import Transcription
 from waveforms import SAMPLE_RATE as HOUSE_RATE
 from waveforms.audio import Waveform
 from waveforms.notes.performance import LOWEST_PITCH

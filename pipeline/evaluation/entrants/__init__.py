@@ -1,1 +1,0 @@
-"""What is measured: the user's systems, the anchors and the reference, as clips of one length."""

@@ -1,1 +1,0 @@
-"""What is played: transcribers, the notes' statistics, and how far these are from a reference's."""

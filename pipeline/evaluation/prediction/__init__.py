@@ -1,1 +1,0 @@
-"""How well a checkpoint predicts music that it has never seen."""

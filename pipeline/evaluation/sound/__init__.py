@@ -1,1 +1,0 @@
-"""How it sounds, whatever is played: seams and clicks, glides and bursts, life, collapse and loops, levels."""
