@@ -28,7 +28,7 @@ function drawWay(label, scale, ends, value) {
 
 // Where many numbers stand, a dot each, with a value and its interval, over the band [low, median, high] that is usual.
 function drawStrip(label, scale, dots, value, usual) {
-  const shapes = [];
+  const shapes = [horizontal(0, 100, 14, "rail")];
   if (usual) {
     const [from, middle, to] = usual.map(scale);
     shapes.push(draw("rect", { x: percent(from), width: percent(Math.max(to - from, 0.3)), y: 0, height: 28, class: "usual" }));
@@ -62,5 +62,5 @@ const shareText = (share) => `${(100 * share).toFixed(1)} %`;
 function binTicks(labels) {
   const n = labels.length;
   const step = n <= 13 ? 1 : [2, 3, 4, 6, 12].find((s) => n / s <= 9) ?? Math.ceil(n / 8);
-  return makeTicks(labels.map((text, at) => [(100 * (at + 0.5)) / n, text]).filter((_, at) => at % step === 0));
+  return makeTicks(labels.map((text, at) => [(100 * (at + 0.5)) / n, text.replace(" or more", "+")]).filter((_, at) => at % step === 0));
 }

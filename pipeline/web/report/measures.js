@@ -40,7 +40,7 @@ function showMeasure(measure) {
 function showRoom(room) {
   const shown = report.measures.filter((measure) => measure.room === room).flatMap(showMeasure);
   if (!shown.length) return [];
-  const names = shown.map((article) => measures.get(article.dataset.measure).title).join(", ");
+  const names = shown.map((article) => measures.get(article.dataset.measure).title).join(" · ");
   return [make("details", { class: "room" },
     make("summary", {}, make("h3", {}, capital(room)), " ", make("span", { class: "soft" }, names)), ...shown)];
 }
