@@ -9,7 +9,7 @@ from pipeline.config import CLIP_SECONDS
 if TYPE_CHECKING:
     from pipeline.evaluation.evaluate import Evaluation
     from pipeline.evaluation.reading import What
-    from pipeline.evaluation.report.data import Report
+    from pipeline.evaluation.report import Report
     from pipeline.evaluation.request import Request
     from waveforms.corpus import Corpus
 
@@ -168,7 +168,7 @@ def _write(evaluation: "Evaluation", out: Path) -> None:
 
 def _tell(report: "Report", out: Path) -> None:
     from pipeline.cli.console import console, duration
-    from pipeline.evaluation.report.table import fact_tables, tables
+    from pipeline.evaluation.table import fact_tables, tables
 
     for note in report.notes:
         console.print(note, markup=False)

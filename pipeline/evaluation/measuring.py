@@ -11,7 +11,7 @@ from pipeline.evaluation.copies.finding import Copies, find_copies
 from pipeline.evaluation.copies.landmarks import LandmarkIndex
 from pipeline.evaluation.distances.embedding import at_equal_loudness
 from pipeline.evaluation.notes import NoteStatistics
-from pipeline.evaluation.report.data import Mark
+from pipeline.evaluation.report import Mark
 from pipeline.evaluation.segments import Cut
 
 

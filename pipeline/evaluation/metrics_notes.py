@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from pipeline.evaluation.report.data import Measure
+from pipeline.evaluation.report import Measure
 
 MEASURES = (
     Measure(

@@ -1,6 +1,6 @@
 """The measures of skill: what each means, for the table, `report.json`, the page and the documents."""
 
-from pipeline.evaluation.report.data import Measure
+from pipeline.evaluation.report import Measure
 
 MEASURES = (
     Measure(

@@ -1,6 +1,6 @@
 """The measures of seams, faults, life and level: what each means, for the table, `report.json`, page and documents."""
 
-from pipeline.evaluation.report.data import Measure
+from pipeline.evaluation.report import Measure
 
 SEAMS = (
     Measure(

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from pipeline.errors import EvaluationError
 from pipeline.evaluation.notes import NoteStatistics
 from pipeline.evaluation.numbers.intervals import bootstrap
-from pipeline.evaluation.report.data import Value
+from pipeline.evaluation.report import Value
 
 Set = Sequence[NoteStatistics]  # one for each clip
 

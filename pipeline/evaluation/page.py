@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.evaluation.report.data import Clip, Report
+from pipeline.evaluation.report import Clip, Report
 from pipeline.files import write_whole
 from pipeline.web.pages import assemble
 from pipeline.web.sounds import prepare

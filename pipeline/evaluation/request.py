@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.evaluation.copies.landmarks import LandmarkIndex
 from pipeline.evaluation.facts import Fact
 from pipeline.evaluation.reading import What
-from pipeline.evaluation.report.data import Kind, Value
+from pipeline.evaluation.report import Kind, Value
 from pipeline.evaluation.segments import Cut
 from waveforms.corpus import Corpus
 
@@ -51,11 +51,11 @@ class Entrant:
 
     Attributes:
         name: unique.
-        kind: see `report.data.System`.
+        kind: see `report.System`.
         about: likewise.
         cuts: its clips.
         index: of what it learned from, if that is known.
-        facts: see `report.data.System`.
+        facts: see `report.System`.
         skill: values by measure.
         continuation: the name of the anchor that goes on from the same prompts as recordings do; "" for none.
         resynthesis: the name of the anchor that is that, encoded and decoded as this system's model does; likewise.

@@ -24,9 +24,9 @@ from pipeline.evaluation.rendered import (
     places_of,
     render,
 )
-from pipeline.evaluation.report.data import Kind, Value
-from pipeline.evaluation.report.systems import skill_values
+from pipeline.evaluation.report import Kind, Value
 from pipeline.evaluation.request import Entrant, Gathered, Request, Stage
+from pipeline.evaluation.results import skill_values
 from pipeline.evaluation.segments import spread
 from pipeline.evaluation.skill import measure_skill
 from pipeline.prompts import BLOCK_SECONDS, Prompt, choose_passages

@@ -13,7 +13,7 @@ from pipeline.evaluation.distances.kernel import squared_mmd
 from pipeline.evaluation.distances.resampling import Draw, Resampler, replicates
 from pipeline.evaluation.distances.sets import Clips, Doubles
 from pipeline.evaluation.numbers.intervals import around
-from pipeline.evaluation.report.data import Value
+from pipeline.evaluation.report import Value
 
 FAR, NEAR = "classic", "real"  # the anchors between which a gap closes
 N_REPLICATES = 200

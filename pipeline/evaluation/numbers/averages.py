@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.evaluation.numbers.intervals import around
-from pipeline.evaluation.report.data import Value
+from pipeline.evaluation.report import Value
 
 N_REPLICATES = 1000
 

@@ -4,8 +4,8 @@ from functools import cache
 
 import numpy as np
 
-from pipeline.evaluation.report.catalogue import MEASURES
-from pipeline.evaluation.report.data import Clip, Histogram, Kind, Mark, Report, System, Value
+from pipeline.evaluation.catalogue import MEASURES
+from pipeline.evaluation.report import Clip, Histogram, Kind, Mark, Report, System, Value
 from tests.pipeline.conftest import melody
 from waveforms.audio import Waveform
 

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.evaluation.numbers import averages
 from pipeline.evaluation.numbers.intervals import around
-from pipeline.evaluation.report.data import Value
+from pipeline.evaluation.report import Value
 
 
 def test_a_mean_has_the_interval_of_theory() -> None:

@@ -14,8 +14,8 @@ import soundfile
 
 from pipeline.cli.main import main
 from pipeline.evaluation.analysis import Ears
+from pipeline.evaluation.catalogue import MEASURES
 from pipeline.evaluation.note_distances import HISTOGRAMS
-from pipeline.evaluation.report.catalogue import MEASURES
 from tests.pipeline.conftest import TINY, as_flags
 from tests.pipeline.evaluation.playing import playing
 from waveforms import SAMPLE_RATE

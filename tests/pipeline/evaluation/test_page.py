@@ -15,7 +15,7 @@ import soundfile
 
 from pipeline.errors import OutputError
 from pipeline.evaluation.page import write_page
-from pipeline.evaluation.report.data import System, Value
+from pipeline.evaluation.report import System, Value
 from tests.chromium import Chromium
 from tests.pipeline.evaluation.reports import EVIL, SECONDS, small_report, sounds
 

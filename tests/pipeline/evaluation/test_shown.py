@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.evaluation.page import as_shown, oddities, usual_of
-from pipeline.evaluation.report.data import Clip, Report, System, Value
+from pipeline.evaluation.report import Clip, Report, System, Value
 from tests.pipeline.evaluation.reports import EVIL, small_report
 
 REPORT = small_report()

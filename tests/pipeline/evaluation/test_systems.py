@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
+from pipeline.evaluation.catalogue import measures
 from pipeline.evaluation.faults import Faults
 from pipeline.evaluation.levels import measure_levels
 from pipeline.evaluation.life import measure_life
@@ -12,8 +13,7 @@ from pipeline.evaluation.measuring import Measured, marks_of
 from pipeline.evaluation.metrics_notes import CONTINUED, MEASURES
 from pipeline.evaluation.note_distances import HISTOGRAMS
 from pipeline.evaluation.notes import NoteStatistics, measure_notes
-from pipeline.evaluation.report.catalogue import measures
-from pipeline.evaluation.report.systems import clips_of, values_of
+from pipeline.evaluation.results import clips_of, values_of
 from pipeline.evaluation.seams import measure_seams
 from pipeline.evaluation.segments import Cut
 from pipeline.evaluation.transcription import Transcription

@@ -5,9 +5,9 @@ import json
 
 from rich.console import Console
 
-from pipeline.evaluation.report.catalogue import MEASURES
-from pipeline.evaluation.report.data import Report, System, Value
-from pipeline.evaluation.report.table import fact_tables, tables
+from pipeline.evaluation.catalogue import MEASURES
+from pipeline.evaluation.report import Report, System, Value
+from pipeline.evaluation.table import fact_tables, tables
 
 
 def system(name: str, **facts: str | float) -> System:

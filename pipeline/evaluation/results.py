@@ -17,7 +17,7 @@ from pipeline.evaluation.notes import (
 )
 from pipeline.evaluation.numbers import averages
 from pipeline.evaluation.numbers.standing import stand
-from pipeline.evaluation.report.data import Clip, Histogram, Value
+from pipeline.evaluation.report import Clip, Histogram, Value
 from pipeline.evaluation.skill import Skill
 from waveforms.notes.performance import HIGHEST_PITCH, LOWEST_PITCH
 

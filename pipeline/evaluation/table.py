@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.evaluation.report.data import Measure, Report, System, Value
+from pipeline.evaluation.report import Measure, Report, System, Value
 
 WIDTH = 100  # columns
 _RESULTS = ("weights", "steps", "minutes of these steps", "held-out loss")  # shown even where they are the same

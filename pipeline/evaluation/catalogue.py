@@ -5,7 +5,7 @@ from pipeline.evaluation import metrics_distances as distances
 from pipeline.evaluation import metrics_notes as notes
 from pipeline.evaluation import metrics_skill as skill
 from pipeline.evaluation import metrics_sound as sound
-from pipeline.evaluation.report.data import Measure
+from pipeline.evaluation.report import Measure
 
 
 def measures(*, continued: bool = True, thorough: bool = False) -> tuple[Measure, ...]:
