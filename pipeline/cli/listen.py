@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from pipeline.listening import ListeningError
 
 if TYPE_CHECKING:
-    from pipeline.listening.intervals import Estimate
     from pipeline.listening.make import Made
-    from pipeline.listening.scoring import Score
+    from pipeline.listening.scores import Estimate, Score
 
 HELP = "make a blind listening test, and score it"
 DESCRIPTION = """\
@@ -124,14 +123,14 @@ def _report(made: "Made", out: Path) -> list[str]:
 def _score(args: argparse.Namespace) -> int:
     from pipeline.cli.console import console
     from pipeline.files import check_free, write_whole
-    from pipeline.listening.key import place_of
-    from pipeline.listening.scoring import score
+    from pipeline.listening.answer_key import key_path_for, load
+    from pipeline.listening.scores import score
 
     if args.key is None and args.out is None:
-        raise ListeningError("the key is needed to score answers: --key FILE")
+        raise ListeningError("the answer key is needed to score answers: --key FILE")
     if args.save:
         check_free(args.save, force=args.force)
-    result = score(args.score, args.key or place_of(args.out))
+    result = score(args.score, load(args.key or key_path_for(args.out)))
     _print(result)
     if args.save:
         write_whole(args.save, json.dumps(result.to_json(), indent=2, ensure_ascii=False) + "\n")

@@ -1,9 +1,9 @@
-"""Equal excerpts of every system: drawn without overlap, faded alike, brought to one loudness.
+"""Equal excerpts of every system: sampled without overlap, faded alike, brought to one loudness.
 
-    corpus -> stretches, by chance -> fade in and out -> gain -> waveform (n_samples,)
+    corpus -> random stretches -> fade in and out -> gain -> waveform (n_samples,)
 
-Nothing but what a system sounds like may tell it from another. So all excerpts have one length, begin and end in the
-same fade, and have the loudness that even the one with the sharpest peaks can reach.
+Only its sound may give a system away. So all excerpts have one length, begin and end in the same fade, and have the
+loudness that even the one with the sharpest peaks can reach.
 """
 
 import math
@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.signal.windows import tukey
 
 from pipeline.listening import ListeningError
 from waveforms import SAMPLE_RATE
@@ -20,7 +21,7 @@ from waveforms.audio.loudness import LoudnessMeter
 from waveforms.corpus import Corpus, Recording
 
 FADE_SECONDS = 0.05  # long enough that no cut clicks, short enough that no note's attack is lost
-SILENCE = 2.0**-12  # -72 dBFS: what peaks below it would be mostly the noise of 16 bits once it is turned up
+SILENCE = 2.0**-12  # -72 dBFS: what peaks below it would be mostly the noise of 16 bits once it is amplified
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,10 @@ class Excerpt:
     """A stretch of a system's recording.
 
     Attributes:
-        system: whose.
-        recording: its name in the system's folder.
-        start: where it begins there, in samples.
-        waveform: with its fades, (n_samples,).
+        system: the system's name.
+        recording: the recording's name in the system's folder.
+        start: where the excerpt begins in the recording, in samples.
+        waveform: (n_samples,), with its fades.
         peak: its largest absolute value.
         loudness: integrated, in LUFS.
     """
@@ -44,8 +45,8 @@ class Excerpt:
     loudness: float
 
 
-def draw(system: str, corpus: Corpus, n_most: int, n_samples: int, rng: np.random.Generator) -> list[Excerpt]:
-    """Draw up to n_most excerpts; no recording gives a second one before each has given one, and none overlap.
+def sample(system: str, corpus: Corpus, n_most: int, n_samples: int, rng: np.random.Generator) -> list[Excerpt]:
+    """Sample up to n_most excerpts without overlap; every recording gives one before any gives a second.
 
     Silent stretches are passed over: no gain makes them as loud as the rest.
 
@@ -67,8 +68,8 @@ def draw(system: str, corpus: Corpus, n_most: int, n_samples: int, rng: np.rando
     return found
 
 
-def matched(excerpts: Sequence[Excerpt], loudness: float) -> tuple[float, list[float]]:
-    """Find the loudness that all can have, at most the one wished for (LUFS).
+def match(excerpts: Sequence[Excerpt], loudness: float) -> tuple[float, list[float]]:
+    """Find the loudness that all excerpts can have, at most the one asked for (LUFS).
 
     Returns:
         that loudness, and the factor that brings each excerpt to it without passing `level.PEAK_CEILING`.
@@ -78,18 +79,18 @@ def matched(excerpts: Sequence[Excerpt], loudness: float) -> tuple[float, list[f
 
 
 def reachable(excerpt: Excerpt, loudness: float) -> float:
-    """The loudness nearest to the one wished for (LUFS) that the excerpt's peak allows."""
+    """Return the loudness nearest to the one asked for (LUFS) that the excerpt's peak allows."""
     return excerpt.loudness + 20 * math.log10(Level(loudness).gain(excerpt.peak, excerpt.loudness))
 
 
 def _stretches(corpus: Corpus, n_samples: int, rng: np.random.Generator) -> Iterator[tuple[Recording, int]]:
-    """Every (recording, start) once, those in their recording's first turn before those in its second."""
+    """Yield every (recording, start) once: one of each recording in random order, then a second of each, ..."""
     turns: list[tuple[int, float, Recording, int]] = []
     for recording in corpus:
         n_stretches, n_left = divmod(recording.n_samples, n_samples)
-        lead = int(rng.integers(n_left + 1))
+        offset = int(rng.integers(n_left + 1))
         order = rng.permutation(n_stretches)
-        turns += [(turn, rng.random(), recording, lead + int(n) * n_samples) for turn, n in enumerate(order)]
+        turns += [(turn, rng.random(), recording, offset + int(n) * n_samples) for turn, n in enumerate(order)]
     for _, _, recording, start in sorted(turns, key=lambda row: row[:2]):
         yield recording, start
 
@@ -97,12 +98,12 @@ def _stretches(corpus: Corpus, n_samples: int, rng: np.random.Generator) -> Iter
 def _measured(system: str, recording: str, start: int, waveform: Waveform) -> Excerpt:
     peak = float(np.abs(waveform).max())
     meter = LoudnessMeter()
-    meter.add(waveform / peak)  # at full scale: the meter's absolute gate would cut a clip that is quiet as a whole
+    meter.add(waveform / peak)  # at full scale: the meter's absolute gate would drop a clip that is quiet as a whole
     return Excerpt(system, recording, start, waveform, peak, meter.integrated() + 20 * math.log10(peak))
 
 
 def _envelope(n_samples: int) -> Waveform:
     """Raised-cosine fades of FADE_SECONDS, (n_samples,)."""
     n_fade = round(FADE_SECONDS * SAMPLE_RATE)
-    fade = np.sin(np.linspace(0, np.pi / 2, n_fade)) ** 2
-    return np.concatenate((fade, np.ones(n_samples - 2 * n_fade), fade[::-1])).astype(np.float32)
+    window: Waveform = tukey(n_samples, 2 * (n_fade - 1) / (n_samples - 1)).astype(np.float32)
+    return window

@@ -19,11 +19,12 @@ function makeButton(attributes, onclick, ...children) {
   return button;
 }
 
-// A table that scrolls by itself where it is too wide. Rows hold cells; a head is a text or the content of its cell.
-function makeTable(attributes, heads, rows) {
+// A table with a name for screen readers, which scrolls by itself if it is too wide. Heads are texts, rows lists of cells.
+function makeTable(name, heads, rows) {
   const head = make("tr", {}, ...heads.map((text) => (text === "" ? make("td") : make("th", { scope: "col" }, text))));
-  return make("div", { class: "wide" },
-    make("table", attributes, make("thead", {}, head), make("tbody", {}, ...rows.map((cells) => make("tr", {}, ...cells)))));
+  const body = rows.map((cells) => make("tr", {}, ...cells));
+  return make("div", { class: "wide", tabindex: 0, role: "region", "aria-label": name },
+    make("table", {}, make("thead", {}, head), make("tbody", {}, ...body)));
 }
 
 const rowHead = (...children) => make("th", { scope: "row" }, ...children);

@@ -35,8 +35,9 @@ function clipRow(clip) {
 
 function showSystem(system) {
   const cards = system.clips.filter((clip) => clip.sound).map((clip) => clipCard(system, clip));
-  const all = make("details", {}, make("summary", {}, `All ${several(system.clips.length, "clip", "clips")} of ${system.name}`),
-    makeTable({ class: "clips" }, ["Clip", "Strangeness", "Marks", "Unusual", "From"], system.clips.map(clipRow)));
+  const name = `All ${several(system.clips.length, "clip", "clips")} of ${system.name}`;
+  const all = make("details", { class: "clips" }, make("summary", {}, name),
+    makeTable(name, ["Clip", "Strangeness", "Marks", "Unusual", "From"], system.clips.map(clipRow)));
   return make("section", { class: `system ${hue(system)}` }, make("h3", {}, ...nameOf(system)),
     make("p", { class: "soft" }, system.about), make("div", { class: "cards" }, ...cards), all);
 }

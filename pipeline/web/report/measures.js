@@ -56,11 +56,11 @@ function plot(system, { title, labels, shares }, usual) {
 }
 
 function histogramTable(id, shown) {
-  const { axis, labels } = histogramOf(shown[0], id);
+  const { title, axis, labels } = histogramOf(shown[0], id);
   const rows = labels.map((label, n) =>
     [rowHead(label), ...shown.map((system) => numberCell(shareText(histogramOf(system, id).shares[n])))]);
   return make("details", { class: "numbers" }, make("summary", {}, "Numbers"),
-    makeTable({}, [axis, ...shown.map((system) => system.name)], rows));
+    makeTable(capital(title), [axis, ...shown.map((system) => system.name)], rows));
 }
 
 function showHistogram(id) {

@@ -132,7 +132,7 @@ function showAbout() {
   const rows = report.systems.map((system) => [rowHead(system.name), make("td", {}, system.kind),
     numberCell(String(system.n_clips)), numberCell(duration(system.seconds)),
     make("td", {}, system.about, make("small", {}, asText(system.facts)))]);
-  $("origins").append(makeTable({}, ["", "Kind", "Clips", "Sound", "What it is"], rows));
+  $("origins").append(makeTable("Systems", ["", "Kind", "Clips", "Sound", "What it is"], rows));
   const facts = {
     Reference: asText(report.reference), "Length of every clip": duration(report.clip_seconds),
     "Seed of every random choice": String(report.seed), Versions: asText(report.versions),

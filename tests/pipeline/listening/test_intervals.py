@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.listening.intervals import Answer, mean_opinion, share
+from pipeline.listening.scores import Answer, mean_opinion, share
 
 
 def crossed(values: np.ndarray) -> list[Answer]:

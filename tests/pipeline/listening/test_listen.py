@@ -7,9 +7,8 @@ import pytest
 
 from pipeline.cli import listen
 from pipeline.errors import OutputError
-from pipeline.listening import ListeningError
-from pipeline.listening import key as keys
-from tests.pipeline.listening.test_scoring import filled, true_answers, write_sheet
+from pipeline.listening import ListeningError, answer_key
+from tests.pipeline.listening.test_scores import filled, true_answers, write_sheet
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ def test_from_folders_to_scores(run: Callable[..., str], systems: dict[str, Path
     given = [word for name, folder in systems.items() for word in ("--system", f"{name}={folder}")]
     out = tmp_path / "test"
     printed = run(out, *given, "--seconds", 1, "--seed", 4, "--clips", 3)
-    key = keys.load(tmp_path / "test-key.json")
+    key = answer_key.load(tmp_path / "test-key.json")
     assert f"test {key.test}, seed 4: 3 clips of each system and 9 pairs; all of it plays 27 s" in printed
     assert f"wrote {out}/: page.html for a browser; all.wav, all.txt and sheet.csv for an audio editor" in printed
     assert f"wrote {tmp_path}/test-key.json: keep it from listeners" in printed
@@ -50,7 +49,7 @@ def test_from_folders_to_scores(run: Callable[..., str], systems: dict[str, Path
     }
     with pytest.raises(OutputError, match=r"score.json: exists already; --force overwrites$"):
         run("--score", sheet, "--key", tmp_path / "test-key.json", "--save", saved)
-    run(out, "--score", sheet, "--save", saved, "--force")  # OUT leads to the key beside it
+    run(out, "--score", sheet, "--save", saved, "--force")  # OUT leads to the answer key beside it
 
 
 @pytest.mark.parametrize(
@@ -61,7 +60,7 @@ def test_from_folders_to_scores(run: Callable[..., str], systems: dict[str, Path
         (["out", "--system", "clips"], r"^system must be NAME=FOLDER and not 'clips'$"),
         (["out", "--system", "=clips"], r"^system must be NAME=FOLDER and not '=clips'$"),
         (["out", "--system", "a=b", "--system", "a=c"], r"^systems must have names of their own, and 'a' comes twice$"),
-        (["--score", "sheet.csv"], r"^the key is needed to score answers: --key FILE$"),
+        (["--score", "sheet.csv"], r"^the answer key is needed to score answers: --key FILE$"),
     ],
 )
 def test_what_is_asked_for_wrongly(run: Callable[..., str], words: list[str], message: str) -> None:

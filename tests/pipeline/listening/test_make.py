@@ -13,8 +13,7 @@ import pytest
 import soundfile
 
 from pipeline.errors import OutputError
-from pipeline.listening import ListeningError
-from pipeline.listening import key as keys
+from pipeline.listening import ListeningError, answer_key
 from pipeline.listening.make import Made, make_test
 from tests.conftest import noise
 from tests.pipeline.conftest import melody
@@ -102,7 +101,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_test(make: 
 
 def test_the_key_leads_from_every_clip_to_its_place(make: Make, systems: dict[str, Path], tmp_path: Path) -> None:
     made = make()
-    assert keys.load(made.key_path) == made.key
+    assert answer_key.load(made.key_path) == made.key
     assert Counter(clip.system for clip in made.key.clips) == dict.fromkeys(SYSTEMS, 3)
     for clip in made.key.clips:
         heard = soundfile.read(tmp_path / f"test/clips/{clip.name}.wav")[0]
@@ -173,7 +172,7 @@ def test_nothing_is_overwritten_unasked(make: Make, tmp_path: Path) -> None:
         make("fresh", key_path=made.key_path)
     assert not (tmp_path / "fresh").exists()
     again = make(seed=2, n_clips=1, force=True)
-    assert keys.load(made.key_path) == again.key
+    assert answer_key.load(made.key_path) == again.key
     assert (tmp_path / "test/results.json").read_text() == "a listener's"
     assert len(list((tmp_path / "test/clips").iterdir())) == 3
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
@@ -208,7 +207,7 @@ def test_what_is_not_legal_is_refused(make: Make, tmp_path: Path, settings: dict
 
 
 def test_a_key_may_not_lie_among_what_listeners_get(make: Make, tmp_path: Path) -> None:
-    with pytest.raises(ListeningError, match=r"key.json: the key must lie outside .*test, which goes to listeners$"):
+    with pytest.raises(ListeningError, match=r"key.json: the answer key must lie outside .*test, which goes to lis"):
         make(key_path=tmp_path / "test" / "key.json")
     with pytest.raises(ListeningError, match=r"a system or more is needed, each with a name$"):
         make_test({}, tmp_path / "test", seed=1)
@@ -220,20 +219,22 @@ def test_a_key_may_not_lie_among_what_listeners_get(make: Make, tmp_path: Path) 
 
 
 def test_the_key_of_the_folder_that_one_stands_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert keys.place_of(Path("a/test/")) == Path("a/test-key.json")
+    assert answer_key.key_path_for(Path("a/test/")) == Path("a/test-key.json")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    assert keys.place_of(Path(".")) == tmp_path / "here-key.json"
+    assert answer_key.key_path_for(Path(".")) == tmp_path / "here-key.json"
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"quarterwave": "results"}', '{"quarterwave": "key", "format": 1}'])
 def test_what_is_no_key_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "key.json"
     path.write_text(content)
-    with pytest.raises(ListeningError, match=r"key.json: a listening test's key is needed, and this is none$"):
-        keys.load(path)
+    with pytest.raises(ListeningError, match=r"key.json: the answer key of .* test is needed, and this is not one$"):
+        answer_key.load(path)
     path.write_text('{"quarterwave": "key", "format": 2}')
-    with pytest.raises(ListeningError, match=r"a key of a newer quarterwave: format 1 can be read, and this is 2$"):
-        keys.load(path)
-    with pytest.raises(ListeningError, match=r"gone.json: the key cannot be read: no such file or directory$"):
-        keys.load(tmp_path / "gone.json")
+    with pytest.raises(
+        ListeningError, match=r"answer key of a newer quarterwave: format 1 can be read, and this is 2$"
+    ):
+        answer_key.load(path)
+    with pytest.raises(ListeningError, match=r"gone.json: the answer key cannot be read: no such file or directory$"):
+        answer_key.load(tmp_path / "gone.json")

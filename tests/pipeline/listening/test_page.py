@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.listening.key import Key
+from pipeline.listening.answer_key import AnswerKey
 from pipeline.listening.make import Made
-from pipeline.listening.scoring import score
+from pipeline.listening.scores import score
 from tests.chromium import PATIENCE, Chromium
 from tests.pipeline.listening.conftest import SYSTEMS
 
@@ -47,14 +47,14 @@ def pressed(browser: Chromium) -> list[str]:
     return list(browser.evaluate("[...document.querySelectorAll('[aria-pressed=true]')].map((b) => b.dataset.value)"))
 
 
-def rate(browser: Chromium, key: Key, where: str) -> None:
+def rate(browser: Chromium, key: AnswerKey, where: str) -> None:
     shown(browser, where)
     browser.press(" ")
     browser.wait_for(HEARD)
     browser.press(RATING[key.system_of[clips(browser)[0]]], "n")
 
 
-def prefer(browser: Chromium, key: Key, where: str, keys: tuple[str, str]) -> None:
+def prefer(browser: Chromium, key: AnswerKey, where: str, keys: tuple[str, str]) -> None:
     """Listen to one after the other, and prefer that of the better rating."""
     shown(browser, where)
     for number in (0, 1):
@@ -104,7 +104,7 @@ def test_what_is_pressed_is_what_is_scored(browser: Chromium, made: Made, tmp_pa
 
     path = downloaded(browser)
     assert path.name.startswith(f"results-{made.key.test}-QW-")
-    found = score([path], made.key_path)
+    found = score([path], made.key)
     opinions = {system.system: system.opinion for system in found.systems}
     for system, opinion in opinions.items():
         assert opinion is not None
@@ -161,5 +161,5 @@ def test_fingers_on_a_phone_and_remarks(browser: Chromium, made: Made) -> None:
         "[...document.querySelectorAll('#trial button')].map((b) => b.getBoundingClientRect().height)"
     )
     assert min(sizes) >= 44  # px: what a finger needs
-    remark = score([downloaded(browser)], made.key_path).remarks[0]
+    remark = score([downloaded(browser)], made.key).remarks[0]
     assert remark.text == "np4s"

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from pipeline.listening import ListeningError
-from pipeline.listening.key import Clip, Key, shuffled_pairs
-from pipeline.listening.make import Made
-from pipeline.listening.scoring import score
-from pipeline.listening.sheets import COLUMNS, blank_sheet
+from pipeline.listening.answer_key import AnswerKey, BlindClip
+from pipeline.listening.answers import COLUMNS, blank_sheet
+from pipeline.listening.make import Made, shuffled_pairs
+from pipeline.listening.scores import score
 from tests.pipeline.listening.conftest import SYSTEMS
 
 OURS, REAL, CLASSIC = SYSTEMS
@@ -20,11 +20,13 @@ RANK = {REAL: 3, OURS: 2, CLASSIC: 1}
 
 
 @pytest.fixture
-def key(make: Callable[..., Made]) -> Key:
+def key(make: Callable[..., Made]) -> AnswerKey:
     return make().key
 
 
-def results(key: Key, answers: dict[str, Any], *, listener: str = "one", saved: str = "2030-01-01") -> dict[str, Any]:
+def results(
+    key: AnswerKey, answers: dict[str, Any], *, listener: str = "one", saved: str = "2030-01-01"
+) -> dict[str, Any]:
     """As the page saves them."""
     return {
         "quarterwave": "results",
@@ -37,7 +39,7 @@ def results(key: Key, answers: dict[str, Any], *, listener: str = "one", saved: 
     }
 
 
-def true_answers(key: Key) -> dict[str, Any]:
+def true_answers(key: AnswerKey) -> dict[str, Any]:
     """Real is excellent, ours fair, classic bad; the better one is preferred."""
     answers: dict[str, Any] = {clip.name: {"rating": 2 * RANK[clip.system] - 1} for clip in key.clips}
     for pair in key.pairs:
@@ -51,7 +53,7 @@ def write_json(path: Path, document: object) -> Path:
     return path
 
 
-def filled(key: Key, answers: dict[str, dict[str, object]]) -> list[list[str]]:
+def filled(key: AnswerKey, answers: dict[str, dict[str, object]]) -> list[list[str]]:
     rows = list(csv.reader(io.StringIO(blank_sheet(key))))
     for row in rows[1:]:
         row[4:] = [str(answers.get(row[1], {}).get(name, "")) for name in COLUMNS[4:]]
@@ -65,7 +67,7 @@ def write_sheet(path: Path, rows: list[list[str]], delimiter: str = ",", encodin
     return path
 
 
-def test_what_a_known_listener_pressed_comes_back(key: Key, tmp_path: Path) -> None:
+def test_what_a_known_listener_pressed_comes_back(key: AnswerKey, tmp_path: Path) -> None:
     answers = true_answers(key)
     answers["clip-002"]["remarks"] = "ends, then begins"
     page = write_json(tmp_path / "results.json", results(key, answers))
@@ -83,13 +85,13 @@ def test_what_a_known_listener_pressed_comes_back(key: Key, tmp_path: Path) -> N
     assert json.loads(json.dumps(score([page], key).to_json()))["systems"][1]["opinion"]["value"] == 5
 
 
-def big_key() -> Key:
+def big_key() -> AnswerKey:
     """Twelve clips of each system; nobody need hear them."""
     names = [f"clip-{n:03}" for n in range(1, 37)]
     groups = [names[n::3] for n in range(3)]
-    clips = tuple(Clip(name, SYSTEMS[n % 3], "recording.wav", 0.0, 0.0) for n, name in enumerate(names))
+    clips = tuple(BlindClip(name, SYSTEMS[n % 3], "recording.wav", 0.0, 0.0) for n, name in enumerate(names))
     pairs = shuffled_pairs(groups, np.random.default_rng(0))
-    return Key("0123456789ab", 0, 10.0, -23.0, dict.fromkeys(SYSTEMS, "folder"), clips, pairs)
+    return AnswerKey("0123456789ab", 0, 10.0, -23.0, dict.fromkeys(SYSTEMS, "folder"), clips, pairs)
 
 
 def test_simulated_listeners_are_scored_within_their_intervals(tmp_path: Path) -> None:
@@ -128,7 +130,7 @@ def test_simulated_listeners_are_scored_within_their_intervals(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("delimiter", "encoding"), [(",", "utf-8-sig"), (";", "utf-8"), ("\t", "cp1252")])
-def test_sheets_as_spreadsheets_save_them(key: Key, tmp_path: Path, delimiter: str, encoding: str) -> None:
+def test_sheets_as_spreadsheets_save_them(key: AnswerKey, tmp_path: Path, delimiter: str, encoding: str) -> None:
     answers = true_answers(key)
     answers["pair-001"]["remarks"] = "schön, aber\nzu laut"
     rows = [*filled(key, answers), [""] * len(COLUMNS)]
@@ -139,7 +141,7 @@ def test_sheets_as_spreadsheets_save_them(key: Key, tmp_path: Path, delimiter: s
     assert found.remarks[0].text.endswith("n, aber\nzu laut")
 
 
-def test_what_is_blank_or_twice_is_said(key: Key, tmp_path: Path) -> None:
+def test_what_is_blank_or_twice_is_said(key: AnswerKey, tmp_path: Path) -> None:
     answers = true_answers(key)
     some = {name: given for name, given in answers.items() if name not in ("clip-001", "pair-002", "pair-003")}
     write_json(tmp_path / "a.json", results(key, answers, saved="2030-01-02T10:00"))
@@ -147,7 +149,7 @@ def test_what_is_blank_or_twice_is_said(key: Key, tmp_path: Path) -> None:
     write_sheet(tmp_path / "c.csv", filled(key, some))
     write_sheet(tmp_path / "d.csv", filled(key, some))
     write_sheet(tmp_path / "e.csv", filled(key, {}))
-    write_json(tmp_path / "score.json", {"quarterwave": "score"})  # and the key lies here, too: neither is an answer
+    write_json(tmp_path / "score.json", {"quarterwave": "score"})  # no answer, nor is the answer key
     found = score([tmp_path, tmp_path / "c.csv"], key)
     assert (found.n_listeners, found.n_blank) == (3, 6)
     assert [note.replace(f"{tmp_path}/", "") for note in found.notes] == [
@@ -170,20 +172,20 @@ def change(row: int, column: str, value: str) -> Callable[[list[list[str]]], Non
         (change(3, "rating", "6"), r"row 3: a rating must be 1, 2, 3, 4 or 5 and not '6'$"),
         (change(3, "rating", "4.5"), r"row 3: a rating must be 1, 2, 3, 4 or 5 and not '4.5'$"),
         (change(12, "preferred", "C"), r"row 12: what is preferred must be A or B and not 'C'$"),
-        (change(12, "rating", "3"), r"row 12: pair-002 is a pair, to choose from, and cannot be rated \('3'\)$"),
-        (change(2, "preferred", "a"), r"row 2: clip-001 is a clip, to be rated, and cannot be preferred \('A'\)$"),
+        (change(12, "rating", "3"), r"row 12: pair-002 is a pair to choose from, and cannot be rated \('3'\)$"),
+        (change(2, "preferred", "a"), r"row 2: clip-001 is a clip to rate, and cannot be preferred \('A'\)$"),
         (change(4, "item", "clip-002"), r"row 4: an item stands once in a sheet, and clip-002 stands here again$"),
         (
             change(4, "item", "clip-9"),
             r"row 4: an item must be clip-001 to clip-009 or pair-001 to pair-009 and not 'clip-9'$",
         ),
-        (change(5, "test", "0123"), r"row 5: the key is of test [0-9a-f]{12}, and this is of test 0123$"),
+        (change(5, "test", "0123"), r"row 5: the answer key is of test [0-9a-f]{12}, and this is of test 0123$"),
         (change(1, "rating", "stars"), r"row 1: a sheet begins with test,item,.* and not with 'test,.*stars.*'$"),
         (lambda rows: rows[7].pop(), r"row 8: a row has 7 cells, and this has 6$"),
     ],
 )
 def test_a_spoilt_sheet_is_refused(
-    key: Key, tmp_path: Path, spoil: Callable[[list[list[str]]], object], message: str
+    key: AnswerKey, tmp_path: Path, spoil: Callable[[list[list[str]]], object], message: str
 ) -> None:
     rows = filled(key, true_answers(key))
     spoil(rows)
@@ -195,22 +197,22 @@ def test_a_spoilt_sheet_is_refused(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"test": "0123"}, r"the key is of test [0-9a-f]{12}, and this is of test 0123$"),
+        ({"test": "0123"}, r"the answer key is of test [0-9a-f]{12}, and this is of test 0123$"),
         ({"format": 2}, r"results of a newer quarterwave: format 1 can be read, and this is 2$"),
-        ({"quarterwave": "key"}, r"a results file that the page saved is needed, and this is none$"),
-        ({"answers": [1]}, r"a results file that the page saved is needed, and this is none$"),
-        ({"answers": {"clip-001": 3}}, r"a results file that the page saved is needed, and this is none$"),
+        ({"quarterwave": "key"}, r"a results file that the page saved is needed, and this is not one$"),
+        ({"answers": [1]}, r"a results file that the page saved is needed, and this is not one$"),
+        ({"answers": {"clip-001": 3}}, r"a results file that the page saved is needed, and this is not one$"),
         ({"answers": {"clip-001": {"rating": 0}}}, r"clip-001: a rating must be 1, 2, 3, 4 or 5 and not '0'$"),
         ({"answers": {"clip-001": {"rating": True}}}, r"clip-001: a rating must be 1, 2, 3, 4 or 5 and not 'True'$"),
     ],
 )
-def test_spoilt_results_are_refused(key: Key, tmp_path: Path, changes: dict[str, object], message: str) -> None:
+def test_spoilt_results_are_refused(key: AnswerKey, tmp_path: Path, changes: dict[str, object], message: str) -> None:
     path = write_json(tmp_path / "results.json", results(key, {}) | changes)
     with pytest.raises(ListeningError, match=rf"^{path}: {message}"):
         score([path], key)
 
 
-def test_files_that_are_not_there_or_hold_nothing(key: Key, tmp_path: Path) -> None:
+def test_files_that_are_not_there_or_hold_nothing(key: AnswerKey, tmp_path: Path) -> None:
     with pytest.raises(ListeningError, match=r"gone.csv: answers cannot be read: no such file or directory$"):
         score([tmp_path / "gone.csv"], key)
     (tmp_path / "empty").mkdir()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.listening import ListeningError
-from pipeline.listening.key import Key
+from pipeline.listening.answer_key import AnswerKey
 
 FORMAT = 1
 COLUMNS = ("test", "item", "A", "B", "rating", "preferred", "remarks")
@@ -27,8 +27,8 @@ class Answers:
 
     Attributes:
         path: the file.
-        listener: tells one listener from another.
-        saved: when, as the page says; text that sorts.
+        listener: differs from one listener to another.
+        saved: when the page saved them, as text that sorts.
         ratings: {clip: 1 to 5}.
         preferred: {pair: "A" or "B"}.
         remarks: {clip or pair: text}.
@@ -49,7 +49,7 @@ class Answers:
         return (self.ratings, self.preferred, self.remarks) == (other.ratings, other.preferred, other.remarks)
 
 
-def blank_sheet(key: Key) -> str:
+def blank_sheet(key: AnswerKey) -> str:
     """Make the sheet that a listener fills in. The inverse is `read`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")  # as RFC 4180 has it
@@ -59,12 +59,12 @@ def blank_sheet(key: Key) -> str:
     return text.getvalue()
 
 
-def read(path: Path, key: Key) -> Answers:
-    """Read what one listener handed in: a page's results if its name ends in .json, a sheet otherwise.
+def read(path: Path, key: AnswerKey) -> Answers:
+    """Read what one listener handed in: a page's results if the file's name ends in .json, else a sheet.
 
     Raises:
-        ListeningError: it cannot be read, is of another test, names what the test does not have, or holds an answer
-            that is not legal.
+        ListeningError: the file cannot be read, belongs to another test, names a clip or pair that the test does not
+            have, or holds an answer that is not legal.
     """
     try:
         content = path.read_bytes()
@@ -73,11 +73,11 @@ def read(path: Path, key: Key) -> Answers:
     return _results(path, content, key) if path.suffix.lower() == ".json" else _sheet(path, content, key)
 
 
-def _sheet(path: Path, content: bytes, key: Key) -> Answers:
-    # Only remarks can be other than ASCII; a program that saves them in a code page of its own costs no answer.
+def _sheet(path: Path, content: bytes, key: AnswerKey) -> Answers:
+    # Only remarks can be other than ASCII: if a program saves them in another code page, no answer is lost.
     text = content.decode("utf-8-sig", errors="replace")
     first = text.partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)  # spreadsheets write what is customary where they run
+    delimiter = max(",;\t", key=first.count)  # spreadsheets write what their language has
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     if tuple(next(rows, [])) != COLUMNS:
         raise ListeningError(f"{path}: row 1: a sheet begins with {','.join(COLUMNS)} and not with {first.strip()!r}")
@@ -98,7 +98,7 @@ def _sheet(path: Path, content: bytes, key: Key) -> Answers:
     return answers
 
 
-def _results(path: Path, content: bytes, key: Key) -> Answers:
+def _results(path: Path, content: bytes, key: AnswerKey) -> Answers:
     try:
         document: dict[str, Any] = json.loads(content)
         if document["quarterwave"] != "results":
@@ -112,26 +112,26 @@ def _results(path: Path, content: bytes, key: Key) -> Answers:
             cells = {name: str(given.get(name, "")).strip() for name in ("rating", "preferred", "remarks")}
             _take(answers, f"{path}: {item}", item, cells, key)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ListeningError(f"{path}: a results file that the page saved is needed, and this is none") from error
+        raise ListeningError(f"{path}: a results file that the page saved is needed, and this is not one") from error
     return answers
 
 
-def _check_test(place: str, test: str, key: Key) -> None:
+def _check_test(place: str, test: str, key: AnswerKey) -> None:
     if test != key.test:
-        raise ListeningError(f"{place}: the key is of test {key.test}, and this is of test {test}")
+        raise ListeningError(f"{place}: the answer key is of test {key.test}, and this is of test {test}")
 
 
-def _take(answers: Answers, place: str, item: str, cells: dict[str, str], key: Key) -> None:
-    """Check one item's answer and take it in; a blank one is none."""
+def _take(answers: Answers, place: str, item: str, cells: dict[str, str], key: AnswerKey) -> None:
+    """Check the answer to one item and add it, unless it is blank."""
     rating, preferred = cells["rating"], cells["preferred"].upper()
     if item in key.system_of:
         if preferred:
-            raise ListeningError(f"{place}: {item} is a clip, to be rated, and cannot be preferred ({preferred!r})")
+            raise ListeningError(f"{place}: {item} is a clip to rate, and cannot be preferred ({preferred!r})")
         if rating:
             answers.ratings[item] = int(_legal(place, "a rating", RATINGS, rating))
     elif any(pair.name == item for pair in key.pairs):
         if rating:
-            raise ListeningError(f"{place}: {item} is a pair, to choose from, and cannot be rated ({rating!r})")
+            raise ListeningError(f"{place}: {item} is a pair to choose from, and cannot be rated ({rating!r})")
         if preferred:
             answers.preferred[item] = _legal(place, "what is preferred", SIDES, preferred)
     else:
