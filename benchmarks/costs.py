@@ -18,7 +18,8 @@ from pipeline.config import (
 )
 from pipeline.models import notes
 from pipeline.models.heads import flow
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms import SAMPLE_RATE
+from waveforms.dsp.blocks import BLOCK_SIZE
 from waveforms.notes.performance import N_KEYS
 
 BLOCKS_PER_HOUR = 3600 * SAMPLE_RATE // BLOCK_SIZE  # 14 400

@@ -9,8 +9,9 @@ from benchmarks.rolling import fresh, prompts_of, render
 from benchmarks.trainer import Trainer
 from pipeline.config import DEFAULT_PRESET, MAX_SEQ_LEN, preset_named
 from pipeline.session import Session
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms import SAMPLE_RATE
 from waveforms.corpus import Corpus
+from waveforms.dsp.blocks import BLOCK_SIZE
 
 PRESETS = ("classic", DEFAULT_PRESET)
 

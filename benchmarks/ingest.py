@@ -13,6 +13,7 @@ from pipeline.config import preset_named
 from pipeline.training.lanes import prefetch
 from pipeline.training.pieces import excerpts, pieces_of
 from waveforms.corpus import Corpus
+from waveforms.dsp.blocks import n_blocks_of
 
 
 def measure(folder: Path, paths: Sequence[Path], n_rounds: int) -> list[Figure]:
@@ -52,9 +53,10 @@ def measure(folder: Path, paths: Sequence[Path], n_rounds: int) -> list[Figure]:
         "prepare": timed(prepare),
         "ancestor": timed(lambda: load_training_examples(paths)),
     }
-    rates = {name: corpus.n_blocks / seconds for name, seconds in median_seconds(works, n_rounds).items()}
+    n_blocks = sum(n_blocks_of(recording.n_samples) for recording in corpus)
+    rates = {name: n_blocks / seconds for name, seconds in median_seconds(works, n_rounds).items()}
     decoding, ancestor = Reference("decoding", rates["decode"]), Reference("ancestor", rates["ancestor"])
-    real_time = corpus.seconds / corpus.n_blocks
+    real_time = corpus.seconds / n_blocks
     return [
         Figure("ingest", "fit and encode", rates["prepare"], "blocks/s", peer=ancestor, target=Target("ratio", 10)),
         Figure("ingest", "encode", rates["encode"], "blocks/s", limit=decoding, target=Target("share", 0.5)),

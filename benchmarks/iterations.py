@@ -9,8 +9,9 @@ from benchmarks.limits import precisions
 from benchmarks.training import CLASSIC, SAME
 from pipeline.config import Settings
 from pipeline.training.loop import Progress, Unwatched, begin, train
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms import SAMPLE_RATE
 from waveforms.corpus import Corpus
+from waveforms.dsp.blocks import BLOCK_SIZE
 
 N_ITERATIONS, N_SONGS, SONG_SECONDS = 2000, 20, 60  # an iteration is once through all songs
 N_TARGETS = N_SONGS * (SONG_SECONDS * SAMPLE_RATE // BLOCK_SIZE - 1)

@@ -17,8 +17,9 @@ from pipeline.models.backends.int8 import quantised
 from pipeline.prompts import Prompt, held_out
 from pipeline.session import Session, arithmetic
 from pipeline.training.loop import Unwatched, begin
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms import SAMPLE_RATE
 from waveforms.corpus import Corpus
+from waveforms.dsp.blocks import BLOCK_SIZE
 
 TARGETS = {40: 40, 120: 100, 400: 300}  # by blocks in the clip: so many times faster than Keras
 REAL_TIME = 20  # seconds of sound in a second, many clips at once

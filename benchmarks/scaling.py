@@ -16,7 +16,7 @@ from benchmarks.costs import (
 from benchmarks.workers import Setup, simulate
 from pipeline.codecs import make_codec
 from pipeline.config import note_rows, preset_named
-from waveforms import BLOCK_SIZE
+from waveforms.dsp.blocks import BLOCK_SIZE
 
 FLOW = preset_named("flow")
 BATCH, LENGTH = FLOW.training.batch_size, FLOW.training.sequence_blocks

@@ -34,7 +34,7 @@ from pipeline.codecs.events import BLOCK_SECONDS
 from pipeline.config import Settings
 from pipeline.errors import CheckpointError
 from pipeline.models import Model, make_model
-from waveforms import BLOCK_SIZE
+from waveforms.dsp.blocks import BLOCK_SIZE
 from waveforms.notes.events import Notes
 
 FORMAT = 7

@@ -23,11 +23,12 @@ from pipeline.memory import keep_freed_memory
 from pipeline.pictures import SECONDS_SHOWN, draw_clip, save_picture
 from pipeline.prompts import Prompt
 from pipeline.session import Session, arithmetic
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms import SAMPLE_RATE
 from waveforms.audio import ClipWriter, Waveform, read
 from waveforms.audio.level import Level
 from waveforms.audio.loudness import LoudnessMeter
 from waveforms.audio.marks import Mark, write_labels
+from waveforms.dsp.blocks import BLOCK_SIZE
 from waveforms.notes.events import Notes
 from waveforms.notes.midi import write_midi
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline.errors import SettingsError
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms import SAMPLE_RATE
+from waveforms.dsp.blocks import BLOCK_SIZE
 
 LAST, BEST = "last.safetensors", "best.safetensors"  # of a run: to go on from, and to render from
 CLIP_SECONDS = 10

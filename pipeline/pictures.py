@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
+from waveforms.dsp.blocks import BLOCK_SIZE
 from waveforms.notes.events import Notes
 
 SECONDS_SHOWN = 30  # more would not be legible on one page

@@ -17,9 +17,10 @@ import torch
 from pipeline.checkpoint import Passage
 from pipeline.errors import SettingsError
 from pipeline.training.pieces import Piece
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform, probe, read
 from waveforms.audio.level import to_int16
+from waveforms.dsp.blocks import BLOCK_SIZE
 from waveforms.notes.events import Notes
 
 N_PASSAGES = 8
@@ -136,9 +137,9 @@ def choose_passages(held_out: Sequence[Piece]) -> list[Passage]:
         recording = piece.recording
         assert recording is not None
         n_blocks = min(PASSAGE_BLOCKS, recording.n_samples // BLOCK_SIZE)
-        n_places = min(n_each, recording.n_blocks // n_blocks)  # without overlap
+        n_places = min(n_each, piece.n_blocks // n_blocks)  # without overlap
         for place in range(n_places):
-            first = place * (recording.n_blocks // n_places)
+            first = place * (piece.n_blocks // n_places)
             waveform = recording.read(first * BLOCK_SIZE, (first + n_blocks) * BLOCK_SIZE)
             samples = torch.from_numpy(to_int16(waveform))
             start, stop = first * BLOCK_SECONDS, (first + n_blocks) * BLOCK_SECONDS

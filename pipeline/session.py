@@ -24,7 +24,7 @@ from pipeline.config import Sampling
 from pipeline.models import Block, Latents, Model, State
 from pipeline.models.backends.int8 import is_faster, quantised
 from pipeline.prompts import Prompt
-from waveforms import BLOCK_SIZE
+from waveforms.dsp.blocks import BLOCK_SIZE
 from waveforms.notes.events import Notes
 from waveforms.notes.transcriber import transcribe
 

@@ -7,9 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import torch
 from hypothesis import settings
 
 from tests import chromium
+from waveforms.dsp.blocks import BLOCK_SIZE
+from waveforms.dsp.phase import PhaseRecovery
+from waveforms.dsp.spectra import FRAME_PADDING, MAGNITUDE_FLOOR, to_frames
 
 # The same examples every time, and no deadline: a test's verdict must not depend on the machine's mood.
 settings.register_profile("steady", deadline=None, derandomize=True, max_examples=50)
@@ -28,6 +32,15 @@ def noise(n_samples: int, n_channels: int = 1, *, seed: int = 0, gain: float = 0
     """Make white noise below full scale, (n_samples, n_channels)."""
     waveform = np.random.default_rng(seed).uniform(-1.0, 1.0, (n_samples, n_channels))
     return (gain * waveform).astype(np.float32)
+
+
+def resynthesised(waveform: np.ndarray, n_iterations: int = 16) -> np.ndarray:
+    """Recover a waveform from its log magnitudes, (n_samples,) -> whole blocks of it."""
+    n_whole = len(waveform) // BLOCK_SIZE * BLOCK_SIZE
+    padded = torch.nn.functional.pad(torch.from_numpy(waveform), FRAME_PADDING)[: n_whole + sum(FRAME_PADDING)]
+    recovery = PhaseRecovery(n_iterations)
+    wanted = to_frames(padded).abs().clamp(min=MAGNITUDE_FLOOR).log()
+    return torch.cat([recovery.push(wanted), recovery.finish()]).numpy()
 
 
 @pytest.fixture

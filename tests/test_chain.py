@@ -10,9 +10,10 @@ import torch
 from pipeline.codecs.spectrum import Spectrum
 from pipeline.config import SpectrumSettings
 from pipeline.training.pieces import Piece, excerpts, read_blocks
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms import SAMPLE_RATE
 from waveforms.audio import ClipWriter, read
 from waveforms.corpus import Corpus
+from waveforms.dsp.blocks import BLOCK_SIZE, n_blocks_of
 
 N_SAMPLES = 5 * BLOCK_SIZE + 1234  # the last block is not whole
 TIME = np.arange(N_SAMPLES) / SAMPLE_RATE
@@ -47,7 +48,7 @@ def through(corpus: Corpus, name: str, lap: int, out: Path) -> np.ndarray:
     recording = corpus[f"{name}.wav"]
     player = codec.player(torch.zeros(1, 0))
     with ClipWriter(out) as clip:
-        for block in range(recording.n_blocks):
+        for block in range(n_blocks_of(recording.n_samples)):
             sound = codec.encode(read_blocks(recording, block, 1, codec.margins)[None])
             clip.write(player.push(sound)[0].numpy())
         clip.write(player.finish()[0].numpy())

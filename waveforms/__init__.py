@@ -1,9 +1,6 @@
-"""Sound and notes as data. Imports nothing of `pipeline`."""
+"""Sound and notes as data: audio files, signal processing, notes, corpora and a sampled piano.
+
+Imports nothing of `pipeline`. Its one network, which transcribes recordings, is learned by `tools` and only run here.
+"""
 
 SAMPLE_RATE = 44_100
-BLOCK_SIZE = SAMPLE_RATE // 4  # 11025 samples, 0.25 s
-
-
-def n_blocks_of(n_samples: int) -> int:
-    """How many blocks hold `n_samples`: the last block is completed with zeros, so no sample is lost."""
-    return -(-n_samples // BLOCK_SIZE)

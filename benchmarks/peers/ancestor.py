@@ -8,7 +8,7 @@ import numpy.typing as npt
 from scipy.io import wavfile
 
 from pipeline.config import MAX_SEQ_LEN
-from waveforms import BLOCK_SIZE
+from waveforms.dsp.blocks import BLOCK_SIZE
 
 Array = npt.NDArray[np.float64]
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline.cli.flags import add_sampling_flags, check_sampled_by, sampling_of
 from pipeline.config import BEST, CLIP_SECONDS, Sampling, n_blocks_in
 from pipeline.errors import CheckpointError, SettingsError
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms import SAMPLE_RATE
+from waveforms.dsp.blocks import BLOCK_SIZE
 
 if TYPE_CHECKING:
     from pipeline.checkpoint import Checkpoint

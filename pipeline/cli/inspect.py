@@ -38,9 +38,10 @@ def run(args: argparse.Namespace) -> int:
 def _folder(args: argparse.Namespace) -> int:
     from pipeline.cli.console import open_corpus
     from waveforms.corpus import Corpus
+    from waveforms.dsp.blocks import BLOCK_SIZE
 
     if args.json:
-        print(json.dumps(Corpus.open(*args.places).summary(), indent=2))
+        print(json.dumps(Corpus.open(*args.places).summary(BLOCK_SIZE), indent=2))
         return 0
     _print_corpus(open_corpus(*args.places))
     return 0
@@ -50,6 +51,7 @@ def _print_corpus(corpus: "Corpus") -> None:
     from rich.table import Table
 
     from pipeline.cli.console import console, duration
+    from waveforms.dsp.blocks import n_blocks_of
 
     table = Table("recording", "length", "rate", "channels", "format", "loudness", "peak", box=None)
     for r in corpus:
@@ -63,9 +65,9 @@ def _print_corpus(corpus: "Corpus") -> None:
             f"{r.peak:.3f}",
         )
     console.print(table)
+    n_blocks = sum(n_blocks_of(r.n_samples) for r in corpus)
     console.print(
-        f"{len(corpus)} recordings, {duration(corpus.seconds)}, {corpus.n_blocks} blocks; "
-        f"left out: {len(corpus.problems)}"
+        f"{len(corpus)} recordings, {duration(corpus.seconds)}, {n_blocks} blocks; left out: {len(corpus.problems)}"
     )
     several = [f"{work.name} ({len(work.names)})" for work in corpus.works if len(work.names) > 1]
     shown = f"; of several recordings: {', '.join(several)}" if several else ""

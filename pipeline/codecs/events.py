@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
-from waveforms.dsp.spectra import FRAMES_PER_BLOCK
+from waveforms import SAMPLE_RATE
+from waveforms.dsp.blocks import BLOCK_SIZE, FRAMES_PER_BLOCK
 from waveforms.notes.events import Notes
 from waveforms.notes.performance import LOWEST_PITCH, N_KEYS
 

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from waveforms import SAMPLE_RATE
-from waveforms.dsp.bands import CENTRES, N_BANDS, to_levels, transposition
-from waveforms.dsp.spectra import FRAMES_PER_BLOCK, HOP
+from waveforms.dsp.bands import CENTRES, N_BANDS, compand, transposition
+from waveforms.dsp.blocks import FRAMES_PER_BLOCK, HOP
 from waveforms.notes.events import Notes
 from waveforms.notes.performance import LOWEST_PITCH, LOWEST_UNDAMPED_PITCH, N_KEYS
 
@@ -255,7 +255,7 @@ class Instrument(nn.Module):
                 group["lr"] = peak * cosine + LAST_RATE * (1 - cosine)
             order = order or torch.randperm(len(chunks), generator=generator).tolist()
             excerpt, at = chunks[order.pop()]
-            wanted = to_levels(bands[excerpt][at : at + N_CHUNK].float())
+            wanted = compand(bands[excerpt][at : at + N_CHUNK].float())
             active = of_excerpt[excerpt].between(at, at + len(wanted))
             power = self._of_notes(active, velocities[excerpt], len(wanted), self.table.exp())
             colour, floor = self._spread(profiles[recordings[excerpt]])
@@ -286,7 +286,7 @@ class Instrument(nn.Module):
             return notes
         table = NoteTable.of([NoteExcerpt(notes)])
         excerpt = _Excerpt(activations(table, len(bands)), len(bands))
-        wanted = to_levels(bands.float())
+        wanted = compand(bands.float())
         louder, later = (torch.zeros(len(notes), requires_grad=True) for _ in range(2))
         optimiser = torch.optim.Adam([louder, later], REFINE_RATE)
         spectra, (colour, floor) = self.table.exp(), self._spread(profile)
@@ -443,7 +443,7 @@ def _restrikes(notes: Notes) -> NDArray[np.float64]:
 
 
 def _levels(power: Tensor) -> Tensor:
-    return to_levels(power.clamp(min=FAINTEST).log() / 2)
+    return compand(power.clamp(min=FAINTEST).log() / 2)
 
 
 def _curves() -> Tensor:

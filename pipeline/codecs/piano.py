@@ -15,9 +15,10 @@ from pipeline.codecs.base import Codec, Excerpt, Fitting, Player, Sound, unwatch
 from pipeline.codecs.events import BLOCK_SECONDS
 from pipeline.codecs.instrument import Instrument, NoteExcerpt, NoteTable
 from pipeline.config import PianoSettings
-from waveforms.dsp.bands import CENTRES, N_BANDS, PER_OCTAVE, from_bands, from_levels, to_bands, to_levels, widths
+from waveforms.dsp.bands import CENTRES, N_BANDS, PER_OCTAVE, compand, expand, from_bands, to_bands, widths
+from waveforms.dsp.blocks import FRAMES_PER_BLOCK
 from waveforms.dsp.phase import PhaseRecovery
-from waveforms.dsp.spectra import FRAMES_PER_BLOCK, TILE_MARGINS, to_frames
+from waveforms.dsp.spectra import FRAME_PADDING, to_frames
 from waveforms.notes.events import Notes
 
 FRAMES_PER_SLICE = 5
@@ -48,7 +49,7 @@ class PianoCodec(Codec):
     expected_mean: Tensor  # (SLICE_SIZE,)
     expected_axes: Tensor  # (SLICE_SIZE, expected_dims), whitening
 
-    reads_notes, margins, n_slices = True, TILE_MARGINS, N_SLICES
+    reads_notes, margins, n_slices = True, FRAME_PADDING, N_SLICES
 
     def __init__(self, settings: PianoSettings) -> None:
         super().__init__()
@@ -90,7 +91,7 @@ class PianoCodec(Codec):
                 NoteTable.of([NoteExcerpt(of_excerpt)]), profile.expand(1, n_blocks, -1)
             ).reshape(-1, SLICE_SIZE)
             expectations.add(expected * self.weights)
-            residuals.add((to_levels(of_bands.float()).reshape(-1, SLICE_SIZE) - expected) * self.weights)
+            residuals.add((compand(of_bands.float()).reshape(-1, SLICE_SIZE) - expected) * self.weights)
         mean, axes, deviations = residuals.principal(self.settings.dims)
         self.mean.copy_(mean)
         self.axes.copy_(axes)
@@ -114,7 +115,7 @@ class PianoCodec(Codec):
         assert profiles is not None
         bands = _bands(waveforms)
         levels = self.instrument(notes, profiles)
-        latent = self.to_residual(to_levels(bands).view(levels.shape), levels)
+        latent = self.to_residual(compand(bands).view(levels.shape), levels)
         return Sound(latent, levels, self.to_expected(levels))
 
     def to_residual(self, levels: Tensor, expected: Tensor) -> Tensor:
@@ -165,7 +166,7 @@ class _PianoPlayer(Player):
         levels = self._codec.to_levels(sound.latent, sound.levels)
         if sampled:
             levels = sound.levels.lerp(levels, self._shares)
-        return self._recovery.push(from_bands(from_levels(levels).clamp(max=LOUDEST)))
+        return self._recovery.push(from_bands(expand(levels).clamp(max=LOUDEST)).flatten(-3, -2))
 
     def finish(self) -> Tensor:
         return self._recovery.finish()
@@ -193,7 +194,7 @@ class _Moments:
 
 
 def _bands(waveform: Tensor) -> Tensor:
-    """(..., n_frames * HOP + sum(TILE_MARGINS)) -> (..., n_frames, N_BANDS), in nepers."""
+    """(..., n_frames * HOP + sum(FRAME_PADDING)) -> (..., n_frames, N_BANDS), in nepers."""
     frames = to_frames(waveform)
     return to_bands(frames.real.square() + frames.imag.square())
 

@@ -8,8 +8,8 @@ from torch import Tensor
 from pipeline.codecs.base import Codec, Excerpt, Fitting, Player, Sound, unwatched
 from pipeline.codecs.instrument import NoteTable
 from pipeline.config import SpectrumSettings
-from waveforms import BLOCK_SIZE
-from waveforms.dsp.blocks import Joiner, cut, margins
+from waveforms.dsp.blocks import BLOCK_SIZE
+from waveforms.dsp.overlap import Joiner, context_padding, to_blocks
 from waveforms.dsp.spectra import from_spectra, to_spectra
 from waveforms.notes.events import Notes
 
@@ -28,7 +28,7 @@ class Spectrum(Codec):
     def __init__(self, settings: SpectrumSettings) -> None:
         super().__init__()
         self.lap = settings.lap
-        self.margins = margins(settings.lap)
+        self.margins = context_padding(settings.lap)
         self.dims = 2 * ((BLOCK_SIZE + settings.lap) // 2 + 1)  # 11 026 for a lap of 0
         self.register_buffer("mean_", torch.zeros(self.dims))
         self.register_buffer("std_", torch.ones(self.dims))
@@ -38,7 +38,7 @@ class Spectrum(Codec):
         count = torch.zeros((), dtype=torch.float64)
         mean, squares = torch.zeros(2, self.dims, dtype=torch.float64)
         for excerpt in excerpts:
-            spectra = to_spectra(cut(excerpt.waveform, lap=self.lap))
+            spectra = to_spectra(to_blocks(excerpt.waveform, BLOCK_SIZE, self.lap))
             n, its_mean = len(spectra), spectra.mean(0)
             delta = its_mean.double() - mean
             squares = squares + spectra.sub_(its_mean).square_().sum(0) + delta.square() * (count * n / (count + n))
@@ -50,10 +50,11 @@ class Spectrum(Codec):
 
     def encode(self, waveforms: Tensor, notes: NoteTable | None = None, profiles: Tensor | None = None) -> Sound:
         """See `Codec.encode`. The inverse is `decode`."""
-        return Sound(to_spectra(cut(waveforms, lap=self.lap)).sub_(self.mean_).div_(self.std_)[..., None, :])
+        spectra = to_spectra(to_blocks(waveforms, BLOCK_SIZE, self.lap))
+        return Sound(spectra.sub_(self.mean_).div_(self.std_)[..., None, :])
 
     def decode(self, sound: Sound) -> Tensor:
-        """The windowed blocks that `waveforms.dsp.blocks.join` takes, (..., n_blocks, BLOCK_SIZE + lap)."""
+        """Return the windowed blocks that `waveforms.dsp.overlap.Joiner` takes, (..., n_blocks, BLOCK_SIZE + lap)."""
         return from_spectra(sound.latent[..., 0, :] * self.std_ + self.mean_, BLOCK_SIZE + self.lap)
 
     def profile(self, waveform: Tensor, notes: Notes | None) -> Tensor:

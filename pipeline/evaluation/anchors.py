@@ -15,8 +15,8 @@ from functools import partial
 import numpy as np
 
 from pipeline.evaluation.segments import Cut, Source, cuts_of
-from waveforms import BLOCK_SIZE
 from waveforms.audio import Waveform
+from waveforms.dsp.blocks import BLOCK_SIZE
 
 ANCHORS = ("real", "continuation", "resynthesis", "classic", "shuffled", "noise", "silence")
 _NOISE = 0.05  # RMS, -26 dB re full scale

@@ -8,8 +8,9 @@ import numpy.typing as npt
 import scipy.fft
 from librosa.filters import mel
 
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
+from waveforms.dsp.blocks import BLOCK_SIZE
 
 HOP = BLOCK_SIZE // 15  # 735 samples, 16.7 ms; it divides a block, so a loop of whole blocks meets itself exactly
 N_FFT = 4096  # samples, 93 ms

@@ -16,10 +16,11 @@ from pipeline.evaluation.request import Entrant, Stage
 from pipeline.evaluation.segments import Cut, Source, stretch
 from pipeline.prompts import Prompt, held_out
 from pipeline.session import Session
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms import SAMPLE_RATE
 from waveforms.audio import ClipWriter, Waveform
 from waveforms.audio.level import to_int16
 from waveforms.corpus import Corpus
+from waveforms.dsp.blocks import BLOCK_SIZE
 
 CONTINUATION, RESYNTHESIS = "continuation", "resynthesis"  # the names of the first checkpoint's anchors
 _ALIKE = 2  # 16-bit steps: another decoder's rounding, and not another recording

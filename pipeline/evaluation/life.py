@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from pipeline.evaluation.bands import HOP, Bands, decibels, in_bands
 from pipeline.evaluation.loops import find_loops
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
+from waveforms.dsp.blocks import BLOCK_SIZE
 
 Collapse = Literal["silence", "drone", "buzz"]
 Floats = npt.NDArray[np.floating]

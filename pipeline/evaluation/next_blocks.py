@@ -18,7 +18,7 @@ from pipeline.config import Sampling
 from pipeline.evaluation.log_spectral import floor_below, log_spectral_distance
 from pipeline.training.lanes import encode_batch, read_batch
 from pipeline.training.pieces import Piece, Stretch
-from waveforms import BLOCK_SIZE
+from waveforms.dsp.blocks import BLOCK_SIZE
 from waveforms.notes.events import Notes
 
 Place = tuple[int, int]  # of a block: which recording, and its number there

@@ -15,10 +15,11 @@ from pipeline.errors import EvaluationError
 from pipeline.evaluation.anchors import ANCHORS
 from pipeline.evaluation.copies.finding import Origin
 from pipeline.evaluation.segments import Cut, Source, cuts_of
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform, probe
 from waveforms.corpus.recording import Recording
 from waveforms.corpus.survey import survey
+from waveforms.dsp.blocks import BLOCK_SIZE
 from waveforms.errors import AudioError
 from waveforms.folder import find_files
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
+from waveforms.dsp.blocks import BLOCK_SIZE
 
 # In 64 minutes of clean piano, sampled and recorded, no step passes 4.95 times the local slew.
 CLICK = 6.0

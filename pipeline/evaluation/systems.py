@@ -32,9 +32,9 @@ from pipeline.evaluation.skill import measure_skill
 from pipeline.prompts import BLOCK_SECONDS, Prompt, choose_passages
 from pipeline.training.lineage import ancestors_with, held_out_but_learned, trained_on
 from pipeline.training.pieces import fitted_to, pieces_of
-from waveforms import BLOCK_SIZE
 from waveforms.corpus import Corpus
 from waveforms.corpus.places import Place, is_here, resolved
+from waveforms.dsp.blocks import BLOCK_SIZE
 from waveforms.errors import CorpusError
 
 

@@ -27,7 +27,7 @@ from pipeline.codecs.events import BLOCK_SECONDS, Event, EventBatch, encode
 from pipeline.codecs.instrument import NoteExcerpt, NoteTable
 from pipeline.models import Latents
 from pipeline.training.pieces import Piece, Stretch
-from waveforms import BLOCK_SIZE
+from waveforms.dsp.blocks import BLOCK_SIZE
 from waveforms.notes.events import Notes
 
 T = TypeVar("T")

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from pipeline.codecs import Codec, Excerpt
 from pipeline.codecs.events import BLOCK_SECONDS
-from waveforms import BLOCK_SIZE
 from waveforms.corpus import Corpus, Recording
 from waveforms.corpus.notes import notes_of
+from waveforms.dsp.blocks import BLOCK_SIZE, n_blocks_of
 from waveforms.errors import AudioError
 from waveforms.notes.events import Notes
 from waveforms.notes.midi import find_midi_files, read_midi
@@ -49,7 +49,7 @@ class Piece:
     def n_blocks(self) -> int:
         """Its length."""
         if self.recording is not None:
-            return self.recording.n_blocks
+            return n_blocks_of(self.recording.n_samples)
         assert self.notes is not None
         return int(self.notes.seconds / BLOCK_SECONDS) + SILENT_BLOCKS
 

@@ -11,7 +11,8 @@ from benchmarks.clock import median_seconds
 from benchmarks.figures import HEAD, Figure, Reference, Target, number, table
 from benchmarks.peers.ancestor import load_training_examples
 from benchmarks.plot import save_plot
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms import SAMPLE_RATE
+from waveforms.dsp.blocks import BLOCK_SIZE
 
 SPEED = Figure("training", "ours", 600.0, "blocks/s", peer=Reference("theirs", 200.0), limit=Reference("all", 800.0))
 SECONDS = Figure(

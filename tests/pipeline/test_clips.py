@@ -20,10 +20,11 @@ from pipeline.prompts import Prompt, noise, silence
 from pipeline.session import Session
 from pipeline.training.pieces import Piece, excerpts
 from tests.pipeline.codecs.strings import planted
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms import SAMPLE_RATE
 from waveforms.audio.level import Level
 from waveforms.audio.marks import read_labels
 from waveforms.corpus import Corpus
+from waveforms.dsp.blocks import BLOCK_SIZE, n_blocks_of
 from waveforms.notes.events import Notes
 from waveforms.notes.midi import read_midi
 
@@ -90,7 +91,7 @@ def test_the_roll_out_renders_the_prompt_as_it_was(tiny: Settings, corpus: Corpu
 def test_silence_in_and_an_untrained_model_give_the_mean(tiny: Settings, corpus: Corpus) -> None:
     """A new model predicts the mean spectrum, whatever it read: every block is the corpus's mean block."""
     model = make_model(tiny, corpus, deviation=0.0)
-    blocks = np.concatenate([r.read(0, r.n_blocks * BLOCK_SIZE) for r in corpus]).reshape(-1, BLOCK_SIZE)
+    blocks = np.concatenate([r.read(0, n_blocks_of(r.n_samples) * BLOCK_SIZE) for r in corpus]).reshape(-1, BLOCK_SIZE)
     waveform = rolled_out(model, silence(2), 2, seed=0)
     for block in waveform[2 * BLOCK_SIZE :].reshape(2, BLOCK_SIZE):
         np.testing.assert_allclose(block, blocks.mean(0), atol=1e-5)

@@ -22,8 +22,9 @@ from pipeline.prompts import (
 )
 from pipeline.training.pieces import Piece
 from tests.conftest import noise as noise_of
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms import SAMPLE_RATE
 from waveforms.corpus import Corpus
+from waveforms.dsp.blocks import BLOCK_SIZE
 from waveforms.errors import AudioError
 from waveforms.notes.events import Notes
 

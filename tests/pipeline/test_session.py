@@ -19,7 +19,8 @@ from pipeline.prompts import Prompt, noise, silence
 from pipeline.session import Part, Session, arithmetic
 from tests.pipeline.codecs.strings import planted
 from tests.pipeline.conftest import TINY, TINY_FLOW, melody, melody_notes
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms import SAMPLE_RATE
+from waveforms.dsp.blocks import BLOCK_SIZE
 from waveforms.notes.events import Notes
 
 N_PROMPT = 4  # blocks

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms import SAMPLE_RATE
 from waveforms.audio import riff, sources
 from waveforms.audio.decoding import MAX_FRAMES, Waveform, mono_pieces, regrouped, resampled, window
 from waveforms.audio.marks import Mark, write_marks
@@ -26,7 +26,7 @@ from waveforms.errors import AudioError
 
 __all__ = ["AudioInfo", "ClipWriter", "Waveform", "probe", "read", "stream"]
 
-N_SAMPLES_PER_PIECE = 16 * BLOCK_SIZE  # 4 s
+N_SAMPLES_PER_PIECE = 4 * SAMPLE_RATE
 _SEEKABLE = ("WAV", "WAVEX", "RF64", "BW64", "W64", "AIFF", "FLAC", "AU", "CAF")
 _EXACT = ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")
 

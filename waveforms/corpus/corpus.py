@@ -1,24 +1,19 @@
-"""Recordings of a folder, or of several places, as one indexable collection of blocks, split by work.
+"""Recordings of a folder, or of several places, as one corpus, split by work.
 
-    places -> usable files, in stable order -> Recording, Recording, ...   and problems, each with its reason
-
-Every sample of a used file is in some block: the last block of a recording is completed with zeros.
+places -> usable files, in stable order -> Recording, Recording, ...   and problems, each with its reason
 """
 
 import os
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
 from typing import Any, Self
 
 import numpy as np
 
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
-from waveforms.audio import Waveform
+from waveforms import SAMPLE_RATE
 from waveforms.corpus.places import File, Place, find
 from waveforms.corpus.recording import Recording
 from waveforms.corpus.splits import Group, Report, TrainedOn, Wanted, copies_of, groups_of, hold_out
@@ -91,11 +86,6 @@ class Corpus:
         return ", ".join(self.places)
 
     @property
-    def n_blocks(self) -> int:
-        """How many blocks all recordings have together."""
-        return self._ends[-1] if self._ends else 0
-
-    @property
     def n_samples(self) -> int:
         """How many samples all recordings have together."""
         return sum(recording.n_samples for recording in self.recordings)
@@ -104,29 +94,6 @@ class Corpus:
     def seconds(self) -> float:
         """Length of all recordings together, in seconds."""
         return self.n_samples / SAMPLE_RATE
-
-    def locate(self, block: int) -> tuple[Recording, int]:
-        """Find a block of the collection: its recording, and its number there.
-
-        Raises:
-            IndexError: unless 0 <= block < n_blocks.
-        """
-        if not 0 <= block < self.n_blocks:
-            raise IndexError(f"block must lie in [0, {self.n_blocks}) and not be {block}")
-        i = bisect_right(self._ends, block)
-        return self.recordings[i], block - (self._ends[i - 1] if i else 0)
-
-    def read_blocks(self, block: int, n_blocks: int = 1) -> Waveform:
-        """Read blocks of one recording, the first of them by its number in the collection.
-
-        Beyond the recording's end there are zeros; no window runs from one recording into the next.
-
-        Returns:
-            float32 (n_blocks, BLOCK_SIZE).
-        """
-        recording, first = self.locate(block)
-        samples = recording.read(first * BLOCK_SIZE, (first + n_blocks) * BLOCK_SIZE)
-        return samples.reshape(n_blocks, BLOCK_SIZE)
 
     def subset(self, names: Sequence[str]) -> Self:
         """Make a corpus of these recordings alone, in the same order; problems stay with the whole.
@@ -185,8 +152,13 @@ class Corpus:
         """Groups of recordings of one work, each of which lies on one side of a split."""
         return groups_of(self.recordings)
 
-    def summary(self) -> dict[str, Any]:
-        """Describe the corpus in numbers, text and lists only, ready for JSON; null is a loudness of -inf."""
+    def summary(self, block_size: int) -> dict[str, Any]:
+        """Describe the corpus in numbers, text and lists only, ready for JSON; null is a loudness of -inf.
+
+        Args:
+            block_size: the number of samples in a block, by which lengths are given as well.
+        """
+        rows = [_row(recording, block_size) for recording in self.recordings]
         loudness = [recording.loudness for recording in self.recordings if np.isfinite(recording.loudness)]
         return {
             "places": list(self.places),
@@ -194,7 +166,7 @@ class Corpus:
             "n_left_out": len(self.problems),
             "left_out_by_kind": dict(Counter(_kind(problem) for problem in self.problems).most_common()),
             "hours": self.seconds / 3600,
-            "n_blocks": self.n_blocks,
+            "n_blocks": sum(row["n_blocks"] for row in rows),
             "sample_rates": _counts(recording.info.sample_rate for recording in self.recordings),
             "channels": _counts(recording.info.n_channels for recording in self.recordings),
             "formats": _counts(f"{r.info.container} {r.info.encoding}" for r in self.recordings),
@@ -202,16 +174,12 @@ class Corpus:
             "n_clipped": sum(recording.findings.n_clipped for recording in self.recordings),
             "copies": self.copies,
             "works": [{"name": work.name, "recordings": work.names} for work in self.works],
-            "recordings": [_row(recording) for recording in self.recordings],
+            "recordings": rows,
             "problems": [
                 {"path": str(problem.path), "kind": _kind(problem), "reason": problem.reason}
                 for problem in self.problems
             ],
         }
-
-    @cached_property
-    def _ends(self) -> list[int]:
-        return list(accumulate(recording.n_blocks for recording in self.recordings))
 
     @cached_property
     def _by_name(self) -> dict[str, Recording]:
@@ -254,11 +222,11 @@ def _counts(values: Iterator[Any]) -> dict[str, int]:
     return {str(value): n for value, n in Counter(values).most_common()}
 
 
-def _row(recording: Recording) -> dict[str, Any]:
+def _row(recording: Recording, block_size: int) -> dict[str, Any]:
     return {
         "name": recording.name,
         "seconds": recording.seconds,
-        "n_blocks": recording.n_blocks,
+        "n_blocks": -(-recording.n_samples // block_size),
         "sample_rate": recording.info.sample_rate,
         "n_channels": recording.info.n_channels,
         "format": f"{recording.info.container} {recording.info.encoding}",

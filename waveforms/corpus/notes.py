@@ -20,7 +20,8 @@ from waveforms.audio import Waveform, decoded
 from waveforms.audio.files import N_SAMPLES_PER_PIECE
 from waveforms.corpus.recording import Recording
 from waveforms.dsp.bands import to_bands
-from waveforms.dsp.spectra import HOP, TILE_MARGINS, to_frames
+from waveforms.dsp.blocks import HOP
+from waveforms.dsp.spectra import FRAME_PADDING, to_frames
 from waveforms.errors import AudioError, CorpusError
 from waveforms.notes import transcriber
 from waveforms.notes.events import Notes
@@ -111,7 +112,7 @@ def _excerpts(recording: Recording, progress: Progress) -> Iterator[Excerpt]:
         starts, n_excerpt = [0], -(-recording.n_samples // HOP) * HOP
     else:
         starts = np.linspace(0, recording.n_samples - n_excerpt, N_EXCERPTS).astype(int).tolist()
-    before, after = TILE_MARGINS
+    before, after = FRAME_PADDING
     for start in starts:
         frames = to_frames(torch.from_numpy(recording.read(start - before, start + n_excerpt + after)))
         yield start / SAMPLE_RATE, to_bands(frames.real.square() + frames.imag.square()).numpy()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from waveforms import SAMPLE_RATE, audio, n_blocks_of
+from waveforms import SAMPLE_RATE, audio
 from waveforms.audio import Waveform, decoded
 from waveforms.audio.files import AudioInfo
 from waveforms.corpus.remote import Remote
@@ -51,11 +51,6 @@ class Recording:
     def n_samples(self) -> int:
         """Length at SAMPLE_RATE."""
         return self.findings.n_samples
-
-    @property
-    def n_blocks(self) -> int:
-        """How many blocks hold all samples: ceil(n_samples / BLOCK_SIZE)."""
-        return n_blocks_of(self.n_samples)
 
     @property
     def seconds(self) -> float:

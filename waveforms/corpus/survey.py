@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms import SAMPLE_RATE
 from waveforms.audio import decoded, files
 from waveforms.audio.files import AudioInfo
 from waveforms.audio.loudness import LoudnessMeter
 from waveforms.errors import AudioError, CorpusError
 
-MIN_SAMPLES = 2 * BLOCK_SIZE  # 22050 samples, 0.5 s: one block to learn from and one to predict
+MIN_SAMPLES = SAMPLE_RATE // 2  # 0.5 s: what is shorter holds nothing to predict from what came before
 MAX_PEAK = 16.0  # +24 dB; a float file beyond it does not hold sound, or holds it on another scale
 SILENCE = 2.0**-15  # one 16-bit step
 FULL_SCALE = 1.0 - 2.0**-15  # the largest 16-bit number
@@ -108,7 +108,7 @@ def _decode_overloaded(path: Path, peak: float, digest: str) -> None:
 
 def _check(path: Path, meter: LoudnessMeter) -> None:
     if meter.n_samples < MIN_SAMPLES:
-        legal = f"the shortest usable recording lasts {MIN_SAMPLES / SAMPLE_RATE} s (two blocks)"
+        legal = f"the shortest usable recording lasts {MIN_SAMPLES / SAMPLE_RATE} s"
         raise AudioError(path, f"too short: {meter.n_samples / SAMPLE_RATE:.3f} s; {legal}")
     if meter.peak < SILENCE:
         raise AudioError(path, "silent: no sample reaches one 16-bit step")

@@ -1,1 +1,1 @@
-"""Signal processing: blocks, FFT vectors, bands of a spectrum, and phases."""
+"""Signal processing: blocks and their overlap, spectra, bands of a spectrum, and phases."""

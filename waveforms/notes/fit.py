@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from waveforms import SAMPLE_RATE
 from waveforms.dsp.bands import CENTRES
-from waveforms.dsp.spectra import HOP
+from waveforms.dsp.blocks import HOP
 from waveforms.notes.events import Notes
 from waveforms.notes.performance import LOWEST_PITCH, N_KEYS
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pipeline.codecs.instrument import AGES, N_AGES, N_CURVES, Instrument, NoteExcerpt, NoteTable
 from tests.pipeline.codecs.strings import SUSTAINED, instrument, planted
-from waveforms.dsp.bands import CENTRES, N_BANDS, from_levels
+from waveforms.dsp.bands import CENTRES, N_BANDS, expand
 from waveforms.notes.events import Notes
 
 AVERAGE = torch.zeros(1, 1, 2 * N_CURVES)  # a profile
@@ -23,7 +23,7 @@ def table_of(*rows: list[tuple[float, float, int, float]]) -> NoteTable:
 def power(made: Instrument, *rows: list[tuple[float, float, int, float]], n_blocks: int = 4) -> Tensor:
     """Of each frame and band, (n_rows, n_frames, N_BANDS)."""
     levels = made(table_of(*rows), AVERAGE.expand(len(rows), n_blocks, -1))
-    return (2 * from_levels(levels)).exp().flatten(1, 2)
+    return (2 * expand(levels)).exp().flatten(1, 2)
 
 
 def decibels(made: Instrument, *notes: tuple[float, float, int, float], n_blocks: int = 4) -> np.ndarray:
@@ -146,7 +146,7 @@ def test_what_follows_on_a_recording_ends_it() -> None:
     """At half a second, in the middle of a note that would sound on."""
     made, ended = instrument(), NoteExcerpt(Notes.of([(0.0, 9.0, 95, 64.0)]), 0, 0.0, 0.5)
     following = NoteExcerpt(Notes.of([(0.1, 9.0, 40, 32.0)]), 0, 0.5)
-    heard = (2 * from_levels(made(NoteTable.of([ended, following]), AVERAGE.expand(1, 4, -1)))).exp()
+    heard = (2 * expand(made(NoteTable.of([ended, following]), AVERAGE.expand(1, 4, -1)))).exp()
     heard = heard.flatten(1, 2)[0, :, 100]
     np.testing.assert_allclose(heard[:50], math.exp(SUSTAINED), rtol=1e-3)
     assert (heard[50:57] < 1e-6).all()  # its window hears it three frames early
@@ -161,7 +161,7 @@ def played(seed: int, pitches: list[int], n_notes: int = 50) -> Notes:
 
 def bands_of(made: Instrument, notes: Notes, profile: Tensor = AVERAGE, n_blocks: int = 40) -> Tensor:
     """(n_frames, N_BANDS), in nepers of magnitude."""
-    return from_levels(made(NoteTable.of([NoteExcerpt(notes)]), profile.expand(1, n_blocks, -1))).flatten(0, 2)
+    return expand(made(NoteTable.of([NoteExcerpt(notes)]), profile.expand(1, n_blocks, -1))).flatten(0, 2)
 
 
 def test_a_dictionary_that_was_planted_is_found() -> None:
@@ -233,7 +233,7 @@ def test_what_was_heard_is_refined_by_the_sound() -> None:
     pitches, velocities = rng.permutation(np.arange(40, 40 + len(onsets))), rng.uniform(30, 100, len(onsets))
     true = Notes(onsets, onsets + rng.uniform(0.3, 0.8, len(onsets)), pitches, velocities)
     with torch.no_grad():
-        bands = from_levels(made(NoteTable.of([NoteExcerpt(true)]), AVERAGE.expand(1, 40, -1))).flatten(0, 2)
+        bands = expand(made(NoteTable.of([NoteExcerpt(true)]), AVERAGE.expand(1, 40, -1))).flatten(0, 2)
         offsets = np.maximum(true.offsets + rng.normal(0, 0.2, len(true)), true.onsets + 0.1)
         heard = Notes(onsets, offsets, pitches, np.clip(velocities + rng.normal(0, 12, len(true)), 1, 127))
         refined = made.refined(bands, heard, torch.zeros(2 * N_CURVES))

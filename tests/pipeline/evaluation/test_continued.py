@@ -22,9 +22,10 @@ from pipeline.training.lineage import named_split
 from pipeline.training.pieces import Piece
 from tests.pipeline.conftest import TINY, TINY_FLOW
 from tests.pipeline.evaluation.playing import playing
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms import SAMPLE_RATE
 from waveforms.audio import read
 from waveforms.corpus import Corpus
+from waveforms.dsp.blocks import BLOCK_SIZE
 from waveforms.notes.events import Notes
 from waveforms.notes.transcriber import transcribe
 

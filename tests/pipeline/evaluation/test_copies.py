@@ -5,17 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import torch
 
 from pipeline.evaluation.copies import verbatim
 from pipeline.evaluation.copies.candidates import find_candidates
 from pipeline.evaluation.copies.finding import Copies, Copy, Origin, find_copies
 from pipeline.evaluation.copies.landmarks import FRAME, LandmarkIndex, landmarks_of
+from tests.conftest import resynthesised
 from tests.pipeline.evaluation.playing import key, playing
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms import SAMPLE_RATE
 from waveforms.corpus import Corpus
-from waveforms.dsp.phase import from_tiles
-from waveforms.dsp.spectra import TILE_MARGINS, to_tiles
 
 N_CLIP = 6 * SAMPLE_RATE
 N_FADE = 441  # samples, 10 ms
@@ -86,9 +84,7 @@ def test_of_many_half_second_copies_nineteen_in_twenty_are_found(index: Landmark
 
 def test_what_went_through_phase_recovery_is_found_by_its_spectrum(index: LandmarkIndex) -> None:
     clip, name, source, at = draw(index, 2.0, 7)
-    n_whole = N_CLIP // BLOCK_SIZE * BLOCK_SIZE
-    extended = torch.from_numpy(np.pad(clip, TILE_MARGINS)[: n_whole + sum(TILE_MARGINS)])
-    found = find_copies(index, from_tiles(to_tiles(extended), 16).numpy())
+    found = find_copies(index, resynthesised(clip))
     assert found.share == pytest.approx(2 / 6, abs=0.05)
     assert found.verbatim_share == 0.0
     assert found.longest is None

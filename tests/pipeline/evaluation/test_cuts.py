@@ -9,9 +9,9 @@ import pytest
 
 from pipeline.evaluation.anchors import halves, noise, shuffled, silence
 from pipeline.evaluation.segments import cuts_of, evenly, spread
-from waveforms import BLOCK_SIZE
 from waveforms.corpus.recording import Recording
 from waveforms.corpus.survey import survey
+from waveforms.dsp.blocks import BLOCK_SIZE
 
 N = 2 * BLOCK_SIZE
 

@@ -11,8 +11,9 @@ from pipeline.evaluation import EvaluationError
 from pipeline.evaluation.copies.finding import Origin
 from pipeline.evaluation.reading import read_clips, read_folder, read_what
 from tests.conftest import noise
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms import SAMPLE_RATE
 from waveforms.audio import ClipWriter
+from waveforms.dsp.blocks import BLOCK_SIZE
 
 N = 4 * BLOCK_SIZE
 

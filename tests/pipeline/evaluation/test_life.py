@@ -4,14 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from pipeline.evaluation.life import Life, measure_life
 from pipeline.evaluation.numbers.standing import stand, stand_all
+from tests.conftest import resynthesised
 from tests.pipeline.evaluation.playing import key, playing
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
-from waveforms.dsp.phase import from_tiles
-from waveforms.dsp.spectra import TILE_MARGINS, to_tiles
+from waveforms import SAMPLE_RATE
+from waveforms.dsp.blocks import BLOCK_SIZE
 
 N_CLIP = 40 * BLOCK_SIZE  # 10 s
 N_ALIVE = 16 * BLOCK_SIZE  # 4 s
@@ -101,8 +100,7 @@ def test_minutes_that_go_round_and_then_drone() -> None:
 
 def test_loops_are_found_through_phase_recovery() -> None:
     period = 54_552
-    looped = np.pad(np.tile(playing(5, 4)[:period], 10)[:N_CLIP], TILE_MARGINS)
-    life = measure_life(from_tiles(to_tiles(torch.from_numpy(looped)), 16).numpy())
+    life = measure_life(resynthesised(np.tile(playing(5, 4)[:period], 10)[:N_CLIP]))
     assert life.loop_share > 0.5
     n_turns = life.loop_period * SAMPLE_RATE / period  # two turns are a period, too
     assert n_turns == pytest.approx(max(round(n_turns), 1), abs=0.02)

@@ -5,7 +5,8 @@ import pytest
 
 from pipeline.evaluation.seams import CLICK, NEIGHBOURHOOD, measure_seams, relative_steps
 from tests.pipeline.evaluation.playing import playing
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms import SAMPLE_RATE
+from waveforms.dsp.blocks import BLOCK_SIZE
 
 
 @pytest.fixture(scope="module")

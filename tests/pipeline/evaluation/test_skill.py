@@ -21,8 +21,8 @@ from pipeline.training.lanes import encode_rows
 from pipeline.training.loop import begin
 from pipeline.training.pieces import Stretch, fitted_to, pieces_of, read_blocks
 from tests.pipeline.training.test_train import Silent, validated
-from waveforms import BLOCK_SIZE
 from waveforms.corpus import Corpus
+from waveforms.dsp.blocks import BLOCK_SIZE, n_blocks_of
 from waveforms.notes.events import Notes
 
 HELD_OUT = ["melody_1.wav", "melody_3.wav"]
@@ -75,7 +75,7 @@ class Fake(Model):
 def knowing(run: Checkpoint, corpus: Corpus) -> Fake:
     """Looks its past up in the held-out recordings, and what comes after."""
     margins = run.codec.margins
-    parts = [read_blocks(corpus[name], 0, corpus[name].n_blocks, margins) for name in HELD_OUT]
+    parts = [read_blocks(corpus[name], 0, n_blocks_of(corpus[name].n_samples), margins) for name in HELD_OUT]
     latents = [run.codec.encode(part[None], None, None).latent[0] for part in parts]
     pasts, nexts = torch.cat([part[:-1] for part in latents]), torch.cat([part[1:] for part in latents])
 
@@ -94,7 +94,7 @@ def run(request: pytest.FixtureRequest, corpus: Corpus, tiny: Settings) -> Check
 def test_what_knows_the_next_block_has_all_the_skill(run: Checkpoint, corpus: Corpus) -> None:
     """But for the first block of each recording, which nobody can know."""
     skill = measure_skill(replace(run, model=knowing(run, corpus)), corpus)
-    n_blocks = sum(corpus[name].n_blocks for name in HELD_OUT)
+    n_blocks = sum(n_blocks_of(corpus[name].n_samples) for name in HELD_OUT)
     assert (skill.n_recordings, skill.n_blocks, skill.n_decoded) == (2, n_blocks, n_blocks - 2)
     for value in (skill.against_mean, skill.against_repeat):
         assert value.value == pytest.approx(100, abs=100 * 4 / n_blocks)
@@ -121,7 +121,7 @@ def test_it_is_the_skill_that_training_tells(run: Checkpoint, corpus: Corpus) ->
     sums = dict.fromkeys(("loss", "mean", "repeat"), 0.0)
     for recording in corpus.subset(HELD_OUT):  # by itself: nobody is asked to guess which piece comes next
         row = validated(run, corpus.subset([recording.name]))
-        sums = {name: total + recording.n_blocks * row[name] for name, total in sums.items()}
+        sums = {name: total + n_blocks_of(recording.n_samples) * row[name] for name, total in sums.items()}
     assert skill.against_mean.value == pytest.approx(100 * (1 - sums["loss"] / sums["mean"]), abs=1e-3)
     assert skill.against_repeat.value == pytest.approx(100 * (1 - sums["loss"] / sums["repeat"]), abs=1e-3)
 

@@ -17,7 +17,7 @@ from pipeline.evaluation.results import clips_of, values_of
 from pipeline.evaluation.seams import measure_seams
 from pipeline.evaluation.segments import Cut
 from pipeline.evaluation.transcription import Transcription
-from waveforms import BLOCK_SIZE
+from waveforms.dsp.blocks import BLOCK_SIZE
 
 SECONDS = 9.0
 QUIET = np.zeros(4 * BLOCK_SIZE, np.float32)

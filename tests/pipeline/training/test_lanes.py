@@ -14,8 +14,8 @@ from pipeline.config import PianoSettings, SpectrumSettings
 from pipeline.training.lanes import SEMITONES, Batch, Lane, batches, encode_rows, prefetch, read_batch, varied
 from pipeline.training.pieces import Piece, Stretch
 from tests.pipeline.conftest import LENGTHS, melody_notes
-from waveforms import BLOCK_SIZE
 from waveforms.corpus import Corpus
+from waveforms.dsp.blocks import BLOCK_SIZE
 from waveforms.notes.events import Notes
 
 N_BLOCKS = 7

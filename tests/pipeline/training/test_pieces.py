@@ -25,10 +25,11 @@ from pipeline.training.pieces import (
 )
 from tests.conftest import noise
 from tests.pipeline.conftest import LENGTHS, melody, melody_notes
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms import SAMPLE_RATE
 from waveforms.corpus import Corpus
 from waveforms.corpus.notes import FoundNotes
 from waveforms.corpus.recording import Recording
+from waveforms.dsp.blocks import BLOCK_SIZE, n_blocks_of
 from waveforms.errors import AudioError
 from waveforms.notes.events import Notes
 
@@ -130,8 +131,8 @@ def test_notes_that_were_heard_are_refined_part_by_part(
 
 def test_excerpts_pass_every_block_once(corpus: Corpus) -> None:
     waveforms = [each.waveform for each in excerpts(silent(corpus), (0, 0))]
-    assert sum(map(len, waveforms)) == corpus.n_blocks * BLOCK_SIZE
-    whole = np.concatenate([r.read(0, r.n_blocks * BLOCK_SIZE) for r in corpus])
+    assert sum(map(len, waveforms)) == sum(n_blocks_of(r.n_samples) for r in corpus) * BLOCK_SIZE
+    whole = np.concatenate([r.read(0, n_blocks_of(r.n_samples) * BLOCK_SIZE) for r in corpus])
     np.testing.assert_array_equal(np.concatenate(waveforms), whole)
 
 
@@ -155,7 +156,7 @@ def test_of_a_large_corpus_excerpts_are_spread_evenly(corpus: Corpus, monkeypatc
     monkeypatch.setattr("pipeline.training.pieces.SWEEP_BLOCKS", 1)
     many = silent(corpus) * 3
     found = list(excerpts(many, (0, 0)))
-    n_all = 3 * corpus.n_blocks
+    n_all = 3 * sum(n_blocks_of(r.n_samples) for r in corpus)
     assert n_all > MOST_EXCERPTS
     assert len(found) == MOST_EXCERPTS
     assert {each.recording for each in found} == set(range(len(many)))
@@ -172,7 +173,7 @@ def test_margins_outside_a_recording_are_silent(corpus: Corpus) -> None:
 def test_every_held_out_block_is_in_one_row(corpus: Corpus, length: int) -> None:
     rows = held_out_rows(silent(corpus), length, 10_000)
     blocks = Counter((s.piece.name, s.first + n) for row in rows for s in row for n in range(s.n_blocks))
-    assert blocks == Counter((r.name, n) for r in corpus for n in range(r.n_blocks))
+    assert blocks == Counter((r.name, n) for r in corpus for n in range(n_blocks_of(r.n_samples)))
     lengths = [sum(stretch.n_blocks for stretch in row) for row in rows]
     assert set(lengths[:-1]) <= {HELD_OUT_SEQUENCES * length}
     assert 0 < lengths[-1] <= HELD_OUT_SEQUENCES * length

@@ -17,6 +17,7 @@ from pipeline.training.loop import Outcome, Progress, begin, learning_rate, trai
 from pipeline.training.pieces import Stretch, fitted_to, held_out_rows, pieces_of
 from tests.pipeline.conftest import LENGTHS, TINY, TINY_FLOW, melody_notes
 from waveforms.corpus import Corpus
+from waveforms.dsp.blocks import n_blocks_of
 from waveforms.errors import CorpusError
 
 
@@ -167,7 +168,7 @@ def test_a_validation_is_the_mean_over_all_notes_and_slices(corpus: Corpus, tiny
     together = validate(fresh.model, fresh.codec, rows, fabric)
     alone = [validate(fresh.model, fresh.codec, [row], fabric) for row in rows]
     n_notes = [len(melody_notes(n, seconds)) for n, seconds in enumerate(LENGTHS)]
-    n_blocks = [recording.n_blocks for recording in corpus]
+    n_blocks = [n_blocks_of(recording.n_samples) for recording in corpus]
     for name, counts in {"onsets": n_notes, "keys": n_notes, "lengths": n_notes, "sound": n_blocks}.items():
         for of in ("loss", "mean", "repeat"):
             expected = np.average([row[f"{of} {name}"] for row in alone], weights=counts)

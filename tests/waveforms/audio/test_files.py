@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import noise
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
+from waveforms import SAMPLE_RATE
 from waveforms.audio import files as audio
 from waveforms.audio import sources
 from waveforms.audio.decoding import mono_pieces, regrouped
+from waveforms.dsp.blocks import BLOCK_SIZE
 
 Record = Callable[..., Path]
 

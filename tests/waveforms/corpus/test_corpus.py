@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import noise
-from waveforms import BLOCK_SIZE, audio
+from waveforms import audio
 from waveforms.corpus import Corpus
 from waveforms.errors import AudioError, CorpusError
 from waveforms.folder import find_files
@@ -57,7 +57,6 @@ def test_any_window_is_the_slice_of_the_whole(
     whole = audio.read(path)
     n_samples = len(whole)
     assert recording.n_samples == n_samples
-    assert recording.n_blocks == -(-n_samples // BLOCK_SIZE)
     padded = np.concatenate((np.zeros(100, np.float32), whole, np.zeros(30_000, np.float32)))
     tolerance = 0.0 if audio.probe(path).random_access else 2**-16  # exact, or half a step of the cache
     for start, stop in [
@@ -92,27 +91,12 @@ def test_windows_may_lie_anywhere(three_formats: Path, i: int, start: int, lengt
     np.testing.assert_array_equal(recording.read(start, start + length), expected)
 
 
-def test_blocks_hold_every_sample(record: Record, tmp_path: Path) -> None:
+def test_lengths_add_up(record: Record, tmp_path: Path) -> None:
     several(record, 3)
     corpus = Corpus.open(tmp_path)
-    assert corpus.n_blocks == sum(recording.n_blocks for recording in corpus) == 2 + 3 + 3
     assert corpus.n_samples == 3 * 22_050 + 3
     assert corpus.seconds == pytest.approx(1.5, abs=0.001)
-    found = np.concatenate([corpus.read_blocks(block)[0] for block in range(corpus.n_blocks)])
-    padded = [np.pad(audio.read(r.path), (0, r.n_blocks * BLOCK_SIZE - r.n_samples)) for r in corpus]
-    np.testing.assert_array_equal(found, np.concatenate(padded))
-
-
-def test_blocks_are_found_by_number(record: Record, tmp_path: Path) -> None:
-    several(record, 3)
-    corpus = Corpus.open(tmp_path)
-    found = [(recording.name, block) for recording, block in map(corpus.locate, range(corpus.n_blocks))]
-    assert found == [(r.name, block) for r in corpus for block in range(r.n_blocks)]
-    assert corpus.read_blocks(1, 3).shape == (3, BLOCK_SIZE)
-    assert not corpus.read_blocks(1, 3)[1:].any()  # the next recording does not follow this one
-    for block in (-1, 8):
-        with pytest.raises(IndexError, match=rf"^block must lie in \[0, 8\) and not be {block}$"):
-            corpus.locate(block)
+    assert [row["n_blocks"] for row in corpus.summary(11_025)["recordings"]] == [2, 3, 3]
 
 
 def test_a_mixed_folder(record: Record, tmp_path: Path) -> None:
@@ -143,7 +127,7 @@ def test_a_mixed_folder(record: Record, tmp_path: Path) -> None:
         ("truncated.wav", "truncated"),
     ]
     assert calls == [(i + 1, 10) for i in range(10)]
-    summary = json.loads(json.dumps(corpus.summary(), allow_nan=False))
+    summary = json.loads(json.dumps(corpus.summary(11_025), allow_nan=False))
     assert (summary["n_used"], summary["n_left_out"]) == (3, 7)
     assert summary["left_out_by_kind"]["truncated"] == 1
     assert summary["sample_rates"] == {"44100": 2, "48000": 1}
@@ -221,7 +205,7 @@ def test_odd_names(record: Record, tmp_path: Path) -> None:
     corpus = Corpus.open(tmp_path)
     assert sorted(names(corpus)) == sorted(["01.wav", odd, "[a] ♪\n.wav"])
     assert sum(map(len, corpus.split())) == 3
-    json.dumps(corpus.summary())
+    json.dumps(corpus.summary(11_025))
     assert names(corpus.split(["[a] ♪\n.wav"])[1]) == ["[a] ♪\n.wav"]
 
 
@@ -332,7 +316,7 @@ def test_subset(record: Record, tmp_path: Path) -> None:
     corpus = Corpus.open(tmp_path)
     subset = corpus.subset(["03.wav", "01.wav"])
     assert names(subset) == ["01.wav", "03.wav"]
-    assert subset.n_blocks == subset[0].n_blocks + subset[1].n_blocks
+    assert subset.n_samples == subset[0].n_samples + subset[1].n_samples
     with pytest.raises(KeyError, match=r"^'04\.wav'$"):
         corpus.subset(["04.wav"])
 

@@ -10,14 +10,15 @@ from waveforms.dsp.bands import (
     LONE_BELOW,
     N_BANDS,
     PER_OCTAVE,
+    compand,
+    expand,
     from_bands,
-    from_levels,
     to_bands,
-    to_levels,
     transposition,
     widths,
 )
-from waveforms.dsp.spectra import HOP, MAGNITUDE_FLOOR, N_BINS, N_FFT, to_frames
+from waveforms.dsp.blocks import HOP
+from waveforms.dsp.spectra import MAGNITUDE_FLOOR, N_BINS, N_FFT, to_frames
 
 BIN = SAMPLE_RATE / N_FFT  # Hz
 N_LONE = 61  # bins below 1300 Hz
@@ -135,11 +136,11 @@ def test_levels_are_mu_law_of_a_power_of_the_magnitude_and_lead_back() -> None:
     """Against the formula in 64 bits: log(1 + (m / knee) ** 0.3) / 0.3, the knee at exp(-5)."""
     magnitudes = np.geomspace(MAGNITUDE_FLOOR, 1.0, 200)
     bands = torch.from_numpy(np.log(magnitudes)).float()
-    levels = to_levels(bands)
+    levels = compand(bands)
     np.testing.assert_allclose(levels.numpy(), np.log1p((magnitudes * np.exp(5)) ** 0.3) / 0.3, rtol=1e-5)
-    torch.testing.assert_close(from_levels(levels), bands, atol=1e-3, rtol=0)
+    torch.testing.assert_close(expand(levels), bands, atol=1e-3, rtol=0)
 
 
 def test_no_level_leads_below_the_floor() -> None:
-    bands = from_levels(torch.tensor([-3.0, 0.0, 1e-9]))
+    bands = expand(torch.tensor([-3.0, 0.0, 1e-9]))
     torch.testing.assert_close(bands.exp(), torch.full((3,), MAGNITUDE_FLOOR), rtol=1e-3, atol=0)

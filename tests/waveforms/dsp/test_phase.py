@@ -3,9 +3,10 @@ import pytest
 import torch
 import torchaudio
 
-from waveforms import BLOCK_SIZE, SAMPLE_RATE
-from waveforms.dsp.phase import PhaseRecovery, from_tiles
-from waveforms.dsp.spectra import FRAMES_PER_BLOCK, HOP, N_BINS, N_FFT, TILE_MARGINS, to_tiles
+from waveforms import SAMPLE_RATE
+from waveforms.dsp.blocks import BLOCK_SIZE, FRAMES_PER_BLOCK, HOP
+from waveforms.dsp.phase import PhaseRecovery
+from waveforms.dsp.spectra import FRAME_PADDING, MAGNITUDE_FLOOR, N_BINS, N_FFT, to_frames
 
 N_BLOCKS = 12
 
@@ -23,13 +24,25 @@ def notes() -> torch.Tensor:
     return torch.from_numpy(waveform).float()
 
 
-def tiles_of(waveform: torch.Tensor) -> torch.Tensor:
-    return to_tiles(torch.nn.functional.pad(waveform, TILE_MARGINS))
+def analysed(waveform: torch.Tensor) -> torch.Tensor:
+    """Log magnitudes, (..., n_frames, N_BINS)."""
+    frames = to_frames(torch.nn.functional.pad(waveform, FRAME_PADDING))
+    return frames.abs().clamp(min=MAGNITUDE_FLOOR).log()
+
+
+def recovered(wanted: torch.Tensor, n_iterations: int = 8, seed: int = 0) -> torch.Tensor:
+    recovery = PhaseRecovery(n_iterations, seed=seed)
+    return torch.cat([recovery.push(wanted), recovery.finish()], dim=-1)
+
+
+def in_blocks(wanted: torch.Tensor, recovery: PhaseRecovery) -> torch.Tensor:
+    parts = wanted.split(FRAMES_PER_BLOCK, dim=-2)
+    return torch.cat([*map(recovery.push, parts), recovery.finish()], dim=-1)
 
 
 def convergence(waveform: torch.Tensor, wanted: torch.Tensor) -> float:
     """Spectral convergence in dB: how far the magnitudes are from those wanted."""
-    magnitude, target = tiles_of(waveform).exp(), wanted.exp()
+    magnitude, target = analysed(waveform).exp(), wanted.exp()
     return float(20 * torch.log10((magnitude - target).norm() / target.norm()))
 
 
@@ -40,19 +53,17 @@ def test_magnitudes_are_met_better_than_by_torchaudio_in_a_quarter_of_the_iterat
     oracle = torchaudio.functional.griffinlim(
         magnitude, window, N_FFT, HOP, N_FFT, power=1.0, n_iter=32, momentum=0.99, length=len(notes), rand_init=True
     )
-    tiles = tiles_of(notes)
-    whole = convergence(from_tiles(tiles), tiles)
+    wanted = analysed(notes)
+    whole = convergence(recovered(wanted), wanted)
     assert whole < -25
-    assert whole < convergence(oracle, tiles) - 3
+    assert whole < convergence(oracle, wanted) - 3
 
 
 def test_block_by_block_is_no_worse_and_has_no_seams(notes: torch.Tensor) -> None:
-    tiles = tiles_of(notes)
-    recovery = PhaseRecovery()
-    pieces = [recovery.push(tiles[n : n + 1]) for n in range(N_BLOCKS)] + [recovery.finish()]
-    waveform = torch.cat(pieces)
+    wanted = analysed(notes)
+    waveform = in_blocks(wanted, PhaseRecovery())
     assert waveform.shape == notes.shape
-    assert convergence(waveform, tiles) < convergence(from_tiles(tiles), tiles) + 1
+    assert convergence(waveform, wanted) < convergence(recovered(wanted), wanted) + 1
     steps = waveform.diff().abs()
     at_edges = steps[BLOCK_SIZE - 1 :: BLOCK_SIZE]
     assert at_edges.max() <= steps.max()
@@ -61,7 +72,7 @@ def test_block_by_block_is_no_worse_and_has_no_seams(notes: torch.Tensor) -> Non
 
 def test_a_tone_stays_a_tone() -> None:
     tone = torch.sin(2 * torch.pi * 441 * torch.arange(8 * BLOCK_SIZE) / SAMPLE_RATE) * 0.5
-    again = from_tiles(tiles_of(tone))[BLOCK_SIZE:-BLOCK_SIZE].numpy()
+    again = recovered(analysed(tone))[BLOCK_SIZE:-BLOCK_SIZE].numpy()
     spectrum = np.abs(np.fft.rfft(again * np.hanning(len(again)))) ** 2
     frequencies = np.fft.rfftfreq(len(again), 1 / SAMPLE_RATE)
     near = np.abs(frequencies - 441) < 10
@@ -71,41 +82,39 @@ def test_a_tone_stays_a_tone() -> None:
 
 @pytest.mark.parametrize("frequency", [98, 441, 1000.3, 7040, 19_999])
 def test_a_steady_tone_needs_no_iterations(frequency: float) -> None:
-    """The phases that run on from the first frame are the tone's own, wherever it lies between two bins."""
+    """Phases extrapolated from the first frame are the tone's own, wherever it lies between two bins."""
     tone = torch.sin(2 * torch.pi * frequency * torch.arange(40 * BLOCK_SIZE) / SAMPLE_RATE) * 0.5
-    again = from_tiles(tiles_of(tone), 0)[-8 * BLOCK_SIZE : -BLOCK_SIZE].numpy()
+    again = recovered(analysed(tone), 0)[-8 * BLOCK_SIZE : -BLOCK_SIZE].numpy()
     spectrum = np.abs(np.fft.rfft(again * np.hanning(len(again)))) ** 2
     frequencies = np.fft.rfftfreq(len(again), 1 / SAMPLE_RATE)
     near = np.abs(frequencies - frequency) < 10
     assert spectrum[near].sum() / spectrum.sum() > 0.9
 
 
-def test_phases_run_on_across_pushes(notes: torch.Tensor) -> None:
-    tiles = tiles_of(notes)
-    recovery = PhaseRecovery(0)
-    pieces = [recovery.push(tiles[n : n + 1]) for n in range(N_BLOCKS)] + [recovery.finish()]
-    torch.testing.assert_close(torch.cat(pieces), from_tiles(tiles, 0), atol=1e-4, rtol=0)
+def test_phases_continue_across_pushes(notes: torch.Tensor) -> None:
+    wanted = analysed(notes)
+    torch.testing.assert_close(in_blocks(wanted, PhaseRecovery(0)), recovered(wanted, 0), atol=1e-4, rtol=0)
 
 
 def test_bins_without_any_magnitude_are_silent() -> None:
-    empty = torch.full((2, FRAMES_PER_BLOCK, N_BINS), -torch.inf)
-    assert torch.equal(from_tiles(empty, 1), torch.zeros(2 * BLOCK_SIZE))
+    empty = torch.full((2 * FRAMES_PER_BLOCK, N_BINS), -torch.inf)
+    assert torch.equal(recovered(empty, 1), torch.zeros(2 * BLOCK_SIZE))
 
 
 def test_silence_stays_silence() -> None:
-    again = from_tiles(tiles_of(torch.zeros(3 * BLOCK_SIZE)))
+    again = recovered(analysed(torch.zeros(3 * BLOCK_SIZE)))
     assert again.abs().max() < 1e-4  # the floor of -120 dB in each of 1025 bins
 
 
 def test_a_seed_gives_the_same_waveform_again(notes: torch.Tensor) -> None:
-    tiles = tiles_of(notes[: 3 * BLOCK_SIZE])
-    assert torch.equal(from_tiles(tiles, 4, seed=5), from_tiles(tiles, 4, seed=5))
-    assert not torch.equal(from_tiles(tiles, 4, seed=5), from_tiles(tiles, 4, seed=6))
+    wanted = analysed(notes[: 3 * BLOCK_SIZE])
+    assert torch.equal(recovered(wanted, 4, seed=5), recovered(wanted, 4, seed=5))
+    assert not torch.equal(recovered(wanted, 4, seed=5), recovered(wanted, 4, seed=6))
 
 
 def test_clips_of_a_batch_do_not_mix(notes: torch.Tensor) -> None:
-    tiles = tiles_of(torch.stack([notes[: 3 * BLOCK_SIZE], torch.zeros(3 * BLOCK_SIZE)]))
-    loud, quiet = from_tiles(tiles, 8)
+    wanted = analysed(torch.stack([notes[: 3 * BLOCK_SIZE], torch.zeros(3 * BLOCK_SIZE)]))
+    loud, quiet = recovered(wanted, 8)
     assert loud.abs().max() > 0.1
     assert quiet.abs().max() < 1e-4
 

@@ -9,7 +9,8 @@ import torch
 from tests.waveforms.notes.music import little_piece, sound_of
 from waveforms import SAMPLE_RATE
 from waveforms.dsp.bands import to_bands
-from waveforms.dsp.spectra import HOP, TILE_MARGINS, to_frames
+from waveforms.dsp.blocks import HOP
+from waveforms.dsp.spectra import FRAME_PADDING, to_frames
 from waveforms.notes import Notes
 from waveforms.notes.fit import DoesNotFitError, Excerpt, find_offset
 
@@ -26,7 +27,7 @@ def excerpts(noise: float = 0.0) -> list[Excerpt]:
     for start in (0.0, 8.0, 16.0):
         first = round(start * SAMPLE_RATE)
         samples = torch.from_numpy(waveform[first:][: 7 * SAMPLE_RATE // HOP * HOP])
-        frames = to_frames(torch.nn.functional.pad(samples, TILE_MARGINS))
+        frames = to_frames(torch.nn.functional.pad(samples, FRAME_PADDING))
         found.append((start, to_bands(frames.real.square() + frames.imag.square()).numpy()))
     return found
 
