@@ -10,14 +10,14 @@ from importlib import metadata
 import numpy as np
 import torch
 
-from pipeline.evaluation.distances.embedding import NAMES, Embedding, at_equal_loudness, load_embedding
-from pipeline.evaluation.distances.sets import Vectors
+from pipeline.evaluation.embeddings import NAMES, Embedding, at_equal_loudness, load_embedding
 from pipeline.evaluation.faults import Faults, measure_faults
 from pipeline.evaluation.levels import Levels, measure_levels
 from pipeline.evaluation.life import Life, measure_life
-from pipeline.evaluation.networks.musicnn import PIANO, Musicnn
+from pipeline.evaluation.musicnn import PIANO, Musicnn
 from pipeline.evaluation.notes import NoteStatistics, measure_notes
 from pipeline.evaluation.seams import Seams, measure_seams
+from pipeline.evaluation.sets import Vectors
 from pipeline.evaluation.transcribers import load_transcribers
 from waveforms.audio import Waveform
 

@@ -10,19 +10,19 @@ from pathlib import Path
 from pipeline import __version__
 from pipeline.config import n_blocks_in
 from pipeline.errors import EvaluationError
+from pipeline.evaluation import aisfx, basic_pitch, musicnn
 from pipeline.evaluation.analysis import Ears
 from pipeline.evaluation.cache import RememberingEars
 from pipeline.evaluation.catalogue import measures
-from pipeline.evaluation.copies.landmarks import LandmarkIndex
-from pipeline.evaluation.distances.closeness import FAR, N_REPLICATES, NEAR, distances_of
-from pipeline.evaluation.distances.embedding import NAMES
-from pipeline.evaluation.distances.sets import Clips
+from pipeline.evaluation.closeness import FAR, N_REPLICATES, NEAR, distances_of
+from pipeline.evaluation.embeddings import NAMES
+from pipeline.evaluation.landmarks import LandmarkIndex
 from pipeline.evaluation.measuring import Measured, measure
-from pipeline.evaluation.networks import aisfx, basic_pitch, musicnn
 from pipeline.evaluation.report import Measure, Report, System, Value
 from pipeline.evaluation.request import Entrant, Gathered, Request, Stage
 from pipeline.evaluation.results import clips_of, histograms_of, values_of
 from pipeline.evaluation.segments import Cut
+from pipeline.evaluation.sets import Clips
 from pipeline.evaluation.systems import Gatherer
 from waveforms.audio import Waveform
 

@@ -7,9 +7,9 @@ import numpy as np
 
 from pipeline.evaluation.analysis import Heard
 from pipeline.evaluation.cache import RememberingEars
-from pipeline.evaluation.copies.finding import Copies, find_copies
-from pipeline.evaluation.copies.landmarks import LandmarkIndex
-from pipeline.evaluation.distances.embedding import at_equal_loudness
+from pipeline.evaluation.copies import Copies, find_copies
+from pipeline.evaluation.embeddings import at_equal_loudness
+from pipeline.evaluation.landmarks import LandmarkIndex
 from pipeline.evaluation.notes import NoteStatistics
 from pipeline.evaluation.report import Mark
 from pipeline.evaluation.segments import Cut

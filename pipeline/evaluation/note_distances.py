@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import EvaluationError
+from pipeline.evaluation.intervals import bootstrap
 from pipeline.evaluation.notes import NoteStatistics
-from pipeline.evaluation.numbers.intervals import bootstrap
 from pipeline.evaluation.report import Value
 
 Set = Sequence[NoteStatistics]  # one for each clip

@@ -13,7 +13,7 @@ import soundfile
 from pipeline.config import BEST, LAST
 from pipeline.errors import EvaluationError
 from pipeline.evaluation.anchors import ANCHORS
-from pipeline.evaluation.copies.finding import Origin
+from pipeline.evaluation.copies import Origin
 from pipeline.evaluation.segments import Cut, Source, cuts_of
 from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform, probe

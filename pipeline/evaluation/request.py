@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.evaluation.copies.landmarks import LandmarkIndex
 from pipeline.evaluation.facts import Fact
+from pipeline.evaluation.landmarks import LandmarkIndex
 from pipeline.evaluation.reading import What
 from pipeline.evaluation.report import Kind, Value
 from pipeline.evaluation.segments import Cut

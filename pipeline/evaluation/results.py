@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from pipeline.evaluation.distances.embedding import NAMES
+from pipeline.evaluation import averages
+from pipeline.evaluation.embeddings import NAMES
 from pipeline.evaluation.measuring import PER_CLIP, PER_CLIPS_NOTES, Measured, marks_of
 from pipeline.evaluation.note_distances import compare_notes, js_divergence
 from pipeline.evaluation.notes import (
@@ -15,10 +16,9 @@ from pipeline.evaluation.notes import (
     NoteStatistics,
     pooled,
 )
-from pipeline.evaluation.numbers import averages
-from pipeline.evaluation.numbers.standing import stand
 from pipeline.evaluation.report import Clip, Histogram, Value
 from pipeline.evaluation.skill import Skill
+from pipeline.evaluation.standing import stand
 from waveforms.notes.performance import HIGHEST_PITCH, LOWEST_PITCH
 
 NOTE_NAMES = ("C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B")

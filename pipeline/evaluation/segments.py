@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
-from pipeline.evaluation.copies.finding import Origin
+from pipeline.evaluation.copies import Origin
 from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
 

@@ -15,7 +15,7 @@ from torch import Generator
 from pipeline.checkpoint import Checkpoint
 from pipeline.errors import EvaluationError
 from pipeline.evaluation import next_blocks
-from pipeline.evaluation.numbers.intervals import bootstrap
+from pipeline.evaluation.intervals import bootstrap
 from pipeline.evaluation.report import Value
 from pipeline.training.loop import skill, validate
 from pipeline.training.pieces import Piece, fitted_to, held_out_rows, pieces_of

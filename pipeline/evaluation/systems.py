@@ -12,8 +12,8 @@ from pipeline.errors import EvaluationError
 from pipeline.evaluation import anchors
 from pipeline.evaluation.ancestor import anchor_settings, place_of, train_anchor
 from pipeline.evaluation.continuation import RESYNTHESIS, Begun, Continuations, draw, openings
-from pipeline.evaluation.copies.landmarks import LandmarkIndex
 from pipeline.evaluation.facts import facts_of
+from pipeline.evaluation.landmarks import LandmarkIndex
 from pipeline.evaluation.pruning import touch
 from pipeline.evaluation.reading import Folder, read_clips, read_folder, resolve
 from pipeline.evaluation.rendered import (

@@ -11,9 +11,9 @@ import soxr
 import torch
 
 from pipeline.errors import EvaluationError
-from pipeline.evaluation.distances.embedding import at_equal_loudness
-from pipeline.evaluation.networks.basic_pitch import N_SAMPLES, BasicPitch, load_basic_pitch
-from pipeline.evaluation.networks.constant_q import HOP, SAMPLE_RATE
+from pipeline.evaluation.basic_pitch import N_SAMPLES, BasicPitch, load_basic_pitch
+from pipeline.evaluation.constant_q import HOP, SAMPLE_RATE
+from pipeline.evaluation.embeddings import at_equal_loudness
 from pipeline.evaluation.thorough import load_thorough
 from pipeline.evaluation.tracking import PIANO, Frames, Thresholds, Tracked, track
 from pipeline.evaluation.transcription import Transcription

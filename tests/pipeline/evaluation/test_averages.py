@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluation.numbers import averages
-from pipeline.evaluation.numbers.intervals import around
+from pipeline.evaluation import averages
+from pipeline.evaluation.intervals import around
 from pipeline.evaluation.report import Value
 
 

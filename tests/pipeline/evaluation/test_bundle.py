@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.evaluation.networks.bundle import read_bundle
+from pipeline.evaluation.bundle import read_bundle
 
 FLOAT32, INT64 = 1, 9
 

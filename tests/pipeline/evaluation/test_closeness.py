@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluation.distances.closeness import N_REPLICATES, distances_of
-from pipeline.evaluation.distances.frechet import frechet
-from pipeline.evaluation.distances.kernel import median_distance, squared_mmd
-from pipeline.evaluation.distances.resampling import Resampler
+from pipeline.evaluation.closeness import N_REPLICATES, distances_of
+from pipeline.evaluation.frechet import frechet
+from pipeline.evaluation.kernel import median_distance, squared_mmd
+from pipeline.evaluation.resampling import Resampler
 
 N_CLIPS, N_EACH, DIM = 10, 3, 6
 

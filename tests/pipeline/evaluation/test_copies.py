@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.evaluation.copies import verbatim
-from pipeline.evaluation.copies.candidates import find_candidates
-from pipeline.evaluation.copies.finding import Copies, Copy, Origin, find_copies
-from pipeline.evaluation.copies.landmarks import FRAME, LandmarkIndex, landmarks_of
+from pipeline.evaluation import verbatim
+from pipeline.evaluation.candidates import find_candidates
+from pipeline.evaluation.copies import Copies, Copy, Origin, find_copies
+from pipeline.evaluation.landmarks import FRAME, LandmarkIndex, landmarks_of
 from tests.conftest import resynthesised
 from tests.pipeline.evaluation.playing import key, playing
 from waveforms import SAMPLE_RATE

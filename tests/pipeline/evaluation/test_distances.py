@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.evaluation import EvaluationError
-from pipeline.evaluation.distances.closeness import gap_closed
-from pipeline.evaluation.distances.extrapolation import frechet_without_end
-from pipeline.evaluation.distances.frechet import frechet
-from pipeline.evaluation.distances.kernel import kernel, median_distance, squared_mmd
-from pipeline.evaluation.distances.sets import Clips, stacked
-from pipeline.evaluation.numbers.intervals import bootstrap
+from pipeline.evaluation.closeness import gap_closed
+from pipeline.evaluation.extrapolation import frechet_without_end
+from pipeline.evaluation.frechet import frechet
+from pipeline.evaluation.intervals import bootstrap
+from pipeline.evaluation.kernel import kernel, median_distance, squared_mmd
+from pipeline.evaluation.sets import Clips, stacked
 
 
 def draw(

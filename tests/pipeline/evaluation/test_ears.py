@@ -9,10 +9,10 @@ import pytest
 import scipy.signal
 import torch
 
-from pipeline.evaluation.distances.embedding import Embedding, load_embedding
-from pipeline.evaluation.distances.frechet import frechet
-from pipeline.evaluation.distances.kernel import kernel
-from pipeline.evaluation.networks.musicnn import PIANO
+from pipeline.evaluation.embeddings import Embedding, load_embedding
+from pipeline.evaluation.frechet import frechet
+from pipeline.evaluation.kernel import kernel
+from pipeline.evaluation.musicnn import PIANO
 from waveforms import SAMPLE_RATE
 from waveforms.notes.performance import Note, Performance
 from waveforms.piano.render import render

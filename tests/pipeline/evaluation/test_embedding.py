@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 
 from pipeline.evaluation import EvaluationError
-from pipeline.evaluation.distances.embedding import (
+from pipeline.evaluation.aisfx import Aisfx
+from pipeline.evaluation.embeddings import (
     LOUDNESS,
     Embedding,
     Network,
     at_equal_loudness,
     load_embedding,
 )
-from pipeline.evaluation.networks.aisfx import Aisfx
-from pipeline.evaluation.networks.musicnn import Musicnn
+from pipeline.evaluation.musicnn import Musicnn
 from waveforms import SAMPLE_RATE
 
 

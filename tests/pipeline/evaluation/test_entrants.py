@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation import EvaluationError
-from pipeline.evaluation.copies.finding import Origin
+from pipeline.evaluation.copies import Origin
 from pipeline.evaluation.reading import read_clips, read_folder, read_what
 from tests.conftest import noise
 from waveforms import SAMPLE_RATE

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluation.distances.embedding import at_equal_loudness
+from pipeline.evaluation.embeddings import at_equal_loudness
 from pipeline.evaluation.faults import Faults, measure_faults
 from waveforms import SAMPLE_RATE
 from waveforms.notes.performance import Note, PedalSpan, Performance

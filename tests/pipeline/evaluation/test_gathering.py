@@ -11,7 +11,7 @@ import soundfile
 from pipeline import checkpoint
 from pipeline.config import BEST, preset_named
 from pipeline.evaluation import EvaluationError
-from pipeline.evaluation.copies.finding import find_copies
+from pipeline.evaluation.copies import find_copies
 from pipeline.evaluation.reading import read_what
 from pipeline.evaluation.request import Entrant, Gathered, Request
 from pipeline.evaluation.systems import Gatherer

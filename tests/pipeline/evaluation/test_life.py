@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation.life import Life, measure_life
-from pipeline.evaluation.numbers.standing import stand, stand_all
+from pipeline.evaluation.standing import stand, stand_all
 from tests.conftest import resynthesised
 from tests.pipeline.evaluation.playing import key, playing
 from waveforms import SAMPLE_RATE

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.evaluation import EvaluationError, tracking
-from pipeline.evaluation.networks.basic_pitch import N_FRAMES, N_SAMPLES, load_basic_pitch
-from pipeline.evaluation.networks.constant_q import BINS_PER_SEMITONE, ConstantQ
+from pipeline.evaluation.basic_pitch import N_FRAMES, N_SAMPLES, load_basic_pitch
+from pipeline.evaluation.constant_q import BINS_PER_SEMITONE, ConstantQ
 from pipeline.evaluation.thorough import Thorough
 from pipeline.evaluation.tracking import PIANO, PUBLISHED, Tracked, track
 from pipeline.evaluation.transcribers import Quick, load_transcribers
@@ -306,7 +306,7 @@ def test_thorough_wants_the_version_it_knows(monkeypatch: pytest.MonkeyPatch) ->
 def test_weights_must_be_this_networks(quick: Quick, tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QUARTERWAVE_CACHE", str(tmp_path))
     monkeypatch.setattr(
-        "pipeline.evaluation.networks.basic_pitch.obtain", lambda _: {"layer_with_weights-9/kernel": torch.ones(1)}
+        "pipeline.evaluation.basic_pitch.obtain", lambda _: {"layer_with_weights-9/kernel": torch.ones(1)}
     )
     with pytest.raises(EvaluationError, match=r"does not hold the weights of basic-pitch 0\.4\.0; delete it"):
         load_basic_pitch()

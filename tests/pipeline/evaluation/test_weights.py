@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import save_file
 
 from pipeline.evaluation import EvaluationError
-from pipeline.evaluation.distances.embedding import load_embedding
-from pipeline.evaluation.networks.aisfx import PUBLISHED as AISFX
-from pipeline.evaluation.networks.musicnn import PUBLISHED as MUSICNN
-from pipeline.evaluation.networks.weights import Published, State, obtain
+from pipeline.evaluation.aisfx import PUBLISHED as AISFX
+from pipeline.evaluation.embeddings import load_embedding
+from pipeline.evaluation.musicnn import PUBLISHED as MUSICNN
+from pipeline.evaluation.weights import Published, State, obtain
 
 WHEEL = "small_ear-1.0-py3-none-any.whl"
 TENSOR = torch.arange(6.0).reshape(2, 3)

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from pipeline.evaluation import EvaluationError
-from pipeline.evaluation.distances.sets import Vectors
-from pipeline.evaluation.networks.aisfx import load_aisfx
-from pipeline.evaluation.networks.musicnn import load_musicnn
+from pipeline.evaluation.aisfx import load_aisfx
+from pipeline.evaluation.musicnn import load_musicnn
+from pipeline.evaluation.sets import Vectors
 from waveforms import SAMPLE_RATE
 from waveforms.audio.decoding import Waveform
 from waveforms.audio.loudness import LoudnessMeter

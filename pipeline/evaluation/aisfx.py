@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.evaluation.networks.log_mel import LogMel
-from pipeline.evaluation.networks.weights import Published, State, fill, obtain
+from pipeline.evaluation.log_mel import LogMel
+from pipeline.evaluation.weights import Published, State, fill, obtain
 from waveforms import SAMPLE_RATE
 
 _N_BANDS = 96

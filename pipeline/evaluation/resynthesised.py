@@ -8,8 +8,8 @@ import numpy.typing as npt
 import scipy.fft
 from scipy.ndimage import uniform_filter1d
 
-from pipeline.evaluation.copies.candidates import Candidate
-from pipeline.evaluation.copies.verbatim import SILENCE
+from pipeline.evaluation.candidates import Candidate
+from pipeline.evaluation.verbatim import SILENCE
 from waveforms.audio import Waveform
 
 Magnitudes = npt.NDArray[np.float32]  # (n_frames, n_bins)

@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.evaluation.copies import resynthesised, verbatim
-from pipeline.evaluation.copies.candidates import Candidate
+from pipeline.evaluation import resynthesised, verbatim
+from pipeline.evaluation.candidates import Candidate
 from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
 

@@ -11,9 +11,9 @@ note transcription and multipitch estimation" (ICASSP 2022; weights Apache 2.0).
 import torch
 from torch import Tensor, nn
 
-from pipeline.evaluation.networks.bundle import read_bundle
-from pipeline.evaluation.networks.constant_q import BINS_PER_SEMITONE, HOP, SAMPLE_RATE, ConstantQ, scaled_level
-from pipeline.evaluation.networks.weights import Published, State, fill, obtain
+from pipeline.evaluation.bundle import read_bundle
+from pipeline.evaluation.constant_q import BINS_PER_SEMITONE, HOP, SAMPLE_RATE, ConstantQ, scaled_level
+from pipeline.evaluation.weights import Published, State, fill, obtain
 
 N_KEYS = 88
 N_SAMPLES = 2 * SAMPLE_RATE - HOP  # 43844, of a window; other lengths would be scaled by other loudest bins

@@ -9,9 +9,9 @@ recording by heart, or was given a prompt it was trained on; that is told apart 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pipeline.evaluation.copies.candidates import find_candidates
-from pipeline.evaluation.copies.landmarks import FRAME, LandmarkIndex
-from pipeline.evaluation.copies.passages import Kind, Passage, verify
+from pipeline.evaluation.candidates import find_candidates
+from pipeline.evaluation.landmarks import FRAME, LandmarkIndex
+from pipeline.evaluation.passages import Kind, Passage, verify
 from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
 

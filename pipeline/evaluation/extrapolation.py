@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.evaluation import EvaluationError
-from pipeline.evaluation.distances.frechet import frechet
-from pipeline.evaluation.distances.sets import Clips
+from pipeline.evaluation.frechet import frechet
+from pipeline.evaluation.sets import Clips
 
 _N_SIZES = 10
 _SMALLEST = 0.5  # of the set: further down the line bends, the more so the fewer vectors a dimension has

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.evaluation.distances.kernel import median_distance
-from pipeline.evaluation.distances.sets import Clips, Doubles, stacked
+from pipeline.evaluation.kernel import median_distance
+from pipeline.evaluation.sets import Clips, Doubles, stacked
 
 Draw = npt.NDArray[np.int64]  # numbers of clips, (n_clips,)
 

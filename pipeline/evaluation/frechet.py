@@ -7,7 +7,7 @@ greater it is.
 import numpy as np
 
 from pipeline.evaluation import EvaluationError
-from pipeline.evaluation.distances.sets import Clips, Doubles, stacked
+from pipeline.evaluation.sets import Clips, Doubles, stacked
 
 
 def frechet(reference: Clips, other: Clips) -> float:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.evaluation.copies.landmarks import DECIMATION, FRAME, N_FFT, Integers, LandmarkIndex, landmarks_of
+from pipeline.evaluation.landmarks import DECIMATION, FRAME, N_FFT, Integers, LandmarkIndex, landmarks_of
 from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
 from waveforms.corpus.recording import Recording

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.evaluation.numbers.intervals import around
+from pipeline.evaluation.intervals import around
 from pipeline.evaluation.report import Value
 
 N_REPLICATES = 1000

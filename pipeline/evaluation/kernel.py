@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.evaluation import EvaluationError
-from pipeline.evaluation.distances.sets import Clips, Doubles, stacked
+from pipeline.evaluation.sets import Clips, Doubles, stacked
 
 
 def kernel(reference: Clips, other: Clips, *, bandwidth: float | None = None) -> float:

@@ -15,9 +15,9 @@ import torchaudio
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.evaluation.networks.bundle import read_bundle
-from pipeline.evaluation.networks.log_mel import LogMel
-from pipeline.evaluation.networks.weights import Published, State, fill, obtain
+from pipeline.evaluation.bundle import read_bundle
+from pipeline.evaluation.log_mel import LogMel
+from pipeline.evaluation.weights import Published, State, fill, obtain
 
 PIANO = 9  # the index of that tag
 

@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from pipeline.evaluation import EvaluationError
-from pipeline.evaluation.distances.embedding import NAMES
-from pipeline.evaluation.distances.extrapolation import frechet_without_end
-from pipeline.evaluation.distances.frechet import frechet
-from pipeline.evaluation.distances.kernel import squared_mmd
-from pipeline.evaluation.distances.resampling import Draw, Resampler, replicates
-from pipeline.evaluation.distances.sets import Clips, Doubles
-from pipeline.evaluation.numbers.intervals import around
+from pipeline.evaluation.embeddings import NAMES
+from pipeline.evaluation.extrapolation import frechet_without_end
+from pipeline.evaluation.frechet import frechet
+from pipeline.evaluation.intervals import around
+from pipeline.evaluation.kernel import squared_mmd
 from pipeline.evaluation.report import Value
+from pipeline.evaluation.resampling import Draw, Resampler, replicates
+from pipeline.evaluation.sets import Clips, Doubles
 
 FAR, NEAR = "classic", "real"  # the anchors between which a gap closes
 N_REPLICATES = 200

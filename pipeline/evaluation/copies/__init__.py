@@ -1,1 +1,0 @@
-"""What is borrowed from the recordings learned from: fingerprints, candidates, and passages that are verified."""
