@@ -32,9 +32,10 @@ from pipeline import __version__
 from pipeline.codecs import Codec, make_codec
 from pipeline.codecs.events import BLOCK_SECONDS
 from pipeline.config import Settings
-from pipeline.errors import CheckpointError
+from pipeline.errors import CheckpointError, OutputError
 from pipeline.models import Model, make_model
 from waveforms.dsp.blocks import BLOCK_SIZE
+from waveforms.files import atomic_write
 from waveforms.notes.events import Notes
 
 FORMAT = 7
@@ -105,7 +106,7 @@ def save(checkpoint: Checkpoint, path: Path, *, resume: Mapping[str, Tensor] | N
         resume: tensors with which training goes on, saved with `checkpoint.progress`.
 
     Raises:
-        CheckpointError: the file cannot be written.
+        OutputError: the file cannot be written.
     """
     weights = checkpoint.model.state_dict()
     if resume is None:
@@ -125,17 +126,13 @@ def save(checkpoint: Checkpoint, path: Path, *, resume: Mapping[str, Tensor] | N
         "provenance": checkpoint.provenance,
         "ancestors": checkpoint.ancestors,
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(contiguous, temporary, metadata={KEY: json.dumps(document)})
-        os.chmod(temporary, 0o666 & ~_umask())  # the writer of safetensors makes files for their owner alone
-        os.replace(temporary, path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: cannot be written: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        with atomic_write(path) as draft:
+            save_file(contiguous, draft, metadata={KEY: json.dumps(document)})
+            os.chmod(draft, 0o666 & ~_umask())  # the writer of safetensors makes files for their owner alone
+    except SafetensorError as error:
+        raise OutputError(f"{path}: cannot be written: {error}") from error
 
 
 def load(path: Path) -> Checkpoint:

@@ -1,6 +1,15 @@
 """The part of the family of `waveforms.errors` that belongs to learning and rendering."""
 
-from waveforms.errors import QuarterwaveError
+from waveforms.errors import OutputError, QuarterwaveError
+
+__all__ = [
+    "CheckpointError",
+    "EvaluationError",
+    "ListeningError",
+    "OutputError",
+    "SettingsError",
+    "TrainingError",
+]
 
 
 class SettingsError(QuarterwaveError):
@@ -9,10 +18,6 @@ class SettingsError(QuarterwaveError):
 
 class CheckpointError(QuarterwaveError):
     """A checkpoint cannot be read, or does not fit."""
-
-
-class OutputError(QuarterwaveError):
-    """A result cannot be written where it was asked for."""
 
 
 class TrainingError(QuarterwaveError):

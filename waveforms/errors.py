@@ -1,10 +1,10 @@
-"""What can go wrong with sound, as one family of exceptions.
+"""The exceptions that users see, as one family.
 
     QuarterwaveError          anything a user can mend; the command line prints it and exits with 1
     ├── AudioError            one file cannot be used; names the file and the reason
     ├── CorpusError           a folder cannot be used
-    └── (pipeline.errors)     SettingsError, CheckpointError, OutputError, TrainingError, EvaluationError,
-                              ListeningError
+    ├── OutputError           a file or folder cannot be written
+    └── (pipeline.errors)     SettingsError, CheckpointError, TrainingError, EvaluationError, ListeningError
 
 The library raises; only `pipeline.cli` prints and exits. A message says what is legal, then what came.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 class QuarterwaveError(Exception):
-    """The root: a fault that the user can mend, told in one sentence."""
+    """The root: a fault that the user can mend, described in one sentence."""
 
 
 class AudioError(QuarterwaveError):
@@ -30,9 +30,13 @@ class AudioError(QuarterwaveError):
         self.reason = reason
 
     def __reduce__(self) -> tuple[type["AudioError"], tuple[Path, str]]:
-        """Let it pass from process to process with its two parts."""
+        """Pickle both parts, so that it can pass from process to process."""
         return type(self), (self.path, self.reason)
 
 
 class CorpusError(QuarterwaveError):
     """A folder of recordings cannot be used."""
+
+
+class OutputError(QuarterwaveError):
+    """A result cannot be written to the place that the user asked for."""

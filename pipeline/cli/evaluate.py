@@ -131,7 +131,7 @@ def evaluate_all(args: argparse.Namespace, what: "list[What]", corpus: "Corpus |
 
 
 def _check_free(args: argparse.Namespace) -> None:
-    from pipeline.files import check_free
+    from waveforms.files import check_free
 
     for name in ("report.json", "report.html"):
         check_free(args.out / name, force=args.force)
@@ -159,7 +159,7 @@ def _write(evaluation: "Evaluation", out: Path) -> None:
     import json
 
     from pipeline.evaluation.page import write_page
-    from pipeline.files import write_whole
+    from waveforms.files import write_whole
 
     report = evaluation.report
     write_page(report, evaluation.sound, out / "report.html")

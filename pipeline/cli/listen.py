@@ -122,9 +122,9 @@ def _report(made: "Made", out: Path) -> list[str]:
 
 def _score(args: argparse.Namespace) -> int:
     from pipeline.cli.console import console
-    from pipeline.files import check_free, write_whole
     from pipeline.listening.answer_key import key_path_for, load
     from pipeline.listening.scores import score
+    from waveforms.files import check_free, write_whole
 
     if args.key is None and args.out is None:
         raise ListeningError("the answer key is needed to score answers: --key FILE")

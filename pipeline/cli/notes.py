@@ -78,7 +78,7 @@ def _targets(corpus: "Corpus", out: Path, *, force: bool) -> list[Path]:
     Raises:
         OutputError: one is there already, and force was not given.
     """
-    from pipeline.files import check_free
+    from waveforms.files import check_free
 
     targets: list[Path] = []
     for recording in corpus:

@@ -15,8 +15,7 @@ from pipeline.config import BEST, Settings, preset_named
 from pipeline.errors import EvaluationError
 from pipeline.evaluation.pruning import drop_oldest
 from pipeline.training.loop import Progress, begin, train
-from waveforms.audio import decoded
-from waveforms.corpus import Corpus
+from waveforms.corpus import Corpus, cache
 
 _VERSION = 1  # a change of what the preset means makes a new anchor
 _N_STEPS = 75
@@ -37,7 +36,7 @@ def place_of(corpus: Corpus, settings: Settings) -> Path:
         [[recording.name, recording.work, recording.findings.digest] for recording in corpus],
     ]
     digest = hashlib.blake2b(json.dumps(content).encode(), digest_size=20).hexdigest()
-    return decoded.root() / "anchors" / f"{digest}.safetensors"
+    return cache.root() / "anchors" / f"{digest}.safetensors"
 
 
 def train_anchor(corpus: Corpus, settings: Settings, path: Path, advanced: Callable[[int], None]) -> None:

@@ -27,8 +27,9 @@ from pipeline.evaluation.life import Life
 from pipeline.evaluation.notes import NoteStatistics
 from pipeline.evaluation.pruning import drop_oldest, touch
 from pipeline.evaluation.seams import Seams
-from pipeline.files import write_whole
-from waveforms.audio import Waveform, decoded
+from waveforms.audio import Waveform
+from waveforms.corpus import cache
+from waveforms.files import write_whole
 
 _MOST_BYTES = 256 * 10**6  # 10 000 clips of 10 s
 _N_DIGEST = 20  # bytes
@@ -78,7 +79,7 @@ def _digest_of_code() -> bytes:
 
 
 def _folder() -> Path:
-    return decoded.root() / "heard"
+    return cache.root() / "heard"
 
 
 def _recalled(path: Path) -> Heard | None:

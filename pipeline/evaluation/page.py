@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.evaluation.report import Clip, Report
-from pipeline.files import write_whole
 from pipeline.web.pages import assemble
 from pipeline.web.sounds import prepare
 from waveforms.audio import Waveform
+from waveforms.files import write_whole
 
 REAL = "real"  # the anchor whose clips show what is usual
 N_ODDITIES = 4  # shown of a clip: more would hide what matters

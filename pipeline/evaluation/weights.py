@@ -7,10 +7,7 @@ user's own configuration of it. A file appears in the cache only when it is whol
 may share the cache without locks: at worst, two of them fetch the same.
 """
 
-import contextlib
 import hashlib
-import os
-import secrets
 import subprocess
 import sys
 import tempfile
@@ -23,8 +20,10 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from pipeline.errors import OutputError
 from pipeline.evaluation import EvaluationError
-from waveforms.audio import decoded
+from waveforms.corpus import cache
+from waveforms.files import write_whole
 
 State = dict[str, Tensor]
 
@@ -50,7 +49,7 @@ class Published:
     @property
     def path(self) -> Path:
         """Where the cache keeps the tensors."""
-        return decoded.root() / "ears" / f"{self.package}-{self.version}.safetensors"
+        return cache.root() / "ears" / f"{self.package}-{self.version}.safetensors"
 
 
 def obtain(published: Published) -> State:
@@ -112,15 +111,7 @@ def _extracted(published: Published, wheel: Path) -> State:
 
 
 def _keep(state: State, path: Path) -> None:
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(safetensors.torch.save(state))
-        os.replace(draft, path)
-    except OSError as error:
-        raise EvaluationError(
-            f"{path}: cannot be written ({error.strerror}); set QUARTERWAVE_CACHE to a folder with room"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            draft.unlink()
+        write_whole(path, safetensors.torch.save(state))
+    except OutputError as error:
+        raise EvaluationError(f"{error}; set QUARTERWAVE_CACHE to a folder with room") from error

@@ -6,8 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pipeline.files import write_whole
 from pipeline.listening import ListeningError
+from waveforms.files import write_whole
 
 FORMAT = 1
 

@@ -21,7 +21,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import OutputError
-from pipeline.files import check_free, write_whole
 from pipeline.listening import ListeningError
 from pipeline.listening.answer_key import AnswerKey, BlindClip, Pair, key_path_for, save
 from pipeline.listening.answers import blank_sheet
@@ -33,6 +32,7 @@ from waveforms.audio.level import to_int16
 from waveforms.audio.marks import Mark, write_labels
 from waveforms.corpus import Corpus
 from waveforms.errors import AudioError
+from waveforms.files import check_free, write_whole
 
 MOST_CLIPS = 12  # of a system by default: three systems then take 20 minutes, as long as ears stay fresh
 LEAST_SECONDS, MOST_SECONDS = 1.0, 60.0

@@ -167,7 +167,7 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
 
     Raises:
         CorpusError: the corpus no longer holds a recording of the run's split.
-        CheckpointError: a checkpoint cannot be written.
+        OutputError: a checkpoint cannot be written.
         SettingsError: a batch cannot be divided among the processes.
         TrainingError: a loss, a gradient or a weight is no longer a finite number; what was saved before stays.
     """

@@ -6,13 +6,12 @@
 A waveform is float32 in [-1, 1]; a float or lossy file may reach a little beyond, and is read as it is.
 """
 
-import os
-import secrets
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +22,7 @@ from waveforms.audio import riff, sources
 from waveforms.audio.decoding import MAX_FRAMES, Waveform, mono_pieces, regrouped, resampled, window
 from waveforms.audio.marks import Mark, write_marks
 from waveforms.errors import AudioError
+from waveforms.files import atomic_write
 
 __all__ = ["AudioInfo", "ClipWriter", "Waveform", "probe", "read", "stream"]
 
@@ -145,9 +145,8 @@ class ClipWriter:
                 clip.write(waveform)
             clip.marks.append(Mark(0, "prompt", n_samples=44_100))
 
-    The file appears under its name only when it is whole: until then it is a hidden file beside it,
-    which is removed if anything goes wrong. A file of that name is replaced; whether it may be is
-    the caller's to ask.
+    The file appears under its name only when it is whole, by `atomic_write`. An older file of that name is
+    replaced; callers who want to keep it ask `check_free`.
 
     Samples beyond ±1 are clipped and counted; none wraps around. Whole numbers are rounded to the
     nearest, without dither: a clip made from 16-bit recordings reads back as the same numbers,
@@ -195,16 +194,27 @@ class ClipWriter:
         self._encoding = encoding
         self._sample_rate = sample_rate
         self._check_room(n_samples)
-        self._draft = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
-        self._file: BinaryIO | None = None
+        self._writing = self._written()
 
     def __enter__(self) -> Self:
-        try:
-            self._file = self._draft.open("xb")
-        except OSError as error:
-            raise AudioError(self.path, f"cannot be written: {error.strerror}") from error
-        self._file.write(riff.header(self._encoding, self._sample_rate, 0))
+        self._writing.__enter__()
         return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writing.__exit__(kind, error, trace)
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        with atomic_write(self.path) as draft:
+            with draft.open("xb") as self._file:
+                self._file.write(riff.header(self._encoding, self._sample_rate, 0))
+                yield
+                self._file.write(b"\0" * (self._file.tell() % 2))
+                self._file.seek(0)
+                self._file.write(riff.header(self._encoding, self._sample_rate, self.n_samples))
+            write_marks(draft, self.marks, metadata=self.metadata)
 
     def write(self, waveform: npt.NDArray[np.floating]) -> None:
         """Append a waveform, (n_samples,).
@@ -212,7 +222,6 @@ class ClipWriter:
         Raises:
             AudioError: a sample is not finite, or the clip would pass 4 GiB.
         """
-        assert self._file is not None, "a ClipWriter writes inside its with statement"
         finite = np.isfinite(waveform)
         if not finite.all():
             first = int(np.argmin(finite))
@@ -221,25 +230,6 @@ class ClipWriter:
         self._file.write(_encoded(np.clip(waveform, -1.0, 1.0), self._encoding))
         self.n_clipped += int(np.count_nonzero(np.abs(waveform) > 1.0))
         self.n_samples += len(waveform)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._file is not None
-        try:
-            if kind is None:
-                self._finish(self._file)
-        finally:
-            self._file.close()
-            self._draft.unlink(missing_ok=True)
-
-    def _finish(self, file: BinaryIO) -> None:
-        file.write(b"\0" * (file.tell() % 2))
-        file.seek(0)
-        file.write(riff.header(self._encoding, self._sample_rate, self.n_samples))
-        file.close()
-        write_marks(self._draft, self.marks, metadata=self.metadata)
-        os.replace(self._draft, self.path)
 
     def _check_room(self, n_samples: int) -> None:
         _, width = riff.ENCODINGS[self._encoding]

@@ -54,7 +54,8 @@ class Corpus:
             n_workers: files read at a time; as many as there are processors, if not given.
 
         Raises:
-            CorpusError: there is no such place, no file in it is usable, or the cache cannot be written.
+            CorpusError: there is no such place, or no file in it is usable.
+            OutputError: the cache cannot be written.
         """
         files, problems = find(places)
         recordings = []

@@ -40,7 +40,8 @@ class File:
 
         Raises:
             AudioError: it cannot be used, or is not what the manifest promises.
-            CorpusError: the cache cannot be written, or a package is lacking.
+            CorpusError: a package is lacking.
+            OutputError: the cache cannot be written.
         """
         if isinstance(self.where, Path):
             return self._surveyed(self.where, None)

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from waveforms import SAMPLE_RATE, audio
-from waveforms.audio import Waveform, decoded
+from waveforms.audio import Waveform
 from waveforms.audio.files import AudioInfo
+from waveforms.corpus import cache
 from waveforms.corpus.remote import Remote
 from waveforms.corpus.survey import Findings, measure
 from waveforms.corpus.works import work_of
@@ -75,7 +76,7 @@ class Recording:
 
         Raises:
             AudioError: the file has changed or gone since the folder was opened.
-            CorpusError: the cache cannot be written.
+            OutputError: the cache cannot be written.
             ValueError: stop < start.
         """
         if stop < start:
@@ -91,7 +92,7 @@ class Recording:
         """The file; its copy is fetched where it was deleted, or never was on this machine."""
         if self.remote is None:
             return self.path
-        copy = decoded.copy_path(self.path.name)
+        copy = cache.copy_path(self.path.name)
         return copy if copy.exists() else self.remote.fetch()
 
     def _seek(self, start: int, stop: int) -> Waveform:
@@ -103,13 +104,13 @@ class Recording:
     def _look_up(self, start: int, stop: int) -> Waveform:
         """Read from the cache; where it was deleted or damaged, decode again."""
         try:
-            return decoded.read(self.findings.digest, start, stop, n_samples=self.n_samples)
-        except decoded.NotDecodedError:
+            return cache.read(self.findings.digest, start, stop, n_samples=self.n_samples)
+        except cache.NotDecodedError:
             if measure(self._here()).digest != self.findings.digest:
                 raise self._changed() from None
         try:
-            return decoded.read(self.findings.digest, start, stop, n_samples=self.n_samples)
-        except decoded.NotDecodedError:  # deleted again already: do without
+            return cache.read(self.findings.digest, start, stop, n_samples=self.n_samples)
+        except cache.NotDecodedError:  # deleted again already: do without
             return audio.read(self._here(), start, stop)
 
     def _changed(self) -> AudioError:

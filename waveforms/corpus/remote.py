@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from waveforms.audio import decoded
-from waveforms.errors import AudioError, CorpusError
+from waveforms.corpus import cache
+from waveforms.errors import AudioError, CorpusError, OutputError
 
 # What storages call that by which one content of a file differs from another.
 _VERSION_KEYS = ("size", "ETag", "etag", "md5Hash", "content_md5", "mtime", "created", "LastModified", "last_modified")
@@ -37,7 +37,8 @@ class Remote:
 
         Raises:
             AudioError: the file is missing, or cannot be read.
-            CorpusError: the cache cannot be written, or a package is lacking.
+            CorpusError: a package is lacking.
+            OutputError: the cache cannot be written.
         """
         system, path = _system(self.url)
         try:
@@ -47,8 +48,8 @@ class Remote:
             name = hashlib.blake2b(
                 repr([self.url, *(info.get(key) for key in _VERSION_KEYS)]).encode(), digest_size=20
             ).hexdigest()
-            return decoded.keep_copy(name, lambda copy: system.get_file(path, str(copy)))
-        except (AudioError, CorpusError):
+            return cache.keep_copy(name, lambda copy: system.get_file(path, str(copy)))
+        except (AudioError, CorpusError, OutputError):
             raise
         except FileNotFoundError as error:
             raise AudioError(self.url, "missing: no such file") from error

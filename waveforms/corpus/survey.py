@@ -3,26 +3,28 @@
 import hashlib
 import json
 import os
-from contextlib import ExitStack, suppress
+import sys
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
+import soxr
 
 from waveforms import SAMPLE_RATE
-from waveforms.audio import decoded, files
+from waveforms.audio import decoding, files, loudness, mpeg, sources
 from waveforms.audio.files import AudioInfo
 from waveforms.audio.loudness import LoudnessMeter
-from waveforms.errors import AudioError, CorpusError
+from waveforms.corpus import cache
+from waveforms.errors import AudioError
 
 MIN_SAMPLES = SAMPLE_RATE // 2  # 0.5 s: what is shorter holds nothing to predict from what came before
 MAX_PEAK = 16.0  # +24 dB; a float file beyond it does not hold sound, or holds it on another scale
 SILENCE = 2.0**-15  # one 16-bit step
 FULL_SCALE = 1.0 - 2.0**-15  # the largest 16-bit number
-# A record made by another version of ours, or by another decoder, is made anew.
-_VERSION = f"1 {soundfile.__libsndfile_version__}"
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def survey(path: str | Path) -> Findings:
 
     Raises:
         AudioError: the file cannot be used.
-        CorpusError: the cache cannot be written.
+        OutputError: the cache cannot be written.
     """
     path = Path(path)
     before = _identity(path)
@@ -72,18 +74,18 @@ def survey(path: str | Path) -> Findings:
 
 
 def measure(path: str | Path) -> Findings:
-    """Read a file to its end; what cannot be read by seeking goes into the cache of `decoded` on the way.
+    """Read a file to its end; what cannot be read by seeking goes into the `cache` on the way.
 
     Raises:
         AudioError: the file cannot be used.
-        CorpusError: the cache cannot be written.
+        OutputError: the cache cannot be written.
     """
     info = files.probe(path)
     meter = LoudnessMeter()
     digest = hashlib.blake2b(digest_size=20)
     n_clipped = 0
     with ExitStack() as stack:
-        draft = None if info.random_access else stack.enter_context(decoded.Draft())
+        draft = None if info.random_access else stack.enter_context(cache.Draft())
         for piece in files.stream(path):
             meter.add(piece)
             digest.update(piece.data)
@@ -100,7 +102,7 @@ def measure(path: str | Path) -> Findings:
 
 def _decode_overloaded(path: Path, peak: float, digest: str) -> None:
     """Decode once more, on a scale that holds the peak: it is known only at the end of the first time."""
-    with decoded.Draft(peak) as draft:
+    with cache.Draft(peak) as draft:
         for piece in files.stream(path):
             draft.add(piece)
         draft.keep(digest)
@@ -117,6 +119,13 @@ def _check(path: Path, meter: LoudnessMeter) -> None:
         raise AudioError(path, f"out of range: {legal}, and the largest here is {meter.peak:.6g}")
 
 
+def _version() -> str:
+    """Describe the programs that findings depend on; a record of others is made anew."""
+    code = cache.code_digest(files, decoding, sources, mpeg, loudness, sys.modules[__name__])
+    libraries = soundfile.__libsndfile_version__, soxr.__libsoxr_version__, metadata.version("pyloudnorm")
+    return " ".join((code, *libraries))
+
+
 def _identity(path: Path) -> dict[str, str | int]:
     """Tell by what a file is known: its absolute path, its size, the time of its last change."""
     absolute = os.path.abspath(path)
@@ -124,7 +133,7 @@ def _identity(path: Path) -> dict[str, str | int]:
         status = path.stat()
     except OSError:
         return {}
-    return {"version": _VERSION, "path": absolute, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    return {"version": _version(), "path": absolute, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
 
 
 def _record_name(path: Path) -> str:
@@ -133,7 +142,7 @@ def _record_name(path: Path) -> str:
 
 def _recall(path: Path, identity: dict[str, str | int]) -> Findings | AudioError | None:
     """Look up what is remembered of a file; a record that is damaged or of another state counts as none."""
-    content = decoded.read_record(_record_name(path))
+    content = cache.read_record(_record_name(path))
     if content is None or not identity:
         return None
     try:
@@ -154,8 +163,7 @@ def _remember(path: Path, before: dict[str, str | int], found: dict[str, Any]) -
         return  # it changed while it was read
     record = {"identity": before, **found}
     record["check"] = _checksum(record)
-    with suppress(CorpusError):  # without memory the next scan is slower, and nothing else
-        decoded.write_record(_record_name(path), json.dumps(record).encode())
+    cache.write_record(_record_name(path), json.dumps(record).encode())
 
 
 def _checksum(record: dict[str, Any]) -> str:

@@ -1,6 +1,5 @@
 """Standard MIDI files <-> performances."""
 
-import os
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from pathlib import Path
 import mido
 
 from waveforms.errors import AudioError, CorpusError
+from waveforms.files import atomic_write
 from waveforms.folder import find_files
 from waveforms.notes.performance import Note, PedalSpan, Performance, into_range
 
@@ -66,7 +66,7 @@ def write_midi(path: Path, performance: Performance) -> None:
     """Write a performance as a MIDI file of one track, its times rounded to ticks.
 
     Raises:
-        AudioError: the file cannot be written.
+        OutputError: the file cannot be written.
     """
     # A key is let go before it is struck again at the same tick; the pedal falls after the notes that it must not hold.
     events = [(note.release, 0, mido.Message("note_off", note=note.pitch)) for note in performance.notes]
@@ -84,14 +84,8 @@ def write_midi(path: Path, performance: Performance) -> None:
         now = tick
     file = mido.MidiFile(type=0, ticks_per_beat=TICKS_PER_BEAT)
     file.tracks.append(track)
-    draft = path.with_name(f".{path.name}.part")
-    try:
+    with atomic_write(path) as draft:
         file.save(draft)
-        os.replace(draft, path)
-    except OSError as error:
-        raise AudioError(path, f"cannot be written ({error.strerror})") from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def find_midi_beside(recording: Path) -> Path | None:

@@ -1,6 +1,5 @@
 """Folders of recordings: the demo corpus, and a user's own MIDI files."""
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from waveforms import SAMPLE_RATE
 from waveforms.audio import ClipWriter
 from waveforms.errors import AudioError, CorpusError
+from waveforms.files import write_whole
 from waveforms.notes.midi import find_midi_files, read_midi, write_midi
 from waveforms.piano.performer import perform
 from waveforms.piano.pieces import Piece, first_pieces
@@ -48,8 +48,8 @@ def make_corpus(
         The recordings, in order.
 
     Raises:
-        CorpusError: `n_pieces` is below 1, or `out` cannot be written or holds files that would be
-            overwritten.
+        CorpusError: `n_pieces` is below 1, or `out` cannot be made or holds files that would be overwritten.
+        OutputError: a file cannot be written.
         QuarterwaveError: the recorded piano or the scores are not installed.
     """
     if n_pieces is not None and n_pieces < 1:
@@ -65,7 +65,7 @@ def make_corpus(
         seconds = _write(path, render(performance, steinway), title=piece.work.title, artist=piece.work.composer)
         write_midi(_midi_of(path), performance)
         rows.append(_row(piece, path, seconds))
-    _write_page(out / PROVENANCE, corpus_page(rows, seed=seed))
+    write_whole(out / PROVENANCE, corpus_page(rows, seed=seed))
     return paths
 
 
@@ -85,8 +85,9 @@ def render_midi(
         The recordings, and one AudioError for every file or folder that could not be read.
 
     Raises:
-        CorpusError: there is no MIDI file or none that can be played, or `out` cannot be written or holds
-            files that would be overwritten.
+        CorpusError: there is no MIDI file or none that can be played, or `out` cannot be made or holds files that
+            would be overwritten.
+        OutputError: a file cannot be written.
         QuarterwaveError: the recorded piano is not installed.
     """
     sources, problems = find_midi_files(folder)
@@ -110,7 +111,7 @@ def render_midi(
         rows.append((target.relative_to(out).as_posix(), seconds, source.relative_to(folder).as_posix()))
     if not written:
         raise CorpusError(f"{folder}: none of its {len(sources)} MIDI files can be played; {problems[0]}")
-    _write_page(out / PROVENANCE, midi_page(rows))
+    write_whole(out / PROVENANCE, midi_page(rows))
     return written, problems
 
 
@@ -153,22 +154,7 @@ def _make_room(targets: list[Path], out: Path, force: bool) -> None:
 
 def _write(path: Path, waveform: Waveform, **metadata: str) -> str:
     """Write a recording; return its length in seconds, in words."""
-    try:
-        with ClipWriter(path, metadata={**metadata, "software": SOFTWARE}) as clip:
-            for start in range(0, len(waveform), N_WRITTEN):
-                clip.write(waveform[start : start + N_WRITTEN])
-    except OSError as error:
-        raise CorpusError(f"{path}: cannot be written ({error.strerror})") from error
+    with ClipWriter(path, metadata={**metadata, "software": SOFTWARE}) as clip:
+        for start in range(0, len(waveform), N_WRITTEN):
+            clip.write(waveform[start : start + N_WRITTEN])
     return f"{len(waveform) / SAMPLE_RATE:.1f}"
-
-
-def _write_page(path: Path, page: str) -> None:
-    """Write beside the file, then put it in its place: nobody ever sees half of it."""
-    draft = path.with_name(f".{path.name}.part")
-    try:
-        draft.write_text(page, encoding="utf-8")
-        os.replace(draft, path)
-    except OSError as error:
-        raise CorpusError(f"{path}: cannot be written ({error.strerror})") from error
-    finally:
-        draft.unlink(missing_ok=True)

@@ -106,7 +106,7 @@ def test_without_pip_one_sentence_too(published: Published, monkeypatch: pytest.
 
 def test_a_cache_that_cannot_be_written(published: Published, cache: Path) -> None:
     (cache / "ears").write_bytes(b"a file where the folder should be")
-    with pytest.raises(EvaluationError, match=r"cannot be written \(.*\); set QUARTERWAVE_CACHE to a folder with room"):
+    with pytest.raises(EvaluationError, match=r"cannot be written: .+; set QUARTERWAVE_CACHE to a folder with room"):
         obtain(published)
 
 

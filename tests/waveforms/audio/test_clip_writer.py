@@ -15,7 +15,7 @@ from waveforms import SAMPLE_RATE
 from waveforms.audio import ClipWriter, riff
 from waveforms.audio import files as audio
 from waveforms.audio.marks import Mark, read_marks, read_metadata
-from waveforms.errors import AudioError
+from waveforms.errors import AudioError, OutputError
 
 STEPS = {"PCM_16": 2.0**-15, "PCM_24": 2.0**-23, "FLOAT": 0.0}
 
@@ -153,13 +153,9 @@ def test_an_unknown_encoding_is_refused(tmp_path: Path) -> None:
         ClipWriter(tmp_path / "clip.wav", encoding="MP3")
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    path = tmp_path / "nowhere" / "clip.wav"
-
-    def write() -> None:
-        with ClipWriter(path):
-            pass
-
-    with pytest.raises(AudioError) as caught:
-        write()
-    assert str(caught.value) == f"{path}: cannot be written: No such file or directory"
+def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "clip.wav"
+    with pytest.raises(OutputError) as caught, ClipWriter(path):
+        pass
+    assert str(caught.value) == f"{path}: cannot be written: file exists"

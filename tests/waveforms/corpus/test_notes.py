@@ -1,4 +1,4 @@
-"""The notes of a recording: of a MIDI file beside it where that fits, else heard; and remembered."""
+"""The notes of a recording: of a MIDI file beside it if that fits, else transcribed; and cached."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import soundfile
 from tests.waveforms.notes.music import f1, little_piece, sound_of
 from waveforms import SAMPLE_RATE
 from waveforms.corpus import Corpus
+from waveforms.corpus import cache as cache_room
 from waveforms.corpus import notes as recordings
 from waveforms.corpus.notes import FoundNotes, notes_of
 from waveforms.errors import AudioError
@@ -39,7 +40,7 @@ def share_matched(notes: Notes, tolerance: float) -> float:
     return f1(Notes.of_performance(little_piece()), notes, tolerance)
 
 
-def test_without_a_midi_file_the_notes_are_heard(take: Path) -> None:
+def test_without_a_midi_file_the_notes_are_transcribed(take: Path) -> None:
     it = found(take)
     assert share_matched(it.notes, 0.05) > 0.85
     assert (it.midi, it.offset, it.problem) == (None, 0.0, None)
@@ -86,23 +87,26 @@ def test_a_midi_file_that_cannot_be_read_is_left_aside(take: Path) -> None:
     assert "take.mid: not a MIDI file that can be read" in str(it.problem)
 
 
-def test_what_was_heard_is_remembered(take: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_transcription_is_cached(take: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = found(take)
-    heard = list((cache / "surveys").glob("*.json"))
+    records = list((cache / "surveys").glob("*.json"))
 
-    def deaf(*_: object) -> Notes:
-        raise AssertionError("it must not be listened to again")
+    def never(*_: object) -> Notes:
+        raise AssertionError("it must not be transcribed again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(transcriber, "transcribe_stream", deaf)
-        again = found(take)
+        patch.setattr(transcriber, "transcribe_stream", never)
+        moved = take.rename(take.with_name("take.WAV")).rename(take)  # the name and place do not matter
+        again = found(moved)
         np.testing.assert_array_equal(again.notes.onsets, first.notes.onsets)
         np.testing.assert_array_equal(again.notes.velocities, first.notes.velocities)
-        patch.setattr(transcriber, "version", lambda: "another")
-        with pytest.raises(AssertionError, match="listened to again"):
-            found(take)
-    for record in heard:
-        record.write_bytes(record.read_bytes()[:-3])  # damaged: heard anew
+        for name in ("version", "code_digest"):  # the weights and the code do
+            with patch.context() as inner:
+                inner.setattr(transcriber if name == "version" else cache_room, name, lambda *_: "another")
+                with pytest.raises(AssertionError, match="transcribed again"):
+                    found(take)
+    for record in records:
+        record.write_bytes(record.read_bytes()[:-3])  # damaged: transcribed anew
     np.testing.assert_array_equal(found(take).notes.onsets, first.notes.onsets)
 
 

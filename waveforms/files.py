@@ -1,0 +1,65 @@
+"""Files that appear whole, and never replace others unasked."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from waveforms.errors import OutputError
+
+
+@contextmanager
+def temporary_path(folder: Path, name: str = "") -> Iterator[Path]:
+    """Yield the path of a hidden file that no other program uses, and remove the file at the end if it is there.
+
+    Args:
+        folder: holds the file; made if it is not there.
+        name: goes into the file's name.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f".{name}.{secrets.token_hex(4)}.part"
+    try:
+        yield path
+    finally:
+        with suppress(OSError):  # the folder may be gone
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path to write to, and move the file from there to `path` when the block is done.
+
+    An exception in the block leaves `path` as it was, and no other file.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    try:
+        with temporary_path(path.parent, path.name) as draft:
+            yield draft
+            os.replace(draft, path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from error
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file by `atomic_write`; text is UTF-8.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    with atomic_write(path) as draft:
+        draft.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def check_free(path: Path, *, force: bool) -> None:
+    """Refuse to overwrite a file, or to write among the files of a folder.
+
+    Raises:
+        OutputError: the file exists or the folder holds files, and force was not given.
+    """
+    taken = any(path.iterdir()) if path.is_dir() else path.exists()
+    if taken and not force:
+        what = "holds files already" if path.is_dir() else "exists already"
+        raise OutputError(f"{path}: {what}; --force overwrites")
