@@ -25,7 +25,7 @@ from pipeline.prompts import Prompt
 from pipeline.session import Session, arithmetic
 from waveforms import SAMPLE_RATE
 from waveforms.audio import ClipWriter, Waveform, read
-from waveforms.audio.level import Level
+from waveforms.audio.gain import GainPolicy
 from waveforms.audio.loudness import LoudnessMeter
 from waveforms.audio.marks import Mark, write_labels
 from waveforms.dsp.blocks import BLOCK_SIZE
@@ -55,7 +55,7 @@ class Rendering:
     n_blocks: int
     seed: int
     sampling: Sampling = field(default_factory=Sampling)
-    level: Level = field(default_factory=Level)
+    level: GainPolicy = field(default_factory=GainPolicy)
     encoding: str = "PCM_16"
     keep_prompt: bool = False
     mark_blocks: bool = False

@@ -19,7 +19,7 @@ from pipeline.errors import SettingsError
 from pipeline.training.pieces import Piece
 from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform, probe, read
-from waveforms.audio.level import to_int16
+from waveforms.audio.gain import to_int16
 from waveforms.dsp.blocks import BLOCK_SIZE
 from waveforms.notes.events import Notes
 

@@ -11,6 +11,8 @@ import torch
 from hypothesis import settings
 
 from tests import chromium
+from waveforms import SAMPLE_RATE
+from waveforms.audio.marks import Mark
 from waveforms.dsp.blocks import BLOCK_SIZE
 from waveforms.dsp.phase import PhaseRecovery
 from waveforms.dsp.spectra import FRAME_PADDING, MAGNITUDE_FLOOR, to_frames
@@ -32,6 +34,13 @@ def noise(n_samples: int, n_channels: int = 1, *, seed: int = 0, gain: float = 0
     """Make white noise below full scale, (n_samples, n_channels)."""
     waveform = np.random.default_rng(seed).uniform(-1.0, 1.0, (n_samples, n_channels))
     return (gain * waveform).astype(np.float32)
+
+
+def read_labels(path: Path) -> list[Mark]:
+    """Read an Audacity label file."""
+    lines = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines())
+    spans = ((round(float(start) * SAMPLE_RATE), round(float(end) * SAMPLE_RATE), label) for start, end, label in lines)
+    return [Mark(start, label, end - start) for start, end, label in spans]
 
 
 def resynthesised(waveform: np.ndarray, n_iterations: int = 16) -> np.ndarray:

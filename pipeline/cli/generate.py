@@ -186,10 +186,10 @@ def _rendering(
     args: argparse.Namespace, n_blocks: int, seed: int, sampling: Sampling, notes: "Notes | None"
 ) -> "Rendering":
     from pipeline.clips import Rendering
-    from waveforms.audio.level import Level
+    from waveforms.audio.gain import GainPolicy
 
     try:
-        level = Level.parse(args.level)
+        level = GainPolicy.parse(args.level)
     except ValueError as error:
         raise SettingsError(f"level must be peak, clip or a loudness in LUFS and not {args.level}") from error
     return Rendering(

@@ -18,7 +18,7 @@ from pipeline.prompts import Prompt, held_out
 from pipeline.session import Session
 from waveforms import SAMPLE_RATE
 from waveforms.audio import ClipWriter, Waveform
-from waveforms.audio.level import to_int16
+from waveforms.audio.gain import to_int16
 from waveforms.corpus import Corpus
 from waveforms.dsp.blocks import BLOCK_SIZE
 

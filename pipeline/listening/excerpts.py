@@ -16,7 +16,7 @@ from scipy.signal.windows import tukey
 from pipeline.listening import ListeningError
 from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
-from waveforms.audio.level import Level
+from waveforms.audio.gain import GainPolicy
 from waveforms.audio.loudness import LoudnessMeter
 from waveforms.corpus import Corpus, Recording
 
@@ -75,12 +75,12 @@ def match(excerpts: Sequence[Excerpt], loudness: float) -> tuple[float, list[flo
         that loudness, and the factor that brings each excerpt to it without passing `level.PEAK_CEILING`.
     """
     target = min(reachable(excerpt, loudness) for excerpt in excerpts)
-    return target, [Level(target).gain(excerpt.peak, excerpt.loudness) for excerpt in excerpts]
+    return target, [GainPolicy(target).gain(excerpt.peak, excerpt.loudness) for excerpt in excerpts]
 
 
 def reachable(excerpt: Excerpt, loudness: float) -> float:
     """Return the loudness nearest to the one asked for (LUFS) that the excerpt's peak allows."""
-    return excerpt.loudness + 20 * math.log10(Level(loudness).gain(excerpt.peak, excerpt.loudness))
+    return excerpt.loudness + 20 * math.log10(GainPolicy(loudness).gain(excerpt.peak, excerpt.loudness))
 
 
 def _stretches(corpus: Corpus, n_samples: int, rng: np.random.Generator) -> Iterator[tuple[Recording, int]]:

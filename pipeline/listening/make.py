@@ -28,7 +28,7 @@ from pipeline.listening.excerpts import Excerpt, match, reachable, sample
 from pipeline.web.pages import assemble, to_flac
 from waveforms import SAMPLE_RATE
 from waveforms.audio import ClipWriter
-from waveforms.audio.level import to_int16
+from waveforms.audio.gain import to_int16
 from waveforms.audio.marks import Mark, write_labels
 from waveforms.corpus import Corpus
 from waveforms.errors import AudioError

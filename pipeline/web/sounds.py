@@ -15,7 +15,7 @@ from pipeline.pictures import DECIBELS_SHOWN, spectrogram
 from pipeline.web.pages import to_base64, to_flac
 from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
-from waveforms.audio.level import Level, to_int16
+from waveforms.audio.gain import GainPolicy, to_int16
 from waveforms.audio.loudness import LoudnessMeter
 
 LOUDNESS = -23.0  # LUFS
@@ -52,7 +52,7 @@ def prepare(waveform: Waveform) -> Sound:
     """Make a waveform, (n_samples,), ready for a page."""
     meter = LoudnessMeter()
     meter.add(waveform)
-    gain = Level(LOUDNESS).gain(meter.peak, meter.integrated())
+    gain = GainPolicy(LOUDNESS).gain(meter.peak, meter.integrated())
     flac = to_flac(to_int16(waveform * np.float32(gain)))
     return Sound(flac, len(waveform) / SAMPLE_RATE, gain, _outline(waveform, meter.peak), _picture(waveform))
 

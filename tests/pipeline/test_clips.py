@@ -19,10 +19,10 @@ from pipeline.models.backends.int8 import is_faster
 from pipeline.prompts import Prompt, noise, silence
 from pipeline.session import Session
 from pipeline.training.pieces import Piece, excerpts
+from tests.conftest import read_labels
 from tests.pipeline.codecs.strings import planted
 from waveforms import SAMPLE_RATE
-from waveforms.audio.level import Level
-from waveforms.audio.marks import read_labels
+from waveforms.audio.gain import GainPolicy
 from waveforms.corpus import Corpus
 from waveforms.dsp.blocks import BLOCK_SIZE, n_blocks_of
 from waveforms.notes.events import Notes
@@ -140,7 +140,7 @@ def test_a_clip_beyond_full_scale_is_turned_down_or_clipped_but_never_wraps(
     assert peak.gain < 0
     assert peak.n_clipped == 0
     assert np.abs(quiet).max() == pytest.approx(10 ** (-1 / 20), abs=1e-4)
-    clip = render(model, tmp_path, Rendering(n_blocks=8, seed=1, level=Level(limit=False), pictures=False), n=1)[0]
+    clip = render(model, tmp_path, Rendering(n_blocks=8, seed=1, level=GainPolicy(limit=False), pictures=False), n=1)[0]
     cut, _ = soundfile.read(clip.path)
     assert clip.gain == 0
     at_full_scale = np.count_nonzero(np.abs(cut) >= 32767 / 32768)
@@ -161,7 +161,7 @@ def test_encodings_hold_the_same_sound(model: Checkpoint, tmp_path: Path, encodi
 def test_a_loudness_is_met(model: Checkpoint, tmp_path: Path) -> None:
     import pyloudnorm
 
-    clip = render(model, tmp_path, Rendering(n_blocks=40, seed=1, level=Level(-40.0), pictures=False), n=1)[0]
+    clip = render(model, tmp_path, Rendering(n_blocks=40, seed=1, level=GainPolicy(-40.0), pictures=False), n=1)[0]
     waveform, _ = soundfile.read(clip.path)
     assert pyloudnorm.Meter(SAMPLE_RATE).integrated_loudness(waveform) == pytest.approx(-40, abs=0.1)
     assert clip.loudness == pytest.approx(-40, abs=0.01)

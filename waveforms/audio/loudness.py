@@ -13,6 +13,7 @@ from scipy.signal import sosfilt
 
 from waveforms import SAMPLE_RATE
 
+_N_STEP = SAMPLE_RATE // 10  # samples, 100 ms
 _N_STEPS_PER_BLOCK = 4  # 400 ms in steps of 100 ms: an overlap of 75 %
 _ABSOLUTE_GATE = -70.0  # LUFS
 _RELATIVE_GATE = -10.0  # LU below the loudness of what passes the absolute gate
@@ -27,40 +28,39 @@ class LoudnessMeter:
         peak: the largest absolute value among them.
     """
 
-    def __init__(self, *, sample_rate: int = SAMPLE_RATE) -> None:
+    def __init__(self) -> None:
         self.n_samples = 0
         self.peak = 0.0
-        self._n_step = sample_rate // 10
-        self._sections = _k_weighting(sample_rate)
+        self._sections = _k_weighting()
         self._state = np.zeros((len(self._sections), 2))  # of the filters, carried from piece to piece
         self._energies: list[float] = []  # of each whole step: the sum of squares
         self._rest = np.zeros(0)  # weighted samples of the step that is not whole yet
 
     def add(self, waveform: npt.NDArray[np.floating]) -> None:
-        """Take in the next piece, (n_samples,) of any length."""
+        """Take the next piece, (n_samples,) of any length."""
         if len(waveform) == 0:
             return
         self.n_samples += len(waveform)
         self.peak = max(self.peak, float(np.max(np.abs(waveform))))
         weighted, self._state = sosfilt(self._sections, waveform.astype(np.float64), zi=self._state)
         weighted = np.concatenate((self._rest, weighted))
-        n_whole = len(weighted) // self._n_step * self._n_step
-        steps = weighted[:n_whole].reshape(-1, self._n_step)  # (n_steps, n_step)
+        n_whole = len(weighted) // _N_STEP * _N_STEP
+        steps = weighted[:n_whole].reshape(-1, _N_STEP)  # (n_steps, n_step)
         self._energies.extend(np.einsum("ij,ij->i", steps, steps).tolist())
         self._rest = weighted[n_whole:]
 
     def integrated(self) -> float:
-        """Tell the integrated loudness in LUFS; -inf if nothing passes the absolute gate.
+        """Compute the integrated loudness in LUFS; -inf if nothing passes the absolute gate.
 
-        As the standard has it, a gating block that is not whole is left out. A waveform shorter than
-        one gating block, of which the standard says nothing, is measured as one.
+        As the standard requires, a gating block that is not whole is left out. A waveform shorter than one gating
+        block, which the standard does not mention, is measured as one.
         """
         energies = np.array(self._energies)
         if len(energies) < _N_STEPS_PER_BLOCK:
             whole = np.array([(energies.sum() + np.sum(self._rest**2)) / max(1, self.n_samples)])
             return _gated(whole)
         windows = np.lib.stride_tricks.sliding_window_view(energies, _N_STEPS_PER_BLOCK)
-        return _gated(windows.sum(axis=1) / (_N_STEPS_PER_BLOCK * self._n_step))
+        return _gated(windows.sum(axis=1) / (_N_STEPS_PER_BLOCK * _N_STEP))
 
 
 def _gated(powers: npt.NDArray[np.float64]) -> float:
@@ -83,14 +83,14 @@ def _power(loudness: float) -> float:
     return float(10.0 ** ((loudness - _OFFSET) / 10.0))
 
 
-def _k_weighting(sample_rate: int) -> npt.NDArray[np.float64]:
+def _k_weighting() -> npt.NDArray[np.float64]:
     """Design the shelf of the head and the high-pass, as second-order sections (2, 6).
 
-    The standard gives coefficients for 48 kHz alone; these are De Man's parametrisation of them for
-    any rate, which meets the published numbers (pyloudnorm's own default is an approximation).
+    The standard gives coefficients for 48 kHz alone; these are De Man's parametrisation of them for any rate, which
+    meets the published numbers (pyloudnorm's own default is an approximation).
     """
     stages = [
-        IIRfilter(3.99984385397, 0.7071752369554193, 1681.9744509555319, sample_rate, "high_shelf_DeMan"),
-        IIRfilter(0.0, 0.5003270373253953, 38.13547087613982, sample_rate, "high_pass_DeMan"),
+        IIRfilter(3.99984385397, 0.7071752369554193, 1681.9744509555319, SAMPLE_RATE, "high_shelf_DeMan"),
+        IIRfilter(0.0, 0.5003270373253953, 38.13547087613982, SAMPLE_RATE, "high_pass_DeMan"),
     ]
     return np.array([[*stage.b, *stage.a] for stage in stages])

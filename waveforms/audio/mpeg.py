@@ -1,8 +1,8 @@
-"""MP3 files that do not tell their length.
+"""MP3 files without a length.
 
-Most carry a Xing, Info or VBRI tag in their first frame. Without one libsndfile guesses the length
-from the first bit rate and reads no further, so the greater part of a file with a varying bit rate
-could be lost without a word. Here the frames are counted, and the missing tag is made.
+Most have a Xing, Info or VBRI tag in their first frame. Without one libsndfile guesses the length from the first bit
+rate and reads no further, so it may silently lose the greater part of a file with a varying bit rate. This module
+counts the frames and makes the missing tag.
 
 Frame headers follow ISO/IEC 11172-3 and 13818-3, layer III; the tag follows Xing's decoder.
 """
@@ -46,7 +46,7 @@ def missing_tag(path: Path) -> tuple[bytes, int] | None:
 
 
 def _after_id3(file: BinaryIO) -> int:
-    """Skip an ID3v2 tag, whose length stands in four bytes of seven bits each."""
+    """Return the offset behind an ID3v2 tag, whose length is in four bytes of seven bits each."""
     head = file.read(10)
     if head[:3] != b"ID3" or len(head) < 10:
         return 0

@@ -15,7 +15,7 @@ import soundfile
 import soxr
 
 from waveforms import SAMPLE_RATE
-from waveforms.audio import decoding, files, loudness, mpeg, sources
+from waveforms.audio import decoding, files, formats, loudness, mpeg
 from waveforms.audio.files import AudioInfo
 from waveforms.audio.loudness import LoudnessMeter
 from waveforms.corpus import cache
@@ -121,7 +121,7 @@ def _check(path: Path, meter: LoudnessMeter) -> None:
 
 def _version() -> str:
     """Describe the programs that findings depend on; a record of others is made anew."""
-    code = cache.code_digest(files, decoding, sources, mpeg, loudness, sys.modules[__name__])
+    code = cache.code_digest(sys.modules[__name__], files, decoding, formats, mpeg, loudness)
     libraries = soundfile.__libsndfile_version__, soxr.__libsoxr_version__, metadata.version("pyloudnorm")
     return " ".join((code, *libraries))
 

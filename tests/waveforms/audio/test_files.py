@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from tests.conftest import noise
 from waveforms import SAMPLE_RATE
 from waveforms.audio import files as audio
-from waveforms.audio import sources
 from waveforms.audio.decoding import mono_pieces, regrouped
-from waveforms.dsp.blocks import BLOCK_SIZE
+from waveforms.audio.formats import opened
 
 Record = Callable[..., Path]
 
@@ -147,15 +146,17 @@ def test_regrouping_keeps_every_sample(lengths: list[int], n_samples: int) -> No
     np.testing.assert_array_equal(np.concatenate([*pieces, waveform[:0]]), waveform)
 
 
-@pytest.mark.parametrize("n_samples_per_piece", [1000, BLOCK_SIZE, 10**6])
 @pytest.mark.parametrize(("name", "sample_rate"), [("a.wav", 44_100), ("a.wav", 48_000), ("a.mp3", 44_100)])
 def test_the_size_of_pieces_does_not_matter(
-    record: Record, name: str, sample_rate: int, n_samples_per_piece: int
+    record: Record, monkeypatch: pytest.MonkeyPatch, name: str, sample_rate: int
 ) -> None:
     path = record(name, noise(300_000), sample_rate)  # longer than one read
-    pieces = list(audio.stream(path, n_samples_per_piece=n_samples_per_piece))
-    assert all(len(piece) == n_samples_per_piece for piece in pieces[:-1])
-    np.testing.assert_array_equal(np.concatenate(pieces), whole(path))
+    expected = whole(path)
+    for n_samples in (1000, 10**6):
+        monkeypatch.setattr(audio, "N_SAMPLES_PER_PIECE", n_samples)
+        pieces = list(audio.stream(path))
+        assert all(len(piece) == n_samples for piece in pieces[:-1])
+        np.testing.assert_array_equal(np.concatenate(pieces), expected)
 
 
 def test_an_mp3_is_decoded_without_seams(record: Record) -> None:
@@ -187,8 +188,8 @@ def test_an_mp3_without_a_tag_is_read_to_its_end(record: Record) -> None:
 @pytest.mark.parametrize("sample_rate", [8000, 16_000, 22_050, 32_000, 48_000])  # MPEG 2.5, 2, 2, 1 and 1
 def test_the_missing_tag_changes_nothing_else(record: Record, sample_rate: int, n_channels: int) -> None:
     def decode() -> np.ndarray:  # at the file's own rate, where the delay is a whole number
-        with sources.opened(path) as file:
-            return np.concatenate(list(mono_pieces(path, file)))
+        with opened(path) as sound:
+            return np.concatenate(list(mono_pieces(sound)))
 
     path = record("a.mp3", np.repeat(noise(3 * sample_rate), n_channels, axis=1), sample_rate)
     with_tag = decode()

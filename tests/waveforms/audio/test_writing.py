@@ -1,5 +1,6 @@
 """Clips out: exact numbers, clipping counted, whole or not there at all, readable by everyone."""
 
+import struct
 import wave
 from pathlib import Path
 
@@ -10,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wavinfo import WavInfoReader
 
-from tests.conftest import noise
+from tests.conftest import noise, read_labels
 from waveforms import SAMPLE_RATE
-from waveforms.audio import ClipWriter, riff
+from waveforms.audio import ClipWriter, writing
 from waveforms.audio import files as audio
-from waveforms.audio.marks import Mark, read_marks, read_metadata
+from waveforms.audio.marks import Mark, write_labels
 from waveforms.errors import AudioError, OutputError
 
 STEPS = {"PCM_16": 2.0**-15, "PCM_24": 2.0**-23, "FLOAT": 0.0}
@@ -64,19 +65,55 @@ def test_what_exceeds_full_scale_is_clipped_and_counted(tmp_path: Path, encoding
     assert soundfile.read(tmp_path / "clip.wav")[0].tolist() == [top, top, -1.0, top, -1.0, -1.0]
 
 
+MARKS = [Mark(0, "prompt", 44_100), Mark(44_100, "roll-out"), Mark(2**32 - 1, "café ♪ 𝄞 日本", 3)]
+
+
 @pytest.mark.parametrize("encoding", STEPS)
-def test_marks_and_metadata_travel(tmp_path: Path, encoding: str) -> None:
+@pytest.mark.parametrize("n_samples", [10_000, 10_001])
+def test_independent_readers_see_marks_and_metadata(tmp_path: Path, encoding: str, n_samples: int) -> None:
     path = tmp_path / "clip.wav"
-    with ClipWriter(path, encoding=encoding, metadata={"title": "A clip", "comment": "né ♪"}) as clip:
-        clip.write(noise(10_001)[:, 0])
-        clip.marks.append(Mark(0, "prompt", 5000))
-        clip.marks.append(Mark(5000, "roll-out ♪"))
-    assert read_marks(path) == [Mark(0, "prompt", 5000), Mark(5000, "roll-out ♪")]
-    assert read_metadata(path) == {"title": "A clip", "comment": "né ♪"}
+    metadata = {"title": "A clip", "artist": "Nobody", "software": "quarterwave", "comment": "né ♪"}
+    with ClipWriter(path, encoding=encoding, metadata=metadata) as clip:
+        clip.write(noise(n_samples)[:, 0])
+        clip.marks.extend(MARKS)
     seen = WavInfoReader(str(path), info_encoding="utf-8")
-    assert [label.text for label in seen.cues.labels] == ["prompt", "roll-out ♪"]
-    assert (seen.info.title, seen.data.frame_count) == ("A clip", 10_001)
-    assert len(audio.read(path)) == 10_001
+    assert [(cue.name, cue.sample_offset) for cue in seen.cues.cues] == [(1, 0), (2, 44_100), (3, 2**32 - 1)]
+    assert [(label.name, label.text) for label in seen.cues.labels] == [(n, m.label) for n, m in enumerate(MARKS, 1)]
+    assert [(text.name, text.length) for text in seen.cues.ranges] == [(1, 44_100), (3, 3)]
+    assert (seen.info.title, seen.info.software, seen.data.frame_count) == ("A clip", "quarterwave", n_samples)
+    with soundfile.SoundFile(path) as file:
+        assert file.copy_metadata() == metadata
+        assert "(should be" not in file.extra_info
+        assert file.frames == n_samples
+    content = path.read_bytes()
+    assert struct.unpack_from("<I", content, 4)[0] == len(content) - 8
+    assert len(content) % 2 == 0
+    assert len(audio.read(path)) == n_samples
+
+
+def test_unknown_metadata_is_refused(tmp_path: Path) -> None:
+    clip = ClipWriter(tmp_path / "clip.wav", metadata={"titel": "A clip"})
+    with (
+        pytest.raises(ValueError, match=r"^metadata must be among title, artist, software, comment and not titel$"),
+        clip,
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_label_file_is_audacitys(tmp_path: Path) -> None:
+    path = tmp_path / "labels.txt"
+    write_labels(path, [Mark(22_050, "two\r\nlines", 11_025), Mark(44_100, "♪")])
+    assert path.read_bytes() == "0.5000000\t0.7500000\ttwo lines\n1.0000000\t1.0000000\t♪\n".encode()
+
+
+@given(sample=st.integers(0, 10**9), n_samples=st.integers(0, 10**9))  # six hours
+def test_seconds_of_labels_are_exact_to_the_sample(
+    tmp_path_factory: pytest.TempPathFactory, sample: int, n_samples: int
+) -> None:
+    path = tmp_path_factory.mktemp("any") / "labels.txt"
+    write_labels(path, [Mark(sample, "a", n_samples)])
+    assert read_labels(path) == [Mark(sample, "a", n_samples)]
 
 
 def test_the_same_clip_is_the_same_file(tmp_path: Path) -> None:
@@ -135,7 +172,7 @@ def test_what_4_gib_cannot_hold_is_refused_at_once(tmp_path: Path) -> None:
 
 
 def test_what_4_gib_cannot_hold_is_refused_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(riff, "MAX_BYTES", 100_000)
+    monkeypatch.setattr(writing, "MAX_BYTES", 100_000)
     path = tmp_path / "clip.wav"
 
     def write() -> None:

@@ -12,7 +12,7 @@ import soundfile
 
 from tests.conftest import noise
 from waveforms.audio import files as audio
-from waveforms.audio import sources
+from waveforms.audio import formats
 from waveforms.errors import AudioError
 
 Record = Callable[..., Path]
@@ -74,7 +74,7 @@ def test_unreadable(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> int:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(sources.os, "open", refuse)  # a mode of 000 does not stop root
+    monkeypatch.setattr(formats.os, "open", refuse)  # a mode of 000 does not stop root
     assert reason(path) == "unreadable: permission denied"
 
 
