@@ -9,9 +9,9 @@ from waveforms.errors import AudioError, CorpusError
 def find_files(folder: str | Path) -> tuple[list[tuple[str, Path]], list[AudioError]]:
     """List every file in a folder and the folders in it.
 
-    Hidden files and folders (names that begin with ".") are passed over: they are systems' and
-    editors' leftovers. Links are followed; a file that is linked many times counts as many. A folder
-    is entered once, however many links lead to it, so a circle of links ends.
+    Hidden files and folders (names that begin with ".") are skipped: systems and editors leave them behind. Links are
+    followed; a file with many links counts as many. A folder is entered once, however many links lead to it, so a
+    circle of links ends.
 
     Returns:
         [(path relative to the folder with "/" between the parts, path), ...] sorted by the first;

@@ -1,4 +1,4 @@
-"""Recordings of a folder, or of several places, as one corpus, split by work.
+"""Recordings of a folder or of several places as one corpus, split by work.
 
 places -> usable files, in stable order -> Recording, Recording, ...   and problems, each with its reason
 """
@@ -31,8 +31,8 @@ class Corpus:
     len(corpus) counts recordings; corpus[i] and corpus["name.wav"] give one; iteration gives all.
 
     Attributes:
-        places: where they are: folders, manifests, URLs.
-        recordings: the usable ones.
+        places: folders, manifests and URLs that hold the files.
+        recordings: the usable files.
         problems: one for each file left out, with its reason, "kind: sentence".
     """
 
@@ -44,14 +44,14 @@ class Corpus:
     def open(cls, *places: Place, progress: Progress | None = None, n_workers: int | None = None) -> Self:
         """Survey a folder and the folders in it, or several places as one corpus.
 
-        Every file is read once to its end, several at a time; what was found is remembered, so the
-        next time costs a look at each file's size and date.
+        Every file is read once to its end, several at a time. The findings are cached, so the next time costs a look
+        at each file's size and date.
 
         Args:
-            places: folders, of which hidden files are passed over and links are followed; manifests, see
-                `manifest`; URLs of folders on other storage, see `remote`.
-            progress: called with (files done, files in all) after each.
-            n_workers: files read at a time; as many as there are processors, if not given.
+            places: folders, in which hidden files are skipped and links are followed; manifests, see `manifest`; URLs
+                of folders on other storage, see `remote`.
+            progress: called with (files done, files in all) after each file.
+            n_workers: files read at a time; by default as many as there are processors.
 
         Raises:
             CorpusError: there is no such place, or no file in it is usable.
@@ -83,12 +83,12 @@ class Corpus:
 
     @property
     def where(self) -> str:
-        """Its places in one text, for messages."""
+        """The places in one text, for messages."""
         return ", ".join(self.places)
 
     @property
     def n_samples(self) -> int:
-        """How many samples all recordings have together."""
+        """Number of samples of all recordings together."""
         return sum(recording.n_samples for recording in self.recordings)
 
     @property
@@ -97,7 +97,7 @@ class Corpus:
         return self.n_samples / SAMPLE_RATE
 
     def subset(self, names: Sequence[str]) -> Self:
-        """Make a corpus of these recordings alone, in the same order; problems stay with the whole.
+        """Make a corpus of these recordings only, in the same order, without problems.
 
         Raises:
             KeyError: one of names is not there.
@@ -116,16 +116,14 @@ class Corpus:
         """Split by work into (training, validation); no work is on both sides, unless all is one work.
 
         Args:
-            held_out: the validation side: file names, paths or patterns, and all that is of the same works. If
-                not given, that which manifests say; and where they say nothing, a draw that depends
-                on the names alone (see `splits`).
-            fraction: of the recordings, how many the draw holds out, rounded up.
-            trained_on: what is never held out: a model has been trained on it.
-            report: called with a sentence on recordings that went along with others.
+            held_out: file names, paths or patterns of the validation side, which gets all recordings of the same works
+                as well. By default manifests decide; if they say nothing, the names decide (see `splits`).
+            fraction: the share of recordings that names hold out, rounded up.
+            trained_on: recordings and works that a model has been trained on, which are never held out.
+            report: called with a sentence on recordings that follow others to a side.
 
         Raises:
-            CorpusError: nothing would be left on one side, held_out names what is not there, or a manifest puts a work
-                on both sides.
+            CorpusError: one side would be empty, held_out names no recording, or a manifest puts a work on both sides.
             ValueError: unless 0 < fraction < 1.
         """
         if not 0.0 < fraction < 1.0:
@@ -144,7 +142,7 @@ class Corpus:
 
     @property
     def copies(self) -> list[list[str]]:
-        """Groups of recordings that hold the same sound to the bit, [[name, ...], ...]."""
+        """Groups of recordings with the same sound to the bit, [[name, ...], ...]."""
         copies = copies_of(self.recordings)
         return [[recording.name for recording in members] for members in copies if len(members) > 1]
 
@@ -157,7 +155,7 @@ class Corpus:
         """Describe the corpus in numbers, text and lists only, ready for JSON; null is a loudness of -inf.
 
         Args:
-            block_size: the number of samples in a block, by which lengths are given as well.
+            block_size: samples in a block; lengths are given in blocks as well.
         """
         rows = [_row(recording, block_size) for recording in self.recordings]
         loudness = [recording.loudness for recording in self.recordings if np.isfinite(recording.loudness)]
@@ -188,7 +186,7 @@ class Corpus:
 
 
 def _surveyed(files: Sequence[File], progress: Progress | None, n_workers: int) -> Iterator[Recording | AudioError]:
-    """Yield a recording, or why there is none, in the order of files."""
+    """Yield a recording, or the reason why there is none, in the order of files."""
 
     def look(file: File) -> Recording | AudioError:
         try:
@@ -202,7 +200,7 @@ def _surveyed(files: Sequence[File], progress: Progress | None, n_workers: int) 
             if progress:
                 progress(n_done, len(files))
             yield found
-    finally:  # an interruption waits for the files in hand, not for the whole folder
+    finally:  # an interruption waits for the files being read, not for the whole folder
         pool.shutdown(wait=True, cancel_futures=True)
 
 

@@ -2,9 +2,9 @@
 
     {"path": "takes/one.flac", "sha256": "9f86...", "seconds": 61.2, "split": "validation", "group": "op. 9 no. 2"}
 
-Only `path` has to be there: relative to the manifest, absolute, or a URL. `sha256` and `seconds` are promises, and a
-file that does not keep them is left out. `split` says on which side the recording is; `group`, any text, of which work
-it is, where the file's name does not tell (see `works`).
+Only `path` is required: relative to the manifest, absolute, or a URL. `sha256` and `seconds` are promises, and a file
+that does not keep them is left out. `split` says on which side of the split the recording is. `group`, any text, names
+the work that it belongs to, if the file's name does not (see `works`).
 """
 
 import json
@@ -27,7 +27,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a manifest; None is what it does not say."""
+    """One line of a manifest; None stands for a key that it lacks."""
 
     path: str
     sha256: str | None = None
@@ -37,14 +37,17 @@ class Line:
 
 
 def parse(text: str, *, source: str | Path) -> list[Line]:
-    """Read a manifest's lines; empty ones are passed over.
+    """Read a manifest's lines and skip empty ones.
+
+    >>> parse('{"path": "a.wav", "split": "training"}', source="list.jsonl")
+    [Line(path='a.wav', sha256=None, seconds=None, split='training', group=None)]
 
     Args:
-        text: its content.
-        source: its name, for messages.
+        text: the manifest's content.
+        source: the manifest's name, for messages.
 
     Raises:
-        CorpusError: a line is not as above, or two have one path; it tells which.
+        CorpusError: a line is not as above, or two have one path; the message says which.
     """
     lines: list[Line] = []
     numbers: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Where recordings are: a folder, a manifest or a URL, or several of these, as one list of files."""
+"""Places of recordings (a folder, a manifest or a URL, or several of these) -> one list of files."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -24,10 +24,10 @@ class File:
     """A file that may be a recording.
 
     Attributes:
-        name: in the corpus.
-        where: on this machine or on other storage.
-        promise: what a manifest says of it.
-        work: that it is of.
+        name: its name in the corpus.
+        where: its path on this machine, or its place on other storage.
+        promise: a manifest's line about it.
+        work: the work that it belongs to.
     """
 
     name: str
@@ -36,10 +36,10 @@ class File:
     work: str | None = None
 
     def look(self) -> Recording:
-        """Fetch it if need be, and survey it.
+        """Fetch the file if need be, and survey it.
 
         Raises:
-            AudioError: it cannot be used, or is not what the manifest promises.
+            AudioError: the file cannot be used, or is not what the manifest promises.
             CorpusError: a package is lacking.
             OutputError: the cache cannot be written.
         """
@@ -47,7 +47,7 @@ class File:
             return self._surveyed(self.where, None)
         try:
             return self._surveyed(self.where.fetch(), self.where)
-        except AudioError as error:  # which speaks of the copy
+        except AudioError as error:  # it names the copy
             raise AudioError(self.where.url, error.reason) from error
 
     def _surveyed(self, path: Path, origin: Remote | None) -> Recording:
@@ -61,13 +61,13 @@ class File:
 
 
 def find(places: Sequence[Place]) -> tuple[list[File], list[AudioError]]:
-    """List the files of some places, sorted by name; where there are several, names begin with that of the place.
+    """List the files of some places, sorted by name; with several places, names begin with that of the place.
 
     Returns:
         the files; and a problem for every folder that cannot be listed.
 
     Raises:
-        CorpusError: a place is missing, cannot be listed, is a faulty manifest, or two are of one name.
+        CorpusError: a place is missing, cannot be listed or is a faulty manifest, or two places have one name.
     """
     labels = [_label(str(place)) for place in places]
     if twice := sorted({label for label in labels if labels.count(label) > 1}):
@@ -77,18 +77,18 @@ def find(places: Sequence[Place]) -> tuple[list[File], list[AudioError]]:
     for place, label in zip(places, labels, strict=True):
         prefix = f"{label}/" if len(places) > 1 else ""
         for file in _files(place, problems):
-            work = (file.promise and file.promise.group) or work_of(file.name)  # wherever the place itself lies
+            work = (file.promise and file.promise.group) or work_of(file.name)  # wherever the place itself is
             files.append(File(prefix + file.name, file.where, file.promise, work))
     return sorted(files, key=lambda file: file.name), problems
 
 
 def resolved(place: Place) -> str:
-    """A place as it is found from anywhere on this machine: absolute, or a URL."""
+    """Make a place absolute, so that it can be found from anywhere on this machine; a URL is one already."""
     return str(place) if remote.is_url(str(place)) else str(Path(place).resolve())
 
 
 def is_here(place: Place) -> bool:
-    """Whether there is such a place; a URL is taken at its word."""
+    """Report whether a place exists; a URL is not checked."""
     return remote.is_url(str(place)) or Path(place).exists()
 
 

@@ -1,4 +1,4 @@
-"""One recording of a corpus: any window of its samples, in memory that does not grow with its length."""
+"""One recording of a corpus: any excerpt of its samples, in memory that does not grow with its length."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +17,14 @@ from waveforms.errors import AudioError
 
 @dataclass(frozen=True)
 class Recording:
-    """One usable audio file. Holds no open file: it may be pickled, and read from any thread or process.
+    """One usable audio file. It holds no open file, so it may be pickled and read from any thread or process.
 
     Attributes:
         name: its path relative to the corpus's folder, with "/" between the parts.
-        findings: what a full reading found.
-        remote: where the file is, if on other storage.
+        findings: the findings of a full reading.
+        remote: the file's place on other storage, if it is there.
         split: the side that a manifest puts it on, if any.
-        group: the work that it is of, where its place or a manifest tells.
+        group: the work that it belongs to, if its place or a manifest says so.
     """
 
     name: str
@@ -35,17 +35,17 @@ class Recording:
 
     @property
     def work(self) -> str:
-        """The work that it is of; recordings of one work stay on one side of a split."""
+        """The work that it belongs to; recordings of one work stay on one side of a split."""
         return self.group or work_of(self.name)
 
     @property
     def path(self) -> Path:
-        """The file; of one on other storage, the copy from which its findings are."""
+        """The file, or the copy of a file on other storage that the findings come from."""
         return self.findings.info.path
 
     @property
     def info(self) -> AudioInfo:
-        """Its header."""
+        """The file's header."""
         return self.findings.info
 
     @property
@@ -89,7 +89,7 @@ class Recording:
         return waveform
 
     def _here(self) -> Path:
-        """The file; its copy is fetched where it was deleted, or never was on this machine."""
+        """Return the file; fetch its copy if it was deleted, or never was on this machine."""
         if self.remote is None:
             return self.path
         copy = cache.copy_path(self.path.name)
@@ -102,7 +102,7 @@ class Recording:
         return samples
 
     def _look_up(self, start: int, stop: int) -> Waveform:
-        """Read from the cache; where it was deleted or damaged, decode again."""
+        """Read from the cache; if that was deleted or damaged, decode again."""
         try:
             return cache.read(self.findings.digest, start, stop, n_samples=self.n_samples)
         except cache.NotDecodedError:
@@ -110,7 +110,7 @@ class Recording:
                 raise self._changed() from None
         try:
             return cache.read(self.findings.digest, start, stop, n_samples=self.n_samples)
-        except cache.NotDecodedError:  # deleted again already: do without
+        except cache.NotDecodedError:  # deleted again already: do without it
             return audio.read(self._here(), start, stop)
 
     def _changed(self) -> AudioError:

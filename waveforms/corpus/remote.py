@@ -1,8 +1,8 @@
-"""Files on other storage, through fsspec: listed by a URL, and copied whole into the cache when they are needed.
+"""Files on other storage, through fsspec: listed by a URL, and copied whole into the cache when needed.
 
     s3://bucket/takes/   file:///srv/takes/   https://host/takes/   ->  <cache>/fetched/<digest of URL and version>
 
-A copy is an ordinary file: all that reads recordings reads it, and seeks in it, as if it had always been here.
+A copy is an ordinary file: recordings are read from it, and by seeking, as from any other.
 """
 
 import hashlib
@@ -13,12 +13,16 @@ from typing import Any
 from waveforms.corpus import cache
 from waveforms.errors import AudioError, CorpusError, OutputError
 
-# What storages call that by which one content of a file differs from another.
+# Names that storages use for what distinguishes one version of a file from another.
 _VERSION_KEYS = ("size", "ETag", "etag", "md5Hash", "content_md5", "mtime", "created", "LastModified", "last_modified")
 
 
 def is_url(place: str) -> bool:
-    """Tell a URL from a local path."""
+    """Report whether a place is a URL, not a local path.
+
+    >>> is_url("s3://bucket/takes"), is_url("takes")
+    (True, False)
+    """
     return "://" in place
 
 
@@ -27,13 +31,13 @@ class Remote:
     """One file on other storage. May be pickled, and fetched from any thread or process.
 
     Attributes:
-        url: where it is.
+        url: the file's place.
     """
 
     url: str
 
     def fetch(self) -> Path:
-        """Give its copy in the cache, which is made if there is none of the version that the storage has now.
+        """Return its copy in the cache; make one if there is none of the version that the storage has now.
 
         Raises:
             AudioError: the file is missing, or cannot be read.
@@ -58,7 +62,7 @@ class Remote:
 
 
 def find(url: str) -> list[tuple[str, Remote]]:
-    """List every file below a URL, as (path relative to it, file), sorted; hidden ones are passed over.
+    """List every file below a URL, as (path relative to it, file), sorted; hidden ones are skipped.
 
     Raises:
         CorpusError: it cannot be listed, or a package is lacking.

@@ -1,4 +1,4 @@
-"""Which recordings are held out: whole works, chosen by name, by a manifest, or by a draw that depends on names alone.
+"""Chooses the recordings to hold out: whole works, by name, by a manifest, or by a hash of their names.
 
     recordings -> groups, by work and by sound -> groups that are held out -> names
 
@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from waveforms.corpus.recording import Recording
 from waveforms.errors import CorpusError
 
-Report = Callable[[str], object]  # is given a sentence for the user
+Report = Callable[[str], object]  # called with a sentence for the user
 
 _N_LISTED = 5  # names in a sentence
 
@@ -26,8 +26,8 @@ class Group:
     """Recordings of one work, and copies of them.
 
     Attributes:
-        name: the work's.
-        recordings: in the corpus's order.
+        name: the work's name.
+        recordings: the recordings, in the corpus's order.
     """
 
     name: str
@@ -35,18 +35,18 @@ class Group:
 
     @property
     def names(self) -> list[str]:
-        """The recordings'."""
+        """The recordings' names."""
         return [recording.name for recording in self.recordings]
 
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """What a model was trained on before.
+    """The recordings that a model was trained on before.
 
     Attributes:
-        names: of recordings.
-        digests: of their sound.
-        works: that they are of.
+        names: their names.
+        digests: the digests of their sound.
+        works: the works that they belong to.
     """
 
     names: frozenset[str] = frozenset()
@@ -59,13 +59,13 @@ class TrainedOn:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What decides on a split.
+    """The wishes that decide on a split.
 
     Attributes:
-        named: file names, paths relative to the corpus, paths, or patterns with "*", "?" and "[...]" to hold out; if
-            there are none, what manifests say; and where they say nothing, a draw.
-        fraction: of the recordings, how many the draw holds out, rounded up.
-        trained_on: what is never held out.
+        named: file names, paths relative to the corpus, paths, or patterns with "*", "?" and "[...]" to hold out. If
+            there are none, manifests decide; if these say nothing, a hash of the names does.
+        fraction: the share of recordings that the hash holds out, rounded up.
+        trained_on: recordings and works that are never held out.
     """
 
     named: Sequence[str] = ()
@@ -77,13 +77,13 @@ def hold_out(recordings: Sequence[Recording], wanted: Wanted, *, where: str, rep
     """Choose the recordings to hold out.
 
     Args:
-        recordings: all of a corpus.
-        wanted: what decides.
+        recordings: all recordings of a corpus.
+        wanted: the wishes that decide.
         where: the corpus's places, for messages.
-        report: called with a sentence on recordings that went along with others.
+        report: called with a sentence on recordings that follow others to a side.
 
     Returns:
-        their names.
+        the names of the recordings to hold out.
 
     Raises:
         CorpusError: a name matches nothing, a manifest puts a work on both sides, or nothing is left to hold out.
@@ -104,11 +104,11 @@ def hold_out(recordings: Sequence[Recording], wanted: Wanted, *, where: str, rep
     if learned:
         report(f"stay for training, as the checkpoint has learned from them or their works: {_listed(_names(learned))}")
     if not named:
-        return _drawn(groups, free, wanted.fraction, report)
+        return _hashed(groups, free, wanted.fraction, report)
     held_out = {*_names(free)}
     if len(held_out) == len(recordings) and held_out - named:
         rest = _listed(sorted(held_out - named))
-        report(f"every recording is of a work that is held out, so held out is not unheard: {rest} are learned from")
+        report(f"every recording is of a work that is held out, so none is new to the model: {rest} are learned from")
         return named
     if held_out - named:
         report(f"held out as well, being of the same works: {_listed(sorted(held_out - named))}")
@@ -116,7 +116,7 @@ def hold_out(recordings: Sequence[Recording], wanted: Wanted, *, where: str, rep
 
 
 def groups_of(recordings: Sequence[Recording]) -> list[Group]:
-    """Group recordings that are of one work or hold the same sound, transitively, in the order of their first."""
+    """Group recordings of one work or with the same sound, transitively, in the order of each group's first."""
     leaders = list(range(len(recordings)))
 
     def leader(n: int) -> int:
@@ -136,19 +136,19 @@ def groups_of(recordings: Sequence[Recording]) -> list[Group]:
 
 
 def copies_of(recordings: Iterable[Recording]) -> list[list[Recording]]:
-    """Group recordings that hold the same sound to the bit."""
+    """Group recordings with the same sound to the bit."""
     groups: dict[str, list[Recording]] = {}
     for recording in recordings:
         groups.setdefault(recording.findings.digest, []).append(recording)
     return list(groups.values())
 
 
-def _drawn(groups: list[Group], free: list[Group], fraction: float, report: Report) -> set[str]:
-    """Draw groups: at least that fraction of the recordings, at least one, never all.
+def _hashed(groups: list[Group], free: list[Group], fraction: float, report: Report) -> set[str]:
+    """Choose groups by a hash: at least that fraction of the recordings, at least one, never all.
 
-    Groups are ranked by a hash of their names, so the draw is the same on every machine, and files added later move few
-    of the others to the other side. The largest group stays for training. Where there is one group alone, its sounds
-    are drawn, and where they are copies of one, its recordings.
+    The hash of its name ranks a group, so the choice is the same on every machine, and files added later move few of
+    the others to the other side. The largest group stays for training. If there is only one group, its sounds are
+    ranked; if these are copies of one, its recordings are.
     """
     n_wanted = math.ceil(fraction * sum(len(group.recordings) for group in groups))
     if unpromised := [group for group in free if all(recording.split is None for recording in group.recordings)]:
@@ -158,7 +158,7 @@ def _drawn(groups: list[Group], free: list[Group], fraction: float, report: Repo
     if len(groups) == 1:
         (whole,) = free
         n_recordings = len(whole.recordings)
-        report(f"all {n_recordings} recordings are of one work, {whole.name!r}, so held out is not unheard")
+        report(f"all {n_recordings} recordings are of one work, {whole.name!r}, so none is new to the model")
         sounds = copies_of(whole.recordings)
         apart = sounds if len(sounds) > 1 else [[recording] for recording in whole.recordings]
         groups = free = [Group(members[0].name, tuple(members)) for members in apart]

@@ -1,4 +1,4 @@
-"""What one full reading of a file finds, and the memory of it, so that the next scan need not read again."""
+"""One full reading of a file, and the record of its findings, so that the next scan need not read again."""
 
 import hashlib
 import json
@@ -29,15 +29,15 @@ FULL_SCALE = 1.0 - 2.0**-15  # the largest 16-bit number
 
 @dataclass(frozen=True)
 class Findings:
-    """What a full reading found in a usable file.
+    """The findings of a full reading of a usable file.
 
     Attributes:
         info: the header.
         n_samples: the true length of the waveform at SAMPLE_RATE.
-        peak: its largest absolute value.
-        loudness: its integrated loudness in LUFS (ITU-R BS.1770-4), -inf if all lies below -70 LUFS.
+        peak: the largest absolute value of a sample.
+        loudness: integrated loudness in LUFS (ITU-R BS.1770-4), -inf if all lies below -70 LUFS.
         n_clipped: how many samples reach full scale.
-        digest: of the waveform's float32 samples; files of equal digest hold the same sound.
+        digest: a hash of the waveform's float32 samples; files of equal digest hold the same sound.
     """
 
     info: AudioInfo
@@ -49,7 +49,7 @@ class Findings:
 
 
 def survey(path: str | Path) -> Findings:
-    """Tell what a file holds, from memory if the file has not changed since it was last read.
+    """Return a file's findings, from its record if the file has not changed since it was last read.
 
     Raises:
         AudioError: the file cannot be used.
@@ -57,24 +57,24 @@ def survey(path: str | Path) -> Findings:
     """
     path = Path(path)
     before = _identity(path)
-    remembered = _recall(path, before)
-    if isinstance(remembered, AudioError):
-        raise remembered
-    if remembered is not None:
-        return remembered
+    recorded = _find_record(path, before)
+    if isinstance(recorded, AudioError):
+        raise recorded
+    if recorded is not None:
+        return recorded
     try:
         findings = measure(path)
     except AudioError as error:
         # What the system refuses today (a permission, a disk) it may grant tomorrow.
         if not isinstance(error.__cause__, OSError):
-            _remember(path, before, {"problem": error.reason})
+            _keep_record(path, before, {"problem": error.reason})
         raise
-    _remember(path, before, {"findings": asdict(findings) | {"info": _plain(findings.info)}})
+    _keep_record(path, before, {"findings": asdict(findings) | {"info": _plain(findings.info)}})
     return findings
 
 
 def measure(path: str | Path) -> Findings:
-    """Read a file to its end; what cannot be read by seeking goes into the `cache` on the way.
+    """Read a file to its end, and decode it into the `cache` if it cannot be read by seeking.
 
     Raises:
         AudioError: the file cannot be used.
@@ -101,7 +101,7 @@ def measure(path: str | Path) -> Findings:
 
 
 def _decode_overloaded(path: Path, peak: float, digest: str) -> None:
-    """Decode once more, on a scale that holds the peak: it is known only at the end of the first time."""
+    """Decode once more, on a scale that holds the peak, which is known only after the first time."""
     with cache.Draft(peak) as draft:
         for piece in files.stream(path):
             draft.add(piece)
@@ -127,7 +127,7 @@ def _version() -> str:
 
 
 def _identity(path: Path) -> dict[str, str | int]:
-    """Tell by what a file is known: its absolute path, its size, the time of its last change."""
+    """Return what identifies a file's state: its absolute path, its size and the time of its last change."""
     absolute = os.path.abspath(path)
     try:
         status = path.stat()
@@ -140,8 +140,8 @@ def _record_name(path: Path) -> str:
     return hashlib.blake2b(os.fsencode(os.path.abspath(path)), digest_size=20).hexdigest()
 
 
-def _recall(path: Path, identity: dict[str, str | int]) -> Findings | AudioError | None:
-    """Look up what is remembered of a file; a record that is damaged or of another state counts as none."""
+def _find_record(path: Path, identity: dict[str, str | int]) -> Findings | AudioError | None:
+    """Return a file's recorded findings or problem; a record that is damaged or of another state counts as none."""
     content = cache.read_record(_record_name(path))
     if content is None or not identity:
         return None
@@ -158,7 +158,7 @@ def _recall(path: Path, identity: dict[str, str | int]) -> Findings | AudioError
         return None
 
 
-def _remember(path: Path, before: dict[str, str | int], found: dict[str, Any]) -> None:
+def _keep_record(path: Path, before: dict[str, str | int], found: dict[str, Any]) -> None:
     if not before or before != _identity(path):
         return  # it changed while it was read
     record = {"identity": before, **found}

@@ -1,17 +1,17 @@
-"""Which work a recording is of, as far as its name says.
+"""The work that a recording belongs to, as far as its name says.
 
     23_joplin_maple_leaf_rag_2of2_again1.wav  ->  joplin maple leaf rag
 
-Parts, takes, repeats, movements and transpositions of one work have one name here, different works have different ones.
-Where a name can be read either way, it is read as the same work: two works that are held out together cost little, and
-a work that is held out and heard makes every held-out number untrue.
+Parts, takes, repeats, movements and transpositions of one work get one name here, different works get different ones.
+A name that can be read either way is read as the same work: to hold out two works together costs little, and a work
+that is both held out and learned from makes every held-out number untrue.
 """
 
 import re
 import unicodedata
 
 _SUFFIX = re.compile(r"(\.(wav|wave|rf64|bw64|w64|aiff?|flac|ogg|oga|opus|mp3|m4a|au|snd|caf|midi?))+$")
-_LEADING = re.compile(r"^(\(?\d{1,4}\)?([-.]\d{1,3})?[\s_.)-]+)++(?=\S)")  # of a track: "03 ", "1-03. ", "(3)_"
+_LEADING = re.compile(r"^(\(?\d{1,4}\)?([-.]\d{1,3})?[\s_.)-]+)++(?=\S)")  # a track's number: "03 ", "1-03. ", "(3)_"
 _MARK = re.compile(
     r"""
     [\s_.,;(\[\u2013\u2014-]+
@@ -32,7 +32,7 @@ _MARK = re.compile(
     """,
     re.VERBOSE,
 )
-# Words that, with numbers alone beside them, name no work: there is a third prelude on many a disc.
+# Words that name no work if only numbers stand beside them: many a disc has a third prelude.
 _GENERAL = frozenset(
     re.findall(
         r"\w+",
@@ -49,15 +49,19 @@ _GENERAL = frozenset(
 
 
 def work_of(name: str) -> str:
-    """Name the work that a recording is of.
+    """Name the work that a recording belongs to.
 
-    Stripped are the number of a track before a title, and marks after it: `2of2`, `part 2`, `take3`, `again1`, `(2)`,
+    The number of a track before a title is stripped, and marks after it: `2of2`, `part 2`, `take3`, `again1`, `(2)`,
     `copy`, `live`, `mov_1`, `v2`, `excerpt`, `+2`, `transposed ...`, a date. Letters' case, accents, leading zeros and
-    what stands between words do not count. Other numbers do: `sonata_1` and `sonata_2` are two works.
+    punctuation do not count. Other numbers do: `sonata_1` and `sonata_2` are two works.
 
-    A name that is all marks (`take 3`) leaves the work to the nearest folder with a title. Without one, and where a
-    name is of general words and numbers (`track 01`, `02 Allegro`), it means a work in its folder alone, with its
-    numbers.
+    If a name is all marks (`take 3`), the nearest folder with a title names the work. If there is none, or the name
+    consists of general words and numbers (`track 01`, `02 Allegro`), the work is that of the whole path.
+
+    >>> work_of("23_joplin_maple_leaf_rag_2of2_again1.wav")
+    'joplin maple leaf rag'
+    >>> work_of("Étude op. 10/take 3.flac"), work_of("disc 1/track 01.wav")
+    ('etude op 10', 'disc 1/track 1')
 
     Args:
         name: a file's name, or its path with "/" between the parts.
@@ -76,14 +80,14 @@ def _without_marks(text: str) -> str:
 
 
 def _title(text: str) -> str:
-    """The words of a title, without the number of a track; nothing where there are general words and numbers alone."""
+    """Return the words of a title without a track's number; nothing if all are general words and numbers."""
     words = _words(_LEADING.sub("", text))
     is_title = any(word and not word.isdecimal() and word not in _GENERAL for word in words)
     return " ".join(words) if is_title else ""
 
 
 def _plain(name: str) -> str:
-    """Small letters without accents, in one of Unicode's forms."""
+    """Fold case, strip accents and normalise Unicode."""
     if name.isascii():
         return name.lower()
     letters = (c for c in unicodedata.normalize("NFKD", name) if not "\u0300" <= c <= "\u036f")
@@ -91,7 +95,7 @@ def _plain(name: str) -> str:
 
 
 def _words(text: str) -> list[str]:
-    """Words and numbers, apart from each other and from what stands between them."""
+    """Split text into words and numbers, without what stands between them."""
     for sign, word in {"'": "", "\u2019": "", "#": " sharp ", "\u266f": " sharp ", "\u266d": " flat "}.items():
         text = text.replace(sign, word)
     return [str(int(word)) if word.isdecimal() else word for word in re.findall(r"[^\W\d_]+|\d+", text)] or [text]

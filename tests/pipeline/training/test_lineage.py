@@ -168,7 +168,7 @@ def test_what_is_held_out_of_one_work_is_told(
     monkeypatch.setenv("QUARTERWAVE_CACHE", str(home / "cache"))
     write(home / "one", ["rag_take1", "rag_take2", "rag_take3"], first=20)
     assert main(["train", "one", "--preset=classic", "--out=one-run", *as_flags(TINY | {"steps": 1})]) == 0
-    assert "all 3 recordings are of one work, 'rag', so held out is not unheard\n" in capsys.readouterr().out
+    assert "all 3 recordings are of one work, 'rag', so none is new to the model\n" in capsys.readouterr().out
     assert main(["inspect", f"one-run/{LAST}"]) == 0
     assert "\nheld out, and yet of works that it learned from: rag_take" in capsys.readouterr().out
     assert main(["inspect", f"first/{LAST}"]) == 0

@@ -1,11 +1,17 @@
 """Records of the cache come from what their keys hold: from all of it, and from nothing else."""
 
+import ast
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from waveforms.corpus import cache
+from waveforms.corpus import Corpus, cache
+from waveforms.corpus.notes import notes_of
+from waveforms.notes import Note, Performance
+from waveforms.notes.midi import write_midi
 
 CODE = '''"""Doc."""
 
@@ -39,3 +45,55 @@ def test_what_code_does_counts_and_what_it_says_does_not(tmp_path: Path, change:
     before = digest_of(tmp_path / "one.py", CODE)
     assert CODE.replace(*change) != CODE
     assert (digest_of(tmp_path / "other.py", CODE.replace(*change)) != before) == counts
+
+
+# These change no record: constants that stay, errors, files out, the path of a recording, and the caller of the rest.
+HARMLESS = {
+    *("waveforms", "waveforms.errors", "waveforms.files", "waveforms.folder", "waveforms.audio", "waveforms.notes"),
+    *("waveforms.audio.writing", "waveforms.audio.marks", "waveforms.corpus.cache", "waveforms.corpus.notes"),
+}
+
+
+def imported_by(names: Iterable[str]) -> set[str]:
+    """Name some modules of `waveforms`, the modules that they import, and so on, but for HARMLESS ones."""
+    found: set[str] = set()
+    waiting = [*names]
+    while waiting:
+        name = waiting.pop()
+        if name in found | HARMLESS:
+            continue
+        found.add(name)
+        for node in ast.walk(ast.parse(Path(str(sys.modules[name].__file__)).read_bytes())):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("waveforms"):
+                members = [f"{node.module}.{each.name}" for each in node.names]
+                waiting += [member for member in members if member in sys.modules] or [node.module]
+    return found
+
+
+@pytest.fixture
+def keys(record: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
+    """The modules in each key that is asked for while the notes of a recording with a MIDI file are found."""
+    found: list[set[str]] = []
+    digest = cache.code_digest
+
+    def noted(*modules: ModuleType) -> str:
+        found.append({module.__name__ for module in modules})
+        return digest(*modules)
+
+    monkeypatch.setattr(cache, "code_digest", noted)
+    path = record("a.wav")
+    write_midi(path.with_suffix(".mid"), Performance("a", (Note(0.0, 0.5, 60, 64),)))
+    assert notes_of(Corpus.open(path.parent)["a.wav"]).problem is not None  # so it is transcribed as well
+    return found
+
+
+def test_keys_hold_all_code_that_records_depend_on_and_no_other(keys: list[set[str]]) -> None:
+    roots = "corpus.survey", "notes.fit", "notes.transcriber"
+    by_root = {root: key for key in keys for root in roots if f"waveforms.{root}" in key}
+    # Findings and samples that a record is made from are in its key by their digest and value, not by their code.
+    for root, given in [
+        ("corpus.survey", set()),
+        ("notes.fit", set()),
+        ("notes.transcriber", {"waveforms.audio.loudness"}),
+    ]:
+        assert by_root[root] - HARMLESS == imported_by(by_root[root]) - given

@@ -1,4 +1,4 @@
-"""Held out means unheard: works stay whole, and what a model has learned from is never held out from it."""
+"""Works stay whole, and nothing that a model has learned from is held out from it."""
 
 import itertools
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import noise
+from tests.waveforms.corpus.conftest import names, several
 from waveforms.audio.files import AudioInfo
 from waveforms.corpus import Corpus
 from waveforms.corpus.recording import Recording
@@ -27,10 +28,6 @@ def recording(name: str, digest: str = "", group: str | None = None, split: str 
 
 def corpus_of(*recordings: Recording) -> Corpus:
     return Corpus(("here",), recordings)
-
-
-def names(corpus: Corpus) -> list[str]:
-    return [recording.name for recording in corpus]
 
 
 @pytest.fixture
@@ -91,11 +88,11 @@ def test_of_one_work_alone_held_out_is_not_unheard_and_the_user_is_told(reported
     takes = corpus_of(*(recording(f"rag_take{n}.wav") for n in range(20)))
     training, validation = takes.split(report=reported.append)
     assert (len(training), len(validation)) == (18, 2)
-    assert reported == ["all 20 recordings are of one work, 'rag', so held out is not unheard"]
+    assert reported == ["all 20 recordings are of one work, 'rag', so none is new to the model"]
     reported.clear()
     assert names(takes.split(["rag_take3.wav"], report=reported.append)[1]) == ["rag_take3.wav"]
     (sentence,) = reported
-    assert sentence.startswith("every recording is of a work that is held out, so held out is not unheard: rag_take0.")
+    assert sentence.startswith("every recording is of a work that is held out, so none is new to the model: rag_take0.")
     assert sentence.endswith(", rag_take11.wav, rag_take12.wav and 14 more are learned from")
 
 
@@ -167,3 +164,94 @@ def test_adding_a_part_does_not_move_its_work(reported: list[str]) -> None:
     before = corpus_of(*(recording(f"{work}_1of2.wav") for work in works)).split(fraction=0.3)[1]
     after = corpus_of(*(recording(f"{work}_{part}of2.wav") for work, part in itertools.product(works, (1, 2))))
     assert {r.work for r in after.split(fraction=0.3)[1]} == {r.work for r in before}
+
+
+def test_the_split_is_by_recording_and_always_the_same(record: Record, tmp_path: Path) -> None:
+    several(record, 12)
+    corpus = Corpus.open(tmp_path)
+    training, validation = corpus.split()
+    assert sorted(names(training) + names(validation)) == names(corpus)
+    assert len(validation) == 2  # a tenth of 12, rounded up
+    assert [names(side) for side in Corpus.open(tmp_path).split()] == [names(training), names(validation)]
+    assert len(corpus.split(fraction=0.5)[1]) == 6
+    assert len(corpus.split(fraction=0.999)[0]) == 1
+    assert set(names(validation)) < set(names(corpus.split(fraction=0.5)[1]))
+
+
+def test_added_files_hardly_move_the_split(record: Record, tmp_path: Path) -> None:
+    several(record, 20)
+    before = set(names(Corpus.open(tmp_path).split(fraction=0.25)[1]))
+    several(record, 4, "new", seed=100)
+    corpus = Corpus.open(tmp_path)
+    after = set(names(corpus.split(fraction=0.25)[1]))
+    old_held_out = {name for name in after if not name.startswith("new")}
+    # The rank of a name does not depend on the others, so one set contains the other.
+    assert old_held_out <= before or before <= old_held_out
+
+
+def test_copies_stay_together(record: Record, tmp_path: Path) -> None:
+    several(record, 4)
+    for i in range(4):
+        for j in range(3):
+            (tmp_path / f"copy{j} of {i}.wav").symlink_to(f"{i:02}.wav")
+    training, validation = Corpus.open(tmp_path).split()
+    sides = [{r.findings.digest for r in side} for side in (training, validation)]
+    assert sides[0].isdisjoint(sides[1])
+    assert (len(training), len(validation)) == (12, 4)
+    training, validation = Corpus.open(tmp_path).split(["02.wav"])
+    assert names(validation) == ["02.wav", "copy0 of 2.wav", "copy1 of 2.wav", "copy2 of 2.wav"]
+
+
+def test_a_corpus_of_copies_alone_can_be_split(record: Record, tmp_path: Path) -> None:
+    record("a.wav")
+    for i in range(9):
+        (tmp_path / f"link{i}.wav").symlink_to("a.wav")
+    training, validation = Corpus.open(tmp_path).split()
+    assert (len(training), len(validation)) == (9, 1)
+    training, validation = Corpus.open(tmp_path).split(["a.wav"])
+    assert (len(training), names(validation)) == (9, ["a.wav"])
+
+
+def test_held_out_by_name(record: Record, tmp_path: Path) -> None:
+    for i, name in enumerate(["bach/prelude.wav", "bach/fugue.wav", "liszt/prelude.wav", "satie.wav"]):
+        record(name, noise(30_000, seed=i))
+    corpus = Corpus.open(tmp_path)
+    for wanted, expected in [
+        (["bach/fugue.wav"], ["bach/fugue.wav"]),
+        (["prelude.wav"], ["bach/prelude.wav", "liszt/prelude.wav"]),
+        (["bach/*"], ["bach/fugue.wav", "bach/prelude.wav"]),
+        (["s*.wav", "fugue.wav"], ["bach/fugue.wav", "satie.wav"]),
+        ([str(tmp_path / "satie.wav")], ["satie.wav"]),
+    ]:
+        training, validation = corpus.split(wanted)
+        assert names(validation) == expected
+        assert len(training) == 4 - len(expected)
+
+
+def test_held_out_by_a_wrong_name(record: Record, tmp_path: Path) -> None:
+    for i, name in enumerate(["bach/prelude.wav", "bach/fugue.wav", "satie.wav"]):
+        record(name, noise(30_000, seed=i))
+    corpus = Corpus.open(tmp_path)
+    for wanted, advice in [
+        ("preldue.wav", "did you mean 'bach/prelude.wav'?"),
+        ("xyz", "there are 3, the first of them 'bach/fugue.wav', 'bach/prelude.wav', 'satie.wav'"),
+    ]:
+        with pytest.raises(CorpusError) as caught:
+            corpus.split(["satie.wav", wanted])
+        assert str(caught.value) == f"{tmp_path}: no recording is named '{wanted}'; {advice}"
+
+
+def test_splits_that_cannot_be(record: Record, tmp_path: Path) -> None:
+    record("a.wav")
+    with pytest.raises(CorpusError) as caught:
+        Corpus.open(tmp_path).split()
+    assert str(caught.value) == (
+        f"{tmp_path}: a split needs two recordings or more, and there is 1 (a.wav); "
+        "add a recording, or cut this one into two files"
+    )
+    record("b.wav", noise(30_000, seed=1))
+    with pytest.raises(CorpusError) as caught:
+        Corpus.open(tmp_path).split(["*"])
+    assert str(caught.value) == f"{tmp_path}: all 2 recordings are held out, and none is left to train on"
+    with pytest.raises(ValueError, match=r"^fraction must lie between 0 and 1 and not be 1\.5$"):
+        Corpus.open(tmp_path).split(fraction=1.5)
