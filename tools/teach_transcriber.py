@@ -26,7 +26,7 @@ from transcriber_examples import SampledPiano, held_out_performances, make_examp
 
 from pipeline.memory import keep_freed_memory
 from waveforms.notes import N_KEYS, Notes
-from waveforms.notes.matching import match
+from waveforms.notes.events import match
 from waveforms.notes.network import CONTEXT, Network
 from waveforms.notes.performance import LOWEST_PITCH
 from waveforms.notes.spectrogram import (

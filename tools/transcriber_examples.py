@@ -25,7 +25,7 @@ from waveforms.audio.loudness import LoudnessMeter
 from waveforms.notes import Note, Notes, PedalSpan, Performance
 from waveforms.notes.midi import find_midi_files, read_midi
 from waveforms.notes.performance import HIGHEST_PITCH, LOWEST_PITCH
-from waveforms.notes.spectrogram import FRAME_SAMPLES, MARGIN, SHORT_PER_FRAME, to_spectrograms
+from waveforms.notes.spectrogram import FRAME_SAMPLES, PADDING, SHORT_PER_FRAME, to_spectrograms
 from waveforms.notes.transcriber import LOUDNESS
 from waveforms.piano.hammer import TOUCH_VELOCITIES
 from waveforms.piano.performer import perform
@@ -107,10 +107,10 @@ def views_of(waveform: Waveform) -> NDArray[np.float16]:
     meter = LoudnessMeter()
     meter.add(waveform)
     n_frames = len(waveform) // FRAME_SAMPLES
-    extended = np.pad(waveform[: n_frames * FRAME_SAMPLES] * 10 ** ((LOUDNESS - meter.integrated()) / 20), MARGIN)
+    extended = np.pad(waveform[: n_frames * FRAME_SAMPLES] * 10 ** ((LOUDNESS - meter.integrated()) / 20), PADDING)
     parts = []
     for first in range(0, n_frames, 1000):
-        part = extended[first * FRAME_SAMPLES : (first + 1000) * FRAME_SAMPLES + 2 * MARGIN]
+        part = extended[first * FRAME_SAMPLES : (first + 1000) * FRAME_SAMPLES + 2 * PADDING]
         short, long = to_spectrograms(torch.from_numpy(part.astype(np.float32)))
         both = torch.cat((short.reshape(-1, SHORT_PER_FRAME, short.shape[-1]), long[:, None]), dim=1)
         parts.append(both.numpy().astype(np.float16))

@@ -1,6 +1,6 @@
-"""Notes as data: what is played (keys and pedal), when its strings sound, and MIDI files of both.
+"""Notes as data: performances (keys and pedal), the notes that sound, MIDI files, and the transcriber.
 
-MIDI file <-> performance (keys, pedal) -> notes (key, onset, offset, velocity)
+MIDI file <-> performance (keys, pedal) -> notes (onset, offset, pitch, velocity) <- transcriber <- waveform
 """
 
 from waveforms.notes.events import Notes

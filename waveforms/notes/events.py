@@ -1,4 +1,4 @@
-"""Notes as they sound: from the hammer's strike to the damper's fall."""
+"""Notes as they sound, from the hammer's strike to the damper's fall; and pairs of the same notes in two lists."""
 
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -10,15 +10,17 @@ from numpy.typing import NDArray
 
 from waveforms.notes.performance import HIGHEST_PITCH, LOWEST_PITCH, Note, Performance
 
+TOLERANCE = 0.05  # seconds between onsets of one note, the custom of MIREX
+
 
 @dataclass(frozen=True, eq=False)
 class Notes:
-    """Notes sorted by onset, then pitch; no key's notes overlap.
+    """Notes sorted by onset, then pitch; the notes of one key do not overlap.
 
     Attributes:
         onsets: when hammers strike, in seconds, float64 (n_notes,).
-        offsets: when dampers fall, the pedal included, in seconds, after the onsets, float64 (n_notes,). The topmost
-            strings have none and sound on; an offset there is when a damper would fall.
+        offsets: when dampers fall, with the pedal up, in seconds, after the onsets, float64 (n_notes,). The topmost
+            strings have no damper and sound on; their offset is when a damper would fall.
         pitches: MIDI note numbers, 21 to 108, int64 (n_notes,).
         velocities: MIDI velocities, 1 to 127, float64 (n_notes,).
     """
@@ -30,7 +32,11 @@ class Notes:
 
     @classmethod
     def of(cls, notes: Iterable[tuple[float, float, int, float]]) -> Self:
-        """Gather (onset, offset, pitch, velocity) in any order; a key that is struck again ends its note before."""
+        """Gather (onset, offset, pitch, velocity) in any order; a key that is struck again ends its previous note.
+
+        >>> Notes.of([(1.0, 2.0, 60, 80), (0.0, 3.0, 60, 64)]).table.tolist()
+        [[0.0, 1.0, 60.0, 64.0], [1.0, 2.0, 60.0, 80.0]]
+        """
         rows = sorted(notes, key=lambda note: (note[0], note[2]))
         again: dict[int, float] = {}
         kept = []
@@ -43,10 +49,14 @@ class Notes:
 
     @classmethod
     def of_performance(cls, performance: Performance) -> Self:
-        """The notes that sound when these keys and this pedal are played.
+        """Return the notes that sound when a performance's keys and pedal are played.
 
-        A note is damped when its key is up and the pedal too, or when its key is struck again. The inverse is
+        A note is damped when both its key and the pedal are up, or when its key is struck again. The inverse is
         `to_performance`, which holds the key for as long as the note sounds.
+
+        >>> from waveforms.notes import PedalSpan
+        >>> Notes.of_performance(Performance("a", (Note(0.0, 0.5, 60, 64),), (PedalSpan(0.2, 2.0),))).offsets.tolist()
+        [2.0]
         """
         starts = [span.start for span in performance.pedal]
 
@@ -57,7 +67,7 @@ class Notes:
         return cls.of((note.onset, damped(note.release), note.pitch, note.velocity) for note in performance.notes)
 
     def to_performance(self, name: str) -> Performance:
-        """Keys held for as long as the notes sound, and no pedal."""
+        """Hold keys for as long as the notes sound, without a pedal. The inverse is `of_performance`."""
         rows = zip(self.onsets, self.offsets, self.pitches, self.velocities, strict=True)
         return Performance(
             name,
@@ -69,7 +79,7 @@ class Notes:
 
     @classmethod
     def of_table(cls, table: NDArray[np.float64]) -> Self:
-        """The inverse of `table`."""
+        """Make notes from a table. The inverse is `table`."""
         onsets, offsets, pitches, velocities = table.T
         return cls(onsets, offsets, pitches.astype(np.int64), velocities)
 
@@ -83,27 +93,52 @@ class Notes:
 
     @property
     def seconds(self) -> float:
-        """Until the last damper has fallen; 0 without notes."""
+        """Time until the last damper has fallen; 0 without notes."""
         return float(self.offsets.max()) if len(self) else 0.0
 
     def between(self, start: float, stop: float) -> Self:
-        """The notes whose onsets lie in [start, stop), in seconds; their offsets stay."""
+        """Return the notes whose onsets lie in [start, stop), in seconds; their offsets stay."""
         first, beyond = np.searchsorted(self.onsets, [start, stop])
         return self._take(np.arange(first, beyond))
 
     def sounding_from(self, start: float) -> Self:
-        """The notes that end after `start` seconds."""
+        """Return the notes that end after `start` seconds."""
         return self._take(np.flatnonzero(self.offsets > start))
 
     def moved(self, *, seconds: float = 0.0, semitones: int = 0) -> Self:
-        """The notes later and higher; what leaves the keyboard is left out."""
+        """Return the notes later and higher, without those that leave the keyboard."""
         moved = type(self)(self.onsets + seconds, self.offsets + seconds, self.pitches + semitones, self.velocities)
         return moved._take(np.flatnonzero((moved.pitches >= LOWEST_PITCH) & (moved.pitches <= HIGHEST_PITCH)))
 
     def joined(self, later: "Notes") -> Self:
-        """These notes and others, which end those of the same keys."""
+        """Return these notes and later ones, whose onsets end earlier notes of the same keys."""
         both = [(n.onsets, n.offsets, n.pitches, n.velocities) for n in (self, later)]
         return type(self).of(row for columns in both for row in zip(*(c.tolist() for c in columns), strict=True))
 
     def _take(self, index: NDArray[np.int64]) -> Self:
         return type(self)(self.onsets[index], self.offsets[index], self.pitches[index], self.velocities[index])
+
+
+def match(reference: Notes, estimated: Notes, tolerance: float = TOLERANCE) -> NDArray[np.int64]:
+    """Pair notes of one pitch whose onsets lie within a tolerance, as many as can be; each note is used once.
+
+    Because notes lie on a line and all share one tolerance, to take the earliest free partner gives the most pairs.
+
+    >>> a, b = Notes.of([(0.0, 1.0, 60, 64), (2.0, 3.0, 60, 64)]), Notes.of([(2.04, 3.0, 60, 64)])
+    >>> match(a, b).tolist()
+    [[1, 0]]
+
+    Returns:
+        (n_pairs, 2), indices of the reference's and of the estimated notes.
+    """
+    pairs = []
+    for pitch in np.intersect1d(reference.pitches, estimated.pitches):
+        of_reference, of_estimated = (np.flatnonzero(notes.pitches == pitch) for notes in (reference, estimated))
+        i = j = 0
+        while i < len(of_reference) and j < len(of_estimated):
+            late = estimated.onsets[of_estimated[j]] - reference.onsets[of_reference[i]]
+            if abs(late) <= tolerance:
+                pairs.append((of_reference[i], of_estimated[j]))
+            i += late >= -tolerance
+            j += late <= tolerance
+    return np.array(sorted(pairs), np.int64).reshape(-1, 2)

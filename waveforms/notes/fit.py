@@ -1,7 +1,7 @@
-"""Whether a MIDI file holds what a recording plays, and by how much it is late.
+"""Checks whether a MIDI file holds the notes of a recording, and finds its offset in time.
 
-Where a key is struck, the bands of its partials rise. A file fits if they do at its onsets, more than at other times
-and more than those of other keys. That takes a small part of the time of transcribing.
+At an onset the bands of the key's partials rise. A file fits if they rise at its onsets, more than at other times and
+more than those of other keys. This takes a small part of the time of transcribing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,34 +18,34 @@ from waveforms.notes.performance import LOWEST_PITCH, N_KEYS
 
 FRAME_RATE = SAMPLE_RATE / HOP  # 100 frames a second
 MOST_OFFSET = 1.0  # seconds that a file may be early or late
-NEAR = 0.15  # seconds around an offset in which notes still gain from it
+NEAR = 0.15  # seconds around an offset in which the sound still rises
 BEFORE, AFTER = (-4, 0), (1, 5)  # frames between which a band rises
 MOST_RISE = 2.0  # nepers that count
 FAINTEST = -8.0  # nepers re full scale; what lies below counts as this
 N_PARTIALS = 3
 OTHER_KEYS = tuple(by for by in range(-12, 13) if by)  # semitones away
-# How many times as much the sound has to rise as at other times, and as at other keys: in all, and in each excerpt.
+# The least ratios of the rise to that at other times, and to that at other keys: in all, and in each excerpt.
 LEAST_OVER_TIME, LEAST_OVER_KEYS = 3.0, 1.5
 LEAST_OF_PART_OVER_TIME, LEAST_OF_PART_OVER_KEYS = 1.8, 1.2
-FEWEST = 6  # notes in an excerpt from which it is judged by itself
+FEWEST = 6  # notes in an excerpt that is judged by itself
 
 Excerpt = tuple[float, NDArray[np.float32]]  # the second at which it begins, and its bands, (n_frames, N_BANDS)
 
 
 class DoesNotFitError(Exception):
-    """Why the notes are not those of the recording; internal, `recordings` names the file."""
+    """The notes are not those of the recording; internal, `corpus.notes` names the file."""
 
 
 def find_offset(notes: Notes, excerpts: Sequence[Excerpt], seconds: float) -> float:
-    """Seconds by which the notes must be moved to be those of the recording.
+    """Find the seconds by which a file's notes must be moved to be in time with a recording.
 
     Args:
-        notes: of the file.
-        excerpts: of the recording.
-        seconds: how long the recording is.
+        notes: the file's notes.
+        excerpts: the recording's excerpts.
+        seconds: the recording's length.
 
     Raises:
-        DoesNotFitError: they are not those of the recording, in all of it or in one of the excerpts; it tells why.
+        DoesNotFitError: the notes are not those of the recording, in all of it or in one excerpt; the message says why.
     """
     last = float(notes.onsets.max())
     if last > seconds + MOST_OFFSET:
@@ -78,7 +78,7 @@ def find_offset(notes: Notes, excerpts: Sequence[Excerpt], seconds: float) -> fl
 
 
 def _rises(bands: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How much the partials of each key rise at each frame, in nepers; (n_frames, N_BANDS) -> (n_frames, N_KEYS)."""
+    """Measure how much each key's partials rise at each frame, in nepers; (n_frames, N_BANDS) -> (n_frames, N_KEYS)."""
     sums = np.cumsum(np.pad(np.maximum(bands, FAINTEST), ((1, 0), (0, 0))), axis=0, dtype=np.float64)
     frames = np.arange(len(bands))
 
@@ -93,7 +93,7 @@ def _rises(bands: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _rise_at(notes: Notes, rises: Sequence[Excerpt]) -> float:
-    """The mean rise at the notes' onsets and keys, of those that lie in the excerpts; 0 if none does."""
+    """Average the rise at the onsets and keys of the notes that lie in the excerpts; 0 if none does."""
     values = np.concatenate(list(_each_rise(notes, rises)))
     return float(values.mean()) if len(values) else 0.0
 
@@ -111,7 +111,7 @@ def _each_rise(notes: Notes, rises: Sequence[Excerpt]) -> Iterator[NDArray[np.fl
 
 @lru_cache
 def _partials() -> NDArray[np.float32]:
-    """What each band counts for each key: the bands nearest to its first partials, alike. (N_BANDS, N_KEYS)."""
+    """Weigh the bands nearest to each key's first partials equally, others with 0: (N_BANDS, N_KEYS)."""
     centres = np.array(CENTRES)
     counts = np.zeros((len(centres), N_KEYS), np.float32)
     for key in range(N_KEYS):

@@ -18,16 +18,16 @@ PEDAL_THRESHOLD = 64
 DRUM_CHANNEL = 9  # counted from 0
 LONGEST = 3 * 3600  # seconds; a file beyond is broken, not music
 SHORTEST_NOTE = 0.02  # seconds; a shorter one is a key brushed, or two events at one moment
-TICKS_PER_BEAT, TEMPO = 960, 500_000  # of the files written; a beat lasts TEMPO microseconds, so a tick 0.52 ms
+TICKS_PER_BEAT, TEMPO = 960, 500_000  # in files that are written: TEMPO is microseconds a beat, so a tick lasts 0.52 ms
 
 
 def is_midi(path: Path) -> bool:
-    """Whether a file's name says that it is MIDI."""
+    """Report whether a file's name says that it is MIDI."""
     return path.suffix.lower() in SUFFIXES
 
 
 def find_midi_files(folder: Path) -> tuple[list[Path], list[AudioError]]:
-    """All MIDI files below a folder, sorted; and what could not be looked into.
+    """List all MIDI files below a folder, sorted; and a problem for every folder that cannot be listed.
 
     Raises:
         CorpusError: the folder does not exist, cannot be listed or holds no MIDI file.
@@ -56,7 +56,7 @@ def read_midi(path: Path) -> Performance:
                 hands.play(message, now)
     except (OSError, EOFError, ValueError, TypeError, ArithmeticError, LookupError) as error:
         raise AudioError(path, f"not a MIDI file that can be read ({_reason(error)})") from error
-    hands.let_go(now)
+    hands.release_all(now)
     if not hands.notes:
         raise AudioError(path, "a MIDI file must hold notes; this one holds none")
     return Performance(path.stem, tuple(sorted(hands.notes)), tuple(_joined(hands.pedal)))
@@ -68,7 +68,8 @@ def write_midi(path: Path, performance: Performance) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    # A key is let go before it is struck again at the same tick; the pedal falls after the notes that it must not hold.
+    # At one tick a key is released before it is struck again, and the pedal goes down after the notes that it must not
+    # hold.
     events = [(note.release, 0, mido.Message("note_off", note=note.pitch)) for note in performance.notes]
     for span in performance.pedal:
         events.append((span.end, 0, mido.Message("control_change", control=SUSTAIN_PEDAL, value=0)))
@@ -89,7 +90,7 @@ def write_midi(path: Path, performance: Performance) -> None:
 
 
 def find_midi_beside(recording: Path) -> Path | None:
-    """The MIDI file of a recording: the one beside it of the same stem, as in MAESTRO; None where there is none."""
+    """Return the MIDI file beside a recording with the same stem, as in MAESTRO; None if there is none."""
     for suffix in SUFFIXES:
         for spelling in (suffix, suffix.upper()):
             if (path := recording.with_suffix(spelling)).is_file():
@@ -107,7 +108,7 @@ class _Hands:
     _pedal_since: dict[int, float] = field(default_factory=dict)
 
     def play(self, message: mido.Message, now: float) -> None:
-        """Take in one channel message at `now` seconds."""
+        """Apply one channel message at `now` seconds."""
         if message.type == "note_on" and message.velocity > 0:
             self._down[message.channel, message.note].append((now, message.velocity))
         elif message.type in {"note_on", "note_off"}:
@@ -118,8 +119,8 @@ class _Hands:
             else:
                 self._pedal_up(message.channel, now)
 
-    def let_go(self, now: float) -> None:
-        """The file ends: whatever is still down comes up."""
+    def release_all(self, now: float) -> None:
+        """Release all keys and pedals at the end of the file."""
         for (channel, pitch), pressed in list(self._down.items()):
             for _ in range(len(pressed)):
                 self._key_up(channel, pitch, now)
@@ -127,7 +128,7 @@ class _Hands:
             self._pedal_up(channel, now)
 
     def _key_up(self, channel: int, pitch: int, now: float) -> None:
-        """The oldest press of this key ends; a release without a press is noise in the file."""
+        """End the oldest press of this key; a release without a press is noise in the file."""
         pressed = self._down[channel, pitch]
         if pressed:
             onset, velocity = pressed.popleft()
@@ -140,7 +141,7 @@ class _Hands:
 
 
 def _joined(spans: list[PedalSpan]) -> Iterator[PedalSpan]:
-    """Spans of several channels as one foot: sorted and disjoint."""
+    """Merge the pedal spans of several channels: sorted and disjoint."""
     current: PedalSpan | None = None
     for span in sorted(spans):
         if current is not None and span.start <= current.end:
@@ -154,5 +155,5 @@ def _joined(spans: list[PedalSpan]) -> Iterator[PedalSpan]:
 
 
 def _reason(error: Exception) -> str:
-    """An exception in words; some of mido's carry none."""
+    """Describe an exception; some of mido's have no message."""
     return str(error) or type(error).__name__

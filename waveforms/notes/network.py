@@ -1,11 +1,11 @@
-"""The transcriber's network: spectrograms -> onset, velocity and sounding of each key in each frame.
+"""The transcriber's network: spectrograms -> onset, velocity and probability to sound, for each key and frame.
 
     short view -> 3 semitone bins x 2 hops -> \\
     long view  -> 3 semitone bins          -> / features of each semitone
-      -> harmonics of each key, gathered -> 100 ms of time -> related keys, gathered -> all keys, summed up
-      -> 180 ms of time -> a GRU along time, the same for every key -> three numbers a key
+      -> gather each key's harmonics -> 100 ms of time -> gather related keys -> pool over all keys
+      -> 180 ms of time -> a GRU along time, shared by all keys -> three numbers a key
 
-Every key is heard with the same weights, moved along the axis of frequency, as in "HPPNet: modeling the harmonic
+All keys share their weights, moved along the frequency axis, as in "HPPNet: modeling the harmonic
 structure and pitch invariance in piano transcription" (Wei, Li, Yu & Li, ISMIR 2022); onsets are triangles whose peaks
 lie between frames, as in "High-resolution piano transcription with pedals by regressing onset and offset times" (Kong,
 Li, Song, Wan & Wang, TASLP 2021).
@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from waveforms.notes.performance import N_KEYS
 from waveforms.notes.spectrogram import BINS_PER_SEMITONE, SHORT_PER_FRAME
 
-CONTEXT = 7  # frames before and after those that are answered: 140 ms
+CONTEXT = 7  # frames of context before and after the output's: 140 ms
 # Semitones from a key to its harmonics 1 to 10, and to the keys whose second and third harmonic it is.
 HARMONICS = (0, 12, 19, 24, 28, 31, 34, 36, 38, 40, -12, -19)
 RELATED = (-24, -19, -12, -1, 0, 1, 12, 19, 24)  # keys that share harmonics, and neighbours
 FEATURES, WIDTH, SHARED = 24, 40, 20
-SCALE = 0.25  # brings compressed magnitudes near to 1
+SCALE = 0.25  # brings compressed magnitudes close to 1
 
 
 class Network(nn.Module):
@@ -34,12 +34,12 @@ class Network(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        spread = 2 * BINS_PER_SEMITONE + 1
+        width = 2 * BINS_PER_SEMITONE + 1
         self.short = nn.Conv2d(
-            1, FEATURES // 2, (3 * SHORT_PER_FRAME, spread), (SHORT_PER_FRAME, BINS_PER_SEMITONE),
+            1, FEATURES // 2, (3 * SHORT_PER_FRAME, width), (SHORT_PER_FRAME, BINS_PER_SEMITONE),
             padding=(0, BINS_PER_SEMITONE - 1),
         )  # fmt: skip
-        self.long = nn.Conv2d(1, FEATURES // 2, (3, spread), (1, BINS_PER_SEMITONE), padding=(0, BINS_PER_SEMITONE - 1))
+        self.long = nn.Conv2d(1, FEATURES // 2, (3, width), (1, BINS_PER_SEMITONE), padding=(0, BINS_PER_SEMITONE - 1))
         self.harmonics = nn.Linear(FEATURES * len(HARMONICS), WIDTH)
         self.register = nn.Parameter(torch.zeros(N_KEYS, WIDTH))
         self.soon = nn.Conv2d(WIDTH, WIDTH, (5, 1))
@@ -51,12 +51,12 @@ class Network(nn.Module):
         self.heads = nn.Linear(2 * WIDTH, 3)
 
     def forward(self, short: Tensor, long: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Logits of onset, velocity (as a share of 127) and sounding, and the hidden state to go on from.
+        """Compute logits of onset, velocity (as a share of 127) and sounding, and the next hidden state.
 
         Shape:
             short: (batch, SHORT_PER_FRAME * (n_frames + 2 * CONTEXT), N_BINS)
             long: (batch, n_frames + 2 * CONTEXT, N_BINS)
-            state: (1, batch * N_KEYS, WIDTH); None at the beginning
+            state: (1, batch * N_KEYS, WIDTH), the hidden state; None at the beginning
                 -> (batch, n_frames, N_KEYS, 3), the state
         """
         views = self.short(SCALE * short[:, None]), self.long(SCALE * long[:, None])
@@ -95,14 +95,14 @@ class _Gathered(torch.autograd.Function):
 
 
 def _overlaps(offsets: Sequence[int], n_semitones: int) -> Iterator[tuple[slice, slice]]:
-    """For each offset: the keys that have something there, and where it lies."""
+    """Yield, for each offset, the keys that have a value there, and the slice that holds it."""
     for offset in offsets:
         first, beyond = max(0, -offset), min(N_KEYS, n_semitones - offset)
         yield slice(first, beyond), slice(first + offset, beyond + offset)
 
 
 def _gathered(x: Tensor, offsets: Sequence[int]) -> Tensor:
-    """What lies so many semitones away from each key, 0 beyond the axis.
+    """Gather the features at some offsets from each key, in semitones; 0 beyond the axis.
 
     Shape:
         (batch, time, n_semitones or N_KEYS, width) -> (batch, time, N_KEYS, len(offsets) * width)
@@ -112,5 +112,5 @@ def _gathered(x: Tensor, offsets: Sequence[int]) -> Tensor:
 
 
 def _along_time(convolution: nn.Conv2d, x: Tensor) -> Tensor:
-    """(batch, time, N_KEYS, WIDTH) -> the same with less time; the channels stay last in memory."""
+    """Convolve along time: (batch, time, N_KEYS, WIDTH) -> the same with fewer frames; channels stay last in memory."""
     return F.relu(convolution(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))

@@ -1,4 +1,4 @@
-"""What a pianist's hands and feet do, in seconds."""
+"""Performances: the keys and the pedal that a pianist presses, in seconds."""
 
 from dataclasses import dataclass, replace
 
@@ -9,7 +9,7 @@ LOWEST_UNDAMPED_PITCH = 90  # from F#6 up a grand piano has no dampers
 
 @dataclass(frozen=True, order=True, slots=True)
 class Note:
-    """One key pressed and let go.
+    """One key pressed and released.
 
     Attributes:
         onset: when the hammer strikes, in seconds.
@@ -42,7 +42,7 @@ class Performance:
     """A piece as it is played.
 
     Attributes:
-        name: what the piece's file is called, without suffix.
+        name: the name of the piece's file, without suffix.
         notes: sorted by onset, never empty.
         pedal: sorted, disjoint spans.
     """
@@ -53,12 +53,12 @@ class Performance:
 
     @property
     def seconds(self) -> float:
-        """Until the last key is up and the pedal with it."""
+        """Time until the last key and the pedal are up."""
         last_pedal = self.pedal[-1].end if self.pedal else 0.0
         return max(last_pedal, max(note.release for note in self.notes))
 
     def beginning_within(self, seconds: float) -> "Performance":
-        """The same, so much earlier that the first note comes `seconds` after the beginning at the latest."""
+        """Move the performance earlier, so that the first note comes at most `seconds` after the beginning."""
         shift = max(0.0, self.notes[0].onset - seconds)
         return Performance(
             self.name,
@@ -68,7 +68,11 @@ class Performance:
 
 
 def into_range(pitch: int) -> int:
-    """Move a pitch by octaves onto the 88 keys."""
+    """Move a pitch by octaves onto the 88 keys.
+
+    >>> into_range(20), into_range(60), into_range(120)
+    (32, 60, 108)
+    """
     while pitch < LOWEST_PITCH:
         pitch += 12
     while pitch > HIGHEST_PITCH:

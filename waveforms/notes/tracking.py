@@ -1,4 +1,4 @@
-"""What the network says of frames -> notes, while the frames come."""
+"""The network's output for frames -> notes, while the frames come."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -19,46 +19,46 @@ Row = tuple[float, float, int, float]  # onset, offset, pitch, velocity, as `Not
 class Tracker:
     """Follows every key from frame to frame.
 
-    An onset is a peak in time of the onset's height; where between frames it lies, its two neighbours tell. The note
-    ends where the key's probability to sound falls below a half, or at the key's next onset.
+    An onset is a peak in time of the onset's height; the heights of its two neighbours place it between frames. The
+    note ends where the key's probability to sound falls below a half, or at the key's next onset.
     """
 
     def __init__(self) -> None:
-        self._held = np.zeros((1, N_KEYS, 3), np.float32)  # the frames whose next one is not there yet
+        self._pending = np.zeros((1, N_KEYS, 3), np.float32)  # the last frames, which need the next one
         self._first = -1  # the number of the first of them
         self._open: dict[int, tuple[float, float]] = {}  # by key: onset in frames, velocity
 
     def add(self, frames: NDArray[np.float32]) -> Iterator[Row]:
-        """Take in the next frames, and give the notes that end there.
+        """Take the next frames and yield the notes that end there.
 
         Shape:
             (n_frames, N_KEYS, 3): height of the onset, velocity as a share of 127, probability to sound
         """
-        held = np.concatenate((self._held, frames))
-        yield from self._notes(held)
-        self._first += max(0, len(held) - 2)
-        self._held = held[-2:]
+        pending = np.concatenate((self._pending, frames))
+        yield from self._notes(pending)
+        self._first += max(0, len(pending) - 2)
+        self._pending = pending[-2:]
 
     def end(self) -> Iterator[Row]:
-        """The recording is over: what still sounds ends here."""
+        """Yield the notes that still sound at the end of the recording."""
         yield from self.add(np.zeros((1, N_KEYS, 3), np.float32))
         for key in list(self._open):
             yield from self._close(key, self._first + 1)
 
-    def _notes(self, held: NDArray[np.float32]) -> Iterator[Row]:
-        """All frames but the first and the last are looked at, each between its neighbours."""
-        heights, sounding = held[..., 0], held[..., 2]
+    def _notes(self, pending: NDArray[np.float32]) -> Iterator[Row]:
+        """Look at all frames but the first and the last, each between its neighbours."""
+        heights, sounding = pending[..., 0], pending[..., 2]
         before, now, after = heights[:-2], heights[1:-1], heights[2:]
-        struck = (now >= LIKELY) & (now > before) & (now >= after)
-        for key in sorted({*np.flatnonzero(struck.any(0)).tolist(), *self._open}):
-            frames = np.flatnonzero(struck[:, key]) + 1  # as `held` counts
+        onset_at = (now >= LIKELY) & (now > before) & (now >= after)
+        for key in sorted({*np.flatnonzero(onset_at.any(0)).tolist(), *self._open}):
+            frames = np.flatnonzero(onset_at[:, key]) + 1  # as `pending` counts
             silent = np.flatnonzero(sounding[1:-1, key] < 0.5) + 1
-            for frame, beyond in pairwise((0, *frames.tolist(), len(held))):
+            for frame, beyond in pairwise((0, *frames.tolist(), len(pending))):
                 if frame:
                     yield from self._close(
                         key, onset := self._first + frame + 0.5 + _peak(heights[frame - 1 : frame + 2, key])
                     )
-                    self._open[key] = onset, float(held[frame, key, 1])
+                    self._open[key] = onset, float(pending[frame, key, 1])
                 ends = silent[np.searchsorted(silent, frame + 1) :][:1]
                 if key in self._open and len(ends) and ends[0] < beyond:
                     yield from self._close(
@@ -66,7 +66,7 @@ class Tracker:
                     )
 
     def _close(self, key: int, offset: float) -> Iterator[Row]:
-        """Give the note of this key that sounds, if one does."""
+        """Yield this key's open note, if there is one."""
         if key in self._open:
             onset, velocity = self._open.pop(key)
             start = max(0.0, onset / FRAMES_PER_SECOND)
@@ -75,15 +75,15 @@ class Tracker:
 
 
 def _peak(heights: NDArray[np.float32]) -> float:
-    """Where between the three frames around it a triangle has its peak, from -0.5 to 0.5 of a frame.
+    """Locate a triangle's peak from the three frames around it, from -0.5 to 0.5 of a frame.
 
-    Kong et al. 2021, equation 9: the flank that is not bent gives the slope.
+    Kong et al. 2021, equation 9: the side without the peak's bend gives the slope.
     """
     before, now, after = heights.tolist()
     return float((after - before) / (2 * (now - min(before, after))))
 
 
 def _since_half(sounding: NDArray[np.float32]) -> float:
-    """How many frames before the second of two the probability came down to a half; 0 where it was below before."""
+    """Count the frames from where the probability falls to a half to the second of two; 0 if it was below before."""
     before, now = sounding.tolist()
     return float((0.5 - now) / (before - now)) if before > 0.5 else 0.0

@@ -1,8 +1,8 @@
-"""The notes of a recording of piano: heard by a small network that the sampled piano has taught.
+"""Transcribes recordings of piano with a small network that was trained on a sampled piano.
 
-    samples -> at one loudness -> spectrograms -> network, its state carried along -> tracking -> notes
+    samples -> at one loudness -> spectrograms -> network with hidden state -> tracking -> notes
 
-`tools/teach_transcriber.py` teaches it, and `transcriber.md` tells with what, and how well it hears.
+`tools/teach_transcriber.py` trains it; `transcriber.md` describes the training data and how well it transcribes.
 """
 
 import hashlib
@@ -19,17 +19,17 @@ from waveforms.audio import Waveform
 from waveforms.audio.loudness import LoudnessMeter
 from waveforms.notes.events import Notes
 from waveforms.notes.network import CONTEXT, Network
-from waveforms.notes.spectrogram import FRAME_SAMPLES, MARGIN, to_spectrograms
+from waveforms.notes.spectrogram import FRAME_SAMPLES, PADDING, to_spectrograms
 from waveforms.notes.tracking import Tracker
 
 WEIGHTS = Path(__file__).with_name("transcriber.safetensors")
-LOUDNESS = -23.0  # LUFS at which everything is heard: how loud a file is says nothing of how hard the keys are struck
+LOUDNESS = -23.0  # LUFS of all input: a file's loudness says nothing about how hard keys are struck
 N_CHUNK = 250  # frames transcribed at a time, 5 s: memory does not grow with the recording
-_N_BEFORE = CONTEXT * FRAME_SAMPLES + MARGIN  # samples that a chunk needs before and after its own
+_N_BEFORE = CONTEXT * FRAME_SAMPLES + PADDING  # samples that a chunk needs before and after its own
 
 
 def transcribe(waveform: Waveform) -> Notes:
-    """Hear the notes of a waveform.
+    """Transcribe a waveform.
 
     Args:
         waveform: mono float32 (n_samples,) at SAMPLE_RATE, finite.
@@ -40,11 +40,11 @@ def transcribe(waveform: Waveform) -> Notes:
 
 
 def transcribe_stream(pieces: Iterable[Waveform], loudness: float) -> Notes:
-    """Hear the notes of a recording that comes in pieces, in memory to which only its notes add.
+    """Transcribe a recording that comes in pieces, in memory that grows only with its notes.
 
     Args:
-        pieces: the recording's samples, mono float32 at SAMPLE_RATE, finite; how they are cut changes nothing.
-        loudness: integrated, of all of them, in LUFS; -inf is silence.
+        pieces: the recording's samples, mono float32 at SAMPLE_RATE, finite; the length of pieces does not matter.
+        loudness: integrated loudness of all samples, in LUFS; -inf is silence.
     """
     if loudness == -np.inf:
         return Notes.of([])
@@ -55,12 +55,12 @@ def transcribe_stream(pieces: Iterable[Waveform], loudness: float) -> Notes:
 
 @lru_cache
 def version() -> str:
-    """What tells these weights from others: the beginning of a digest of their file."""
+    """Return a digest of the file of weights."""
     return hashlib.blake2b(WEIGHTS.read_bytes(), digest_size=8).hexdigest()
 
 
 def _frames(pieces: Iterable[Waveform], gain: float) -> Iterator[NDArray[np.float32]]:
-    """What the network says, chunk by chunk: (n_frames, N_KEYS, 3)."""
+    """Run the network chunk by chunk: (n_frames, N_KEYS, 3)."""
     network, state = _network(), None
     for chunk in _chunks(pieces):
         short, long = to_spectrograms(torch.from_numpy(chunk * np.float32(gain)))
@@ -70,7 +70,7 @@ def _frames(pieces: Iterable[Waveform], gain: float) -> Iterator[NDArray[np.floa
 
 
 def _chunks(pieces: Iterable[Waveform]) -> Iterator[Waveform]:
-    """N_CHUNK frames at a time with what lies around them; zeros before and behind the recording.
+    """Yield N_CHUNK frames at a time with context around them; zeros surround the recording.
 
     Whole frames: the last samples are completed with zeros.
     """

@@ -84,7 +84,7 @@ def test_what_is_named_takes_its_work_along(reported: list[str]) -> None:
     assert not reported
 
 
-def test_of_one_work_alone_held_out_is_not_unheard_and_the_user_is_told(reported: list[str]) -> None:
+def test_a_corpus_of_one_work_is_split_with_a_warning(reported: list[str]) -> None:
     takes = corpus_of(*(recording(f"rag_take{n}.wav") for n in range(20)))
     training, validation = takes.split(report=reported.append)
     assert (len(training), len(validation)) == (18, 2)

@@ -1,4 +1,4 @@
-"""A little music to be heard: made up, so that every note is known."""
+"""A little made-up music, of which every note is known."""
 
 from functools import cache
 
@@ -6,13 +6,13 @@ import numpy as np
 
 from waveforms.audio import Waveform
 from waveforms.notes import Note, Notes, PedalSpan, Performance
-from waveforms.notes.matching import match
+from waveforms.notes.events import match
 from waveforms.piano.render import render
 from waveforms.piano.steinway import Steinway
 
 
 def little_piece(seed: int = 0, seconds: float = 8.0, *, tempo: float = 1.0) -> Performance:
-    """A tune over broken chords, with a pedal for each chord, and every touch from soft to loud."""
+    """Make a tune over broken chords, with a pedal for each chord, from soft to loud."""
     rng = np.random.default_rng(seed)
     beat = 0.5 / tempo
     notes, pedal = [], []
@@ -30,7 +30,7 @@ def little_piece(seed: int = 0, seconds: float = 8.0, *, tempo: float = 1.0) -> 
 
 @cache
 def steinway() -> Steinway:
-    """One for all tests: its keys are decoded once."""
+    """Return one instrument for all tests: its keys are decoded once."""
     return Steinway()
 
 
@@ -40,5 +40,5 @@ def sound_of(performance: Performance) -> Waveform:
 
 
 def f1(reference: Notes, estimated: Notes, tolerance: float = 0.05) -> float:
-    """The harmonic mean of precision and recall of onsets."""
+    """Compute the harmonic mean of precision and recall of onsets."""
     return 2 * len(match(reference, estimated, tolerance)) / (len(reference) + len(estimated))

@@ -1,4 +1,4 @@
-"""Whether notes are those of a recording, and by how much they are late: on sampled piano, every note of it known."""
+"""Files that fit a recording and files that do not: on sampled piano, of which every note is known."""
 
 from functools import cache
 
@@ -20,7 +20,7 @@ PIECE = Notes.of_performance(little_piece(0, SECONDS))
 
 @cache
 def excerpts(noise: float = 0.0) -> list[Excerpt]:
-    """The piece as played on the sampled piano, three excerpts of it."""
+    """Render the piece on the sampled piano, and analyse three excerpts of it."""
     waveform = sound_of(little_piece(0, SECONDS))
     waveform = waveform + noise * np.random.default_rng(0).standard_normal(len(waveform)).astype(np.float32)
     found = []

@@ -1,4 +1,4 @@
-"""Notes: what sounds when keys and a pedal are played, and MIDI files of it."""
+"""Notes that sound when keys and a pedal are played, their MIDI files, and pairs of the same notes."""
 
 from pathlib import Path
 
@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from waveforms.errors import OutputError
 from waveforms.notes import Note, Notes, PedalSpan, Performance
+from waveforms.notes.events import match
 from waveforms.notes.midi import find_midi_beside, read_midi, write_midi
 
 PLAYED = st.lists(
@@ -96,3 +99,22 @@ def test_the_midi_file_of_a_recording_lies_beside_it(tmp_path: Path, name: str) 
 def test_moved_notes_that_leave_the_keyboard_are_left_out() -> None:
     notes = Notes.of([(0.0, 1.0, 21, 80), (1.0, 2.0, 60, 80)]).moved(seconds=0.5, semitones=-1)
     assert rows(notes) == [(1.5, 2.5, 59, 80)]
+
+
+SOME = st.lists(st.tuples(st.floats(0, 1), st.integers(60, 62)), max_size=15)
+
+
+def notes_of(rows: list[tuple[float, int]]) -> Notes:
+    return Notes.of((onset, onset + 0.01, pitch, 64) for onset, pitch in rows)
+
+
+@given(SOME, SOME)
+def test_no_matching_has_more_pairs(reference: list[tuple[float, int]], estimated: list[tuple[float, int]]) -> None:
+    a, b = notes_of(reference), notes_of(estimated)
+    near = np.abs(np.subtract.outer(a.onsets, b.onsets)) <= 0.05
+    possible = near & np.equal.outer(a.pitches, b.pitches)
+    pairs = match(a, b)
+    assert all(possible[i, j] for i, j in pairs)
+    assert len(set(pairs[:, 0])) == len(set(pairs[:, 1])) == len(pairs)
+    n_most = np.count_nonzero(maximum_bipartite_matching(csr_array(possible.astype(int))) >= 0) if possible.size else 0
+    assert len(pairs) == n_most

@@ -8,8 +8,8 @@ from waveforms import SAMPLE_RATE
 from waveforms.notes.spectrogram import (
     BINS_PER_SEMITONE,
     FRAME_SAMPLES,
-    MARGIN,
     N_BINS,
+    PADDING,
     SHORT_PER_FRAME,
     from_magnitudes,
     to_magnitudes,
@@ -20,7 +20,7 @@ N_FRAMES = 10
 
 
 def views_of(sound: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """Magnitudes of both views; sound is (N_FRAMES * FRAME_SAMPLES + 2 * MARGIN,)."""
+    """Magnitudes of both views; sound is (N_FRAMES * FRAME_SAMPLES + 2 * PADDING,)."""
     short, long = to_spectrograms(torch.from_numpy(sound.astype(np.float32)))
     assert short.shape == (SHORT_PER_FRAME * N_FRAMES, N_BINS)
     assert long.shape == (N_FRAMES, N_BINS)
@@ -29,7 +29,7 @@ def views_of(sound: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize(("pitch", "view"), [(45, 1), (69, 1), (69, 0), (96, 0), (108, 1)])
 def test_a_tone_lies_in_the_middle_of_its_semitone(pitch: int, view: int) -> None:
-    time = np.arange(N_FRAMES * FRAME_SAMPLES + 2 * MARGIN) / SAMPLE_RATE
+    time = np.arange(N_FRAMES * FRAME_SAMPLES + 2 * PADDING) / SAMPLE_RATE
     tone = 0.5 * np.sin(2 * np.pi * 440 * 2 ** ((pitch - 69) / 12) * time)
     frame = views_of(tone)[view][N_FRAMES // 2]
     assert (
@@ -40,8 +40,8 @@ def test_a_tone_lies_in_the_middle_of_its_semitone(pitch: int, view: int) -> Non
 
 
 def test_a_click_lies_in_its_frame() -> None:
-    click = np.zeros(N_FRAMES * FRAME_SAMPLES + 2 * MARGIN)
-    click[MARGIN + round(6.25 * FRAME_SAMPLES)] = 1.0  # in the middle of the first half of frame 6
+    click = np.zeros(N_FRAMES * FRAME_SAMPLES + 2 * PADDING)
+    click[PADDING + round(6.25 * FRAME_SAMPLES)] = 1.0  # in the middle of the first half of frame 6
     short, long = views_of(click)
     assert int(short.sum(1).argmax()) == 12
     assert int(long.sum(1).argmax()) == 6

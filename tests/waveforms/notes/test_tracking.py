@@ -11,7 +11,7 @@ FRAME = 0.02  # seconds
 
 
 def played(notes: list[tuple[float, float, int, float]], n_frames: int) -> np.ndarray:
-    """What a network that makes no mistake would say, (n_frames, 88, 3)."""
+    """Make the output of a network without mistakes, (n_frames, 88, 3)."""
     frames = np.zeros((n_frames, 88, 3), np.float32)
     for onset, offset, pitch, velocity in notes:
         for frame in range(n_frames):

@@ -1,4 +1,4 @@
-"""The transcriber hears what the sampled piano plays, whose every note is known."""
+"""The transcriber against the sampled piano, of which every note is known."""
 
 from dataclasses import replace
 from functools import cache
@@ -11,7 +11,7 @@ from tests.waveforms.notes.music import f1, little_piece, sound_of
 from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
 from waveforms.notes import Notes, Performance
-from waveforms.notes.matching import match
+from waveforms.notes.events import match
 from waveforms.notes.transcriber import transcribe, transcribe_stream
 
 
@@ -24,19 +24,19 @@ def sound(semitones: int = 0) -> Waveform:
 
 
 @cache
-def heard(semitones: int = 0) -> Notes:
+def transcribed(semitones: int = 0) -> Notes:
     return transcribe(sound(semitones))
 
 
-def test_what_is_played_is_heard() -> None:
+def test_played_notes_are_transcribed() -> None:
     played = Notes.of_performance(performance())
-    assert f1(played, heard()) > 0.85
-    mine, its = match(played, heard()).T
-    assert np.median(np.abs(heard().onsets[its] - played.onsets[mine])) < 0.010
-    assert np.corrcoef(heard().velocities[its], played.velocities[mine])[0, 1] > 0.7
+    assert f1(played, transcribed()) > 0.85
+    mine, its = match(played, transcribed()).T
+    assert np.median(np.abs(transcribed().onsets[its] - played.onsets[mine])) < 0.010
+    assert np.corrcoef(transcribed().velocities[its], played.velocities[mine])[0, 1] > 0.7
 
 
-def test_dampers_are_heard_and_the_pedal_that_keeps_them_up() -> None:
+def test_offsets_follow_the_dampers_and_the_pedal() -> None:
     with_pedal, without = (replace(little_piece(), pedal=pedal) for pedal in (little_piece().pedal, ()))
     lengths = []
     for played in (with_pedal, without):
@@ -48,20 +48,20 @@ def test_dampers_are_heard_and_the_pedal_that_keeps_them_up() -> None:
     assert lengths[0] > 1.5 * lengths[1]
 
 
-def test_higher_music_is_heard_higher() -> None:
-    assert f1(Notes.of_performance(performance(5)), heard(5)) > 0.85
-    assert f1(heard().moved(semitones=5), heard(5)) > 0.85
+def test_transposed_music_is_transcribed_higher() -> None:
+    assert f1(Notes.of_performance(performance(5)), transcribed(5)) > 0.85
+    assert f1(transcribed().moved(semitones=5), transcribed(5)) > 0.85
 
 
 def test_it_does_not_matter_how_loud_a_file_is() -> None:
     softer = transcribe(sound() * np.float32(0.01))
-    assert f1(heard(), softer) > 0.99
-    mine, its = match(heard(), softer).T
-    np.testing.assert_allclose(softer.velocities[its], heard().velocities[mine], atol=1.0)
+    assert f1(transcribed(), softer) > 0.99
+    mine, its = match(transcribed(), softer).T
+    np.testing.assert_allclose(softer.velocities[its], transcribed().velocities[mine], atol=1.0)
 
 
 @pytest.mark.parametrize("n_piece", [1, 1000, 44_100, 10**6])
-def test_pieces_change_nothing(n_piece: int) -> None:
+def test_the_size_of_pieces_does_not_matter(n_piece: int) -> None:
     waveform = sound()[: 3000 * n_piece]
     pieces = [waveform[first : first + n_piece] for first in range(0, len(waveform), n_piece)]
     whole, streamed = transcribe_stream([waveform], -23.0), transcribe_stream(pieces, -23.0)
@@ -69,8 +69,8 @@ def test_pieces_change_nothing(n_piece: int) -> None:
         np.testing.assert_array_equal(getattr(streamed, name), getattr(whole, name))
 
 
-def test_a_long_recording_is_heard_like_its_parts() -> None:
-    """The state that runs on for minutes harms nothing."""
+def test_a_long_recording_is_transcribed_like_its_parts() -> None:
+    """A hidden state that is carried on for minutes does no harm."""
     notes = Notes.of_performance(performance())
     n_part = len(sound())
     long = transcribe(np.tile(sound(), 8))
