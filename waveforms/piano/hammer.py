@@ -1,9 +1,9 @@
-"""How hard the hammer strikes: level and spectrum of a touch, from one fortissimo recording.
+"""Softer touches of a key, in level and spectrum, from one fortissimo recording.
 
-A felt hammer is stiffer the faster it flies: it leaves the string sooner, and the upper partials gain more
-than the lower (Hall and Askenfelt, "Piano string excitation V", JASA 83, 1988). A softer touch is therefore
-the loud one through a filter that falls by so many dB an octave above the fundamental. Three touches are
-made a key, and a note is a cross-fade of the two nearest.
+A felt hammer is stiffer the faster it flies: it leaves the string sooner, and the upper partials gain more than the
+lower (Hall and Askenfelt, "Piano string excitation V", JASA 83, 1988). A softer touch is therefore the loud one through
+a filter that falls by some dB an octave above the fundamental. There are three touches a key, and a note is a
+cross-fade of the two nearest.
 """
 
 import numpy as np
@@ -11,20 +11,19 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from waveforms import SAMPLE_RATE
-
-Waveform = NDArray[np.float32]
+from waveforms.audio import Waveform
 
 TILTS = (-5.0, -2.2, 0.0)  # dB an octave, one touch each, soft to loud
-TOUCH_VELOCITIES = (24.0, 70.0, 116.0)  # the MIDI velocity at which each touch is heard pure
+TOUCH_VELOCITIES = (24.0, 70.0, 116.0)  # the MIDI velocity at which each touch sounds alone
 DEEPEST = -40.0  # dB; no partial falls further
-LOWEST_CORNER = 160.0  # Hz; a bass note's body lies in its upper partials, which must stay
-LEVEL_EXPONENT = 1.5  # amplitude goes with velocity to this power; the tilt takes some more off
+LOWEST_CORNER = 160.0  # Hz; the filter keeps a bass note's upper partials, which carry its sound
+LEVEL_EXPONENT = 1.5  # amplitude is proportional to this power of velocity, before the tilt
 N_TAPS = 512  # of the filter, 12 ms
 LOUDEST = 127
 
 
 def touches(loud: Waveform, pitch: int) -> Waveform:
-    """One key's loud recording -> its touches, soft to loud.
+    """Make a key's touches, soft to loud, from its loud recording.
 
     Shape:
         (n_samples,) -> (n_touches, n_samples)
@@ -34,10 +33,11 @@ def touches(loud: Waveform, pitch: int) -> Waveform:
 
 
 def tilt_filter(pitch: int, tilt: float) -> Waveform:
-    """Minimum-phase filter: 0 dB up to the key's fundamental, then `tilt` dB an octave.
+    """Design a minimum-phase filter: 0 dB up to the key's fundamental, then `tilt` dB an octave.
 
-    Minimum phase, because any other would sound before the hammer strikes. It is made from the logarithm of
-    its size by folding the cepstrum (Oppenheim and Schafer, "Discrete-Time Signal Processing", 13.5).
+    Any other phase would sound before the hammer strikes. Folding the cepstrum of the log magnitude gives the filter
+    (Oppenheim and Schafer, "Discrete-Time Signal Processing", 13.5; `scipy.signal.minimum_phase` would need a
+    linear-phase filter to start from).
 
     Shape:
         -> (N_TAPS,)
@@ -56,7 +56,7 @@ def tilt_filter(pitch: int, tilt: float) -> Waveform:
 
 
 def touch_gains(velocity: float) -> NDArray[np.float32]:
-    """Gains of the touches for a MIDI velocity; at most two are not 0.
+    """Compute the touches' gains for a MIDI velocity; at most two are not 0.
 
     Shape:
         -> (n_touches,)

@@ -1,10 +1,9 @@
 """MusicXML file -> score.
 
-Only what a pianist needs is read: pitches, times, ties, dynamic marks, staccato, accents, fermatas, grace
-notes, endings. Reading the XML ourselves takes some 50 ms a piece where a general toolkit takes seconds, and
-neither imports one nor lets it write caches and settings into a user's home. The music21 toolkit is the
-oracle in our tests. Elements are those of the MusicXML 4.0 recommendation of the W3C Music Notation
-Community Group.
+It reads only what a pianist needs: pitches, times, ties, dynamic marks, staccato, accents, fermatas, grace notes,
+endings. This takes some 50 ms a piece where the general toolkit music21 takes seconds, and writes no caches and
+settings into a user's home. Our tests use music21 as the oracle. Elements are those of the MusicXML 4.0 recommendation
+of the W3C Music Notation Community Group.
 
 Every section is played once, through its last ending: a repeat would only show a model the same music twice.
 """
@@ -13,17 +12,17 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from waveforms.errors import CorpusError
-from waveforms.piano.endings import measures_of_first_endings
 from waveforms.piano.score import DEFAULT_TEMPO, Measure, Score, WrittenNote, merge_unisons
 
 SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 VELOCITIES = {"ppp": 28, "pp": 36, "p": 48, "mp": 58, "mf": 68, "f": 82, "ff": 96, "fff": 108}
-HAIRPIN = {"crescendo": 14, "diminuendo": -14}  # velocity that it adds by its end
+HAIRPIN = {"crescendo": 14, "diminuendo": -14}  # velocity added by its end
 GRACE_DURATION = 0.14  # quarter notes taken from the time before the main note; some 0.1 s
 
 
@@ -55,7 +54,7 @@ def read_musicxml(path: Path) -> Score:
 
 
 def _xml_text(path: Path) -> bytes:
-    """The XML itself; an `.mxl` is a zip with a table of contents and one score."""
+    """Read the XML; an `.mxl` is a zip with a table of contents and one score."""
     if path.suffix != ".mxl":
         return path.read_bytes()
     with zipfile.ZipFile(path) as archive:
@@ -78,14 +77,14 @@ class _Part:
         self._open_hairpin = (0.0, 0)  # from, velocity
         self._open_ties: dict[int, list[int]] = defaultdict(list)  # pitch -> indices in notes
         self._n_graces = 0  # grace notes waiting for their main note
-        self._skipped = measures_of_first_endings(self.measures)
+        self._skipped = _first_endings(self.measures)
 
     def skips(self, index: int) -> bool:
-        """Whether this bar belongs to an ending that is not the last."""
+        """Report whether this bar belongs to an ending that is not the last."""
         return index in self._skipped
 
     def swelled_notes(self) -> Iterator[WrittenNote]:
-        """All notes, those under a hairpin louder or softer the further along it they stand."""
+        """Yield all notes; those under a hairpin are louder or softer the later they come."""
         for note in self.notes:
             swell = 0.0
             for start, stop, most in self._hairpins:
@@ -177,7 +176,7 @@ class _Part:
         return 12 * (int(octave) + 1) + SEMITONES[step] + alter + self._transpose
 
     def _extend_tie(self, pitch: int, onset: float, duration: float, goes_on: bool) -> bool:
-        """Lengthen the note that this one is tied to; False where a skipped ending took that note away."""
+        """Lengthen the note that this one is tied to; return False if a skipped ending removed that note."""
         waiting = self._open_ties[pitch]
         for index in waiting:
             if abs(self.notes[index].end - onset) < 1e-3:
@@ -193,3 +192,24 @@ class _Part:
             earlier = max(onset - back * GRACE_DURATION, 0.0)
             self.notes[-back] = replace(self.notes[-back], onset=earlier)
         self._n_graces = 0
+
+
+def _first_endings(measures: list[Element]) -> set[int]:
+    """Return the indices of bars in an ending that a later ending replaces."""
+    endings = list(_endings(measures))
+    skipped: set[int] = set()
+    for (first, stop, _), (later_first, _, later_number) in pairwise(endings):
+        if later_first == stop and not later_number.startswith("1"):
+            skipped.update(range(first, stop))
+    return skipped
+
+
+def _endings(measures: list[Element]) -> Iterator[tuple[int, int, str]]:
+    """Yield (first bar, bar after the last, number) of every ending."""
+    first = 0
+    for index, measure in enumerate(measures):
+        for ending in measure.iterfind("barline/ending"):
+            if ending.get("type") == "start":
+                first = index
+            else:
+                yield first, index + 1, ending.get("number", "")

@@ -1,4 +1,4 @@
-"""Written notes -> a performance: what a sequencer leaves out and a pianist cannot."""
+"""Written notes -> a performance with the timing, touch and pedal of a pianist."""
 
 import zlib
 from itertools import pairwise
@@ -6,22 +6,21 @@ from itertools import pairwise
 import numpy as np
 
 from waveforms.notes.performance import Note, PedalSpan, Performance, into_range
-from waveforms.piano.score import Score
-from waveforms.piano.style import Style
+from waveforms.piano.score import Score, Style
 from waveforms.piano.timing import Clock
 from waveforms.piano.touch import asynchrony, durations, outer_voices, velocities
 
 LEAD_IN = 0.25  # seconds of silence before the first note
 PEDAL_UP, PEDAL_DOWN = 0.015, 0.09  # seconds after a new harmony that the old pedal lifts and the new falls
-LAST_PEDAL = 1.2  # seconds that the last chord is left to ring
+LAST_PEDAL = 1.2  # seconds that the last chord rings
 SHORTEST_PEDAL = 0.1  # seconds
 
 
 def perform(score: Score, style: Style, *, name: str, seed: int = 0) -> Performance:
     """Play a score.
 
-    The randomness depends on `seed` and `name` alone (through CRC-32, not `hash`, which Python salts), so a
-    piece sounds the same whatever else is played.
+    `seed` and `name` alone seed the randomness (through CRC-32, not `hash`, which Python salts), so a piece sounds the
+    same whatever else is played.
     """
     rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
     clock = Clock(score, style, rng)
@@ -41,7 +40,7 @@ def perform(score: Score, style: Style, *, name: str, seed: int = 0) -> Performa
 
 
 def _pedal(score: Score, style: Style, clock: Clock) -> tuple[PedalSpan, ...]:
-    """Syncopated pedalling: up just after each new harmony sounds, down again some 0.1 s later.
+    """Pedal with syncopation: up just after each new harmony sounds, down again some 0.1 s later.
 
     After Repp, "Pedal timing and tempo in expressive piano performance", Psychology of Music 24 (1996).
     """
@@ -60,7 +59,7 @@ def _pedal(score: Score, style: Style, clock: Clock) -> tuple[PedalSpan, ...]:
 
 
 def _harmonies(score: Score) -> list[float]:
-    """Where a new harmony begins, in quarter notes: on bar lines, and on beats where the bass moves."""
+    """Find where new harmonies begin, in quarter notes: on bar lines, and on beats where the bass moves."""
     changes: list[float] = []
     last_bass = -1
     for bar in score.measures:

@@ -9,8 +9,8 @@ from waveforms.piano.musicxml import read_musicxml
 from waveforms.piano.repertoire import WORKS, Work, corpus_folder, further_chorales
 from waveforms.piano.score import Score, divide, repeat, retime, transpose
 
-PIECE_SECONDS = 62.0  # that the parts of a long work come near to
-SHORTEST_SECONDS = 38.0  # a shorter work is played again, as the verses of a hymn
+PIECE_SECONDS = 62.0  # near the length of the parts of a long work
+SHORTEST_SECONDS = 38.0  # a shorter work is repeated, as the verses of a hymn
 # When all works are used up they return in other keys and tempos, in these steps.
 TRANSPOSITIONS = (-1, 2, -3, 1, -2, 3, -4, 4)  # semitones
 TEMPOS = (1.04, 0.97, 0.94, 1.07)  # times the work's own
@@ -18,13 +18,13 @@ TEMPOS = (1.04, 0.97, 0.94, 1.07)  # times the work's own
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What one recording of the corpus plays.
+    """The music of one recording of the corpus.
 
     Attributes:
-        name: unique; what its randomness is drawn for and its file is called after.
-        work: where it comes from.
-        score: what is played.
-        treatment: what was done to the work, in words.
+        name: a unique name, which seeds its randomness and names its file.
+        work: the work that it comes from.
+        score: the notes.
+        treatment: the changes to the work, in words.
     """
 
     name: str
@@ -34,9 +34,9 @@ class Piece:
 
 
 def first_pieces(n_pieces: int | None = None) -> list[Piece]:
-    """The first `n_pieces`, or for None all of the base repertoire.
+    """Return the first `n_pieces`, or the base repertoire for None.
 
-    The parts of a work are dealt out in turn with the other works', so that few pieces are varied too.
+    The parts of a work take turns with other works' parts, so that a few pieces are varied, too.
 
     Raises:
         QuarterwaveError: music21 is missing.
@@ -51,13 +51,13 @@ def first_pieces(n_pieces: int | None = None) -> list[Piece]:
 
 
 def _dealt(works: Iterator[list[Piece]]) -> Iterator[Piece]:
-    """First parts of all works, then second parts, and so on."""
+    """Yield the first parts of all works, then the second parts, and so on."""
     for row in zip_longest(*works):
         yield from (piece for piece in row if piece is not None)
 
 
 def _parts(folder: Path, work: Work) -> list[Piece]:
-    """One work as pieces of about a minute."""
+    """Divide one work into pieces of about a minute."""
     score = retime(read_musicxml(folder / work.source), tempo=work.tempo)
     n_verses = max(1, round(PIECE_SECONDS / score.seconds)) if score.seconds < SHORTEST_SECONDS else 1
     score = repeat(score, n_verses)
@@ -72,16 +72,16 @@ def _parts(folder: Path, work: Work) -> list[Piece]:
 
 
 def _variations(folder: Path) -> Iterator[Piece]:
-    """All pieces again and again, each time in another key and tempo."""
-    for turn in count():
-        semitones = TRANSPOSITIONS[turn % len(TRANSPOSITIONS)]
-        faster = TEMPOS[turn % len(TEMPOS)] ** (1 + turn // len(TRANSPOSITIONS))
+    """Yield all pieces again and again, each time in another key and tempo."""
+    for n in count():
+        semitones = TRANSPOSITIONS[n % len(TRANSPOSITIONS)]
+        faster = TEMPOS[n % len(TEMPOS)] ** (1 + n // len(TRANSPOSITIONS))
         for work in chain(WORKS, further_chorales(folder)):
             for piece in _parts(folder, work):
                 change = f"moved by {semitones:+d} semitones, tempo times {faster:.3g}"
                 yield replace(
                     piece,
-                    name=f"{piece.name}_again{turn + 1}",
+                    name=f"{piece.name}_again{n + 1}",
                     score=retime(transpose(piece.score, semitones), faster=faster),
                     treatment=f"{piece.treatment}, {change}",
                 )

@@ -1,4 +1,4 @@
-"""The page beside the recordings that says what they were made of and by what right."""
+"""The page beside the recordings that names their ingredients and their licences."""
 
 from collections.abc import Iterable
 from importlib import metadata
@@ -26,8 +26,8 @@ def corpus_page(rows: Iterable[tuple[str, ...]], *, seed: int) -> str:
     """The page of a demo corpus, as Markdown.
 
     Args:
-        rows: of every file its name, seconds, composer, title, source, treatment and the encoding's terms.
-        seed: that the performances were drawn with.
+        rows: every file's name, seconds, composer, title, source, treatment and the encoding's terms.
+        seed: the seed of the performances.
     """
     columns = ("file", "seconds", "composer", "title", "score in music21's corpus", "treatment", "encoding")
     ingredients = [
@@ -43,7 +43,7 @@ def midi_page(rows: Iterable[tuple[str, ...]]) -> str:
     """The page of a folder of rendered MIDI files, as Markdown.
 
     Args:
-        rows: of every file its name, seconds and the MIDI file it was made from.
+        rows: every file's name, seconds and the MIDI file that it was made from.
     """
     return _page([SAMPLES, ROOM, MIDI], ("file", "seconds", "MIDI file"), rows)
 

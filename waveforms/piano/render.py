@@ -1,28 +1,26 @@
-"""Performance -> waveform: strike, damp, let ring, and put the piano in a room."""
+"""Performance -> waveform: strike and damp the strings, let them ring, and put the piano in a room."""
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import signal
 
 from waveforms import SAMPLE_RATE
+from waveforms.audio import Waveform
 from waveforms.notes.events import Notes
 from waveforms.notes.performance import HIGHEST_PITCH, LOWEST_PITCH, LOWEST_UNDAMPED_PITCH, PedalSpan, Performance
 from waveforms.piano.hammer import touch_gains
 from waveforms.piano.room import N_STRINGS, room_response, strings_response
 from waveforms.piano.steinway import N_LONGEST, Steinway
 
-Waveform = NDArray[np.float32]
-
-N_SECTION = 120 * SAMPLE_RATE  # samples rendered at a time: what an hour needs beyond its samples is bounded
-# Seconds in which a damper takes 60 dB off A0 and the highest damped string; the logarithm goes straight.
+N_SECTION = 120 * SAMPLE_RATE  # samples rendered at a time, so that an hour needs little memory beyond its samples
+# Seconds in which a damper takes 60 dB off A0 and the highest damped string; between them the logarithm is linear.
 DAMPING = (0.8, 0.25)
-RESTRIKE = 0.06  # seconds in which a hammer takes 60 dB off what its string still sounds from before
-AFTER_DAMPER = 1.5  # times the damping time that a released note is still computed, 90 dB
-PEDAL_RAMP = 0.08  # seconds, half the width of the pedal's way on the strings' answer
+RESTRIKE = 0.06  # seconds in which a hammer takes 60 dB off its string's previous note
+AFTER_DAMPER = 1.5  # damping times for which a released note is computed, 90 dB
+PEDAL_RAMP = 0.08  # seconds in which the dampers rise or fall, and the strings' resonance with them
 ENDING = 1.6  # seconds after the last release: dampers and room
 N_FADE = SAMPLE_RATE // 2  # samples at the end
-LEVEL = -22.0  # dBFS, the RMS of the louder part of every piece
-PEAK = 0.84  # -1.5 dBFS; a piece whose level would peak higher stays softer
+LEVEL = -22.0  # dBFS, the RMS of every piece's louder part
+PEAK = 0.84  # -1.5 dBFS; a piece that would peak higher stays softer
 N_GATE = 2 * SAMPLE_RATE // 5  # samples, windows of 0.4 s in which level is judged
 GATE = -15.0  # dB against the loudest window; softer windows, rests above all, do not count
 
@@ -72,7 +70,7 @@ def _strike(
 
 
 def _endings(notes: Notes) -> list[tuple[float, float]]:
-    """For every note: when it begins to be damped, and in how many seconds it then falls by 60 dB.
+    """Compute when each note begins to be damped, and the seconds in which it then falls by 60 dB.
 
     A string without a damper sounds until it has died away or is struck again.
     """
@@ -90,13 +88,13 @@ def _endings(notes: Notes) -> list[tuple[float, float]]:
 
 
 def damping_time(pitch: int) -> float:
-    """Seconds in which the damper takes 60 dB off a string; the heavy bass strings resist it longest."""
+    """Return the seconds in which the damper takes 60 dB off a string; heavy bass strings take longest."""
     height = (pitch - LOWEST_PITCH) / (HIGHEST_PITCH - LOWEST_PITCH)
     return float(DAMPING[0] ** (1 - height) * DAMPING[1] ** height)
 
 
 def _resonate(dry: Waveform, start: int, pedal: tuple[PedalSpan, ...]) -> Waveform:
-    """A section with its room, and with the answer of all strings wherever the pedal frees them.
+    """Add the room to a section, and the resonance of all strings while the pedal frees them.
 
     Shape:
         (n,) -> (n + longest response - 1,)
@@ -112,7 +110,7 @@ def _resonate(dry: Waveform, start: int, pedal: tuple[PedalSpan, ...]) -> Wavefo
 
 
 def _pedal_envelope(n_samples: int, start: int, pedal: tuple[PedalSpan, ...]) -> Waveform:
-    """How far the dampers are lifted, 0 to 1, over a section that begins at sample `start`: (n_samples,)."""
+    """Compute how far the dampers are lifted, 0 to 1, over a section from sample `start`: (n_samples,)."""
     times: list[float] = []
     values: list[float] = []
     for span in pedal:
@@ -128,9 +126,9 @@ def _pedal_envelope(n_samples: int, start: int, pedal: tuple[PedalSpan, ...]) ->
 
 
 def _master(waveform: Waveform) -> Waveform:
-    """One level for all pieces, never a clipped peak, and a soft end; in place.
+    """Bring all pieces to one level, without a clipped peak and with a soft end; in place.
 
-    Turned down and not limited: a limiter would bend the hammer's attack.
+    One gain and no limiter, which would distort the hammer's attack.
     """
     n_fade = min(N_FADE, len(waveform) // 4)
     waveform[-n_fade:] *= np.cos(np.linspace(0, np.pi / 2, n_fade, dtype=np.float32)) ** 2

@@ -1,10 +1,10 @@
-"""Which music the demo corpus plays, how, and by what right.
+"""The music of the demo corpus, its styles, and its licences.
 
 All works are in the public domain: every composer died before 1955 and every work was printed before 1930.
 The encodings come with the package music21. Its corpus/license.txt says that they are distributed with the
-permission of their encoders, and that terms which restrict a use stand in the files. Each file used here was
-read for such terms; what it says is kept beside the work. Files that claim a copyright in themselves and
-grant nothing, and those whose terms forbid commercial use, are left out.
+permission of their encoders, and that restrictions are stated in the files. Each file used here was read for such
+terms; they are kept beside the work. Files that claim a copyright in themselves and grant nothing, and those whose
+terms forbid commercial use, are left out.
 """
 
 import importlib.util
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from waveforms.errors import QuarterwaveError
-from waveforms.piano.style import Style
+from waveforms.piano.score import Style
 
 UNSTATED = "no terms in the file; distributed with the encoder's permission (music21, corpus/license.txt)"
 CHORALE = (
@@ -39,9 +39,10 @@ class Work:
     Attributes:
         source: the file, relative to music21's corpus folder.
         slug: the beginning of its recordings' names.
-        composer, title: in words.
-        licence: the encoding's terms and where they stand.
-        style: how it is played.
+        composer: the composer's name.
+        title: the title.
+        licence: the encoding's terms and where they are stated.
+        style: the style to play it in.
         tempo: quarter notes a minute, or None for the marks in the file.
     """
 
@@ -168,8 +169,8 @@ WORKS = (
 )
 
 # Chorales that music21 has twice, under two numbers or in two instrumentations, and the one of the two that is played.
-# Works are distinguished by name, so one of these would be learned from while the other is held out. Found by comparing
-# runs of four chords: these share three tenths or more; three share less, and are of one movement by their numbers.
+# Names distinguish works, so a model could train on one of these while the other is held out. A comparison of runs of
+# four chords found them: these share three tenths or more; three share less, and their numbers say one movement.
 TWICE = {
     "bwv18.5-w": "bwv18.5-lz",
     "bwv20.7": "bwv20.11",
@@ -206,7 +207,7 @@ TWICE = {
 
 
 def corpus_folder() -> Path:
-    """Where music21 keeps its scores; found without importing it.
+    """Find the folder of music21's scores without importing it.
 
     Raises:
         QuarterwaveError: music21 is not installed, or without its scores.
@@ -219,7 +220,7 @@ def corpus_folder() -> Path:
 
 
 def further_chorales(folder: Path) -> Iterator[Work]:
-    """The rest of music21's Bach chorales, some four hundred, in the order of their names, each setting once."""
+    """Yield the rest of music21's Bach chorales, some four hundred, in the order of their names, each setting once."""
     used = {work.source for work in WORKS}
     for index, path in enumerate(sorted((folder / "bach").glob("bwv*.mxl"))):
         if f"bach/{path.name}" not in used and path.stem not in TWICE:

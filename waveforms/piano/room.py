@@ -1,7 +1,7 @@
-"""The air and the strings around a note: impulse responses, synthesised once and always the same.
+"""Impulse responses of a room and of the sympathetic strings, synthesised once and always the same.
 
-The Iowa notes were recorded close, in a small room. A piece is heard in a larger one, and with the pedal down
-every string answers. Both are linear, so both are a convolution.
+The Iowa notes were recorded close, in a small room. A piece is placed in a larger room, and with the pedal down every
+string resonates. Both effects are linear, so both are a convolution.
 """
 
 from functools import cache
@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from waveforms import SAMPLE_RATE
+from waveforms.audio import Waveform
 from waveforms.notes.performance import HIGHEST_PITCH, LOWEST_PITCH
 
-Waveform = NDArray[np.float32]
-
-SEED = 1853  # of the noise; the year of Steinway's founding, any number does
+SEED = 1853  # seeds the noise; the year of Steinway's founding, any number will do
 N_ROOM = round(1.3 * SAMPLE_RATE)  # samples
-# Octave bands (centre in Hz, seconds to fall by 60 dB): air and cloth take the high ones first.
+# Octave bands (centre in Hz, seconds to fall by 60 dB): air and cloth absorb high ones first.
 ROOM_BANDS = ((125, 1.1), (250, 1.1), (500, 1.1), (1000, 1.0), (2000, 0.85), (4000, 0.6), (8000, 0.4))
 ROOM_LEVEL = -15.0  # dB, energy of the late room against the direct sound
 PRE_DELAY = 0.018  # seconds before the late room begins
@@ -25,15 +24,15 @@ PRE_DELAY = 0.018  # seconds before the late room begins
 EARLY = ((0.0071, 0.16), (0.0113, -0.12), (0.0167, 0.11), (0.0231, -0.09), (0.0317, 0.08), (0.0419, -0.06))
 
 N_STRINGS = round(2.5 * SAMPLE_RATE)  # samples
-STRINGS_LEVEL = -24.0  # dB, energy of the answering strings against the direct sound
+STRINGS_LEVEL = -24.0  # dB, energy of the resonating strings against the direct sound
 N_PARTIALS = 4  # of each string; a note sets the others' lower partials in motion
-# Seconds that A0 and C8 ring by 60 dB; between them the logarithm goes straight.
+# Seconds in which A0 and C8 fall by 60 dB; between them the logarithm is linear.
 STRINGS_RING = (9.0, 0.8)
 
 
 @cache
 def room_response() -> Waveform:
-    """Direct sound at sample 0, early reflections, and a late room that dies away faster the higher it is.
+    """Make a room: direct sound at sample 0, early reflections, and late reverberation whose high bands decay faster.
 
     Shape:
         -> (N_ROOM,)
@@ -56,7 +55,7 @@ def room_response() -> Waveform:
 
 @cache
 def strings_response() -> Waveform:
-    """All damped strings answering an impulse: decaying partials with random phases.
+    """Make the response of all damped strings to an impulse: decaying partials with random phases.
 
     Shape:
         -> (N_STRINGS,)
@@ -77,7 +76,7 @@ def strings_response() -> Waveform:
 
 
 def _faded(response: NDArray[np.float64]) -> Waveform:
-    """The last fifth led to 0, so that the response does not end in a step."""
+    """Fade the last fifth to 0, so that the response does not end in a step."""
     n_fade = len(response) // 5
     response[-n_fade:] *= np.cos(np.linspace(0, np.pi / 2, n_fade)) ** 2
     faded: Waveform = response.astype(np.float32)

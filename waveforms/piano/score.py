@@ -1,4 +1,4 @@
-"""Music as it is written, in quarter notes: what a reader of scores makes and a performer plays."""
+"""Music as it is written, in quarter notes, and the style to play it in."""
 
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
@@ -15,7 +15,7 @@ class WrittenNote:
         onset: in quarter notes from the beginning of the score.
         duration: in quarter notes, above 0.
         pitch: MIDI note number.
-        velocity: what the last dynamic mark asks for, or None where none stands.
+        velocity: the velocity of the last dynamic mark, or None if there is none.
         swell: velocity that a hairpin adds.
         staccato: marked short.
         accent: marked louder than its neighbours.
@@ -33,7 +33,7 @@ class WrittenNote:
 
     @property
     def end(self) -> float:
-        """In quarter notes."""
+        """The end, in quarter notes."""
         return self.onset + self.duration
 
 
@@ -53,7 +53,7 @@ class Measure:
 
     @property
     def end(self) -> float:
-        """In quarter notes."""
+        """The end, in quarter notes."""
         return self.start + self.length
 
 
@@ -75,8 +75,27 @@ class Score:
         return sum(bar.length * 60 / bar.tempo for bar in self.measures)
 
 
+@dataclass(frozen=True, slots=True)
+class Style:
+    """A manner of playing: the few numbers that a performer chooses before the first note.
+
+    Attributes:
+        velocity: MIDI velocity of notes without a dynamic mark.
+        rubato: depth of the phrase arcs in tempo, as a share of the tempo.
+        articulation: the share of its written time that a note is held, if it is not staccato; above 1 overlaps.
+        pedal: the share of each harmony that the pedal is down, 0 to 1.
+        phrase: bars in a phrase, for scores whose fermatas do not mark phrases.
+    """
+
+    velocity: int = 64
+    rubato: float = 0.12
+    articulation: float = 1.03
+    pedal: float = 1.0
+    phrase: int = 4
+
+
 def excerpt(score: Score, first: int, stop: int) -> Score:
-    """Bars `first` to `stop` (exclusive), moved to begin at 0; notes held past the end stop there."""
+    """Take bars `first` to `stop` (exclusive), moved to begin at 0; notes held past the end stop there."""
     measures = score.measures[first:stop]
     start, end = measures[0].start, measures[-1].end
     notes = (
@@ -88,7 +107,7 @@ def excerpt(score: Score, first: int, stop: int) -> Score:
 
 
 def divide(score: Score, n_parts: int) -> list[Score]:
-    """Cut a score into `n_parts` that last nearly equally long, at bar lines that few notes are held across."""
+    """Divide a score into `n_parts` of nearly equal duration, at bar lines that few notes are held across."""
     ends = list(accumulate(bar.length * 60 / bar.tempo for bar in score.measures))  # in seconds
     cuts = [0]
     for part in range(1, n_parts):
@@ -98,10 +117,9 @@ def divide(score: Score, n_parts: int) -> list[Score]:
 
 
 def _best_bar_line(score: Score, ends: list[float], ideal: float, after: int) -> int:
-    """The bar that begins a part near `ideal` seconds with the least violence, as an index above `after`.
+    """Choose the best bar to begin a part with near `ideal` seconds, as an index above `after`.
 
-    A held note costs as much as moving the cut by half a bar; a fermata just before is the end of a line
-    and worth four bars.
+    A held note costs as much as half a bar of distance; a fermata just before is the end of a line and worth four bars.
     """
 
     def n_bars_away(index: int) -> float:
@@ -119,18 +137,18 @@ def _best_bar_line(score: Score, ends: list[float], ideal: float, after: int) ->
 
 
 def transpose(score: Score, semitones: int) -> Score:
-    """Every note moved by `semitones`."""
+    """Move every note by `semitones`."""
     return replace(score, notes=tuple(replace(note, pitch=note.pitch + semitones) for note in score.notes))
 
 
 def retime(score: Score, *, tempo: float | None = None, faster: float = 1.0) -> Score:
-    """One tempo (quarter notes a minute) for all bars, or where None the score's own, times `faster`."""
+    """Give all bars one tempo (quarter notes a minute), or keep the score's own for None; times `faster`."""
     bars = (replace(bar, tempo=(tempo or bar.tempo) * faster) for bar in score.measures)
     return replace(score, measures=tuple(bars))
 
 
 def repeat(score: Score, n_times: int) -> Score:
-    """The score played through `n_times`, as verses."""
+    """Repeat the score `n_times`, as verses."""
     notes: list[WrittenNote] = []
     measures: list[Measure] = []
     for verse in range(n_times):
@@ -141,7 +159,7 @@ def repeat(score: Score, n_times: int) -> Score:
 
 
 def merge_unisons(notes: list[WrittenNote]) -> list[WrittenNote]:
-    """One key cannot be struck twice at once: of notes of one pitch and onset the longest stays."""
+    """Keep the longest of notes with one pitch and onset: a key cannot be struck twice at once."""
     kept: dict[tuple[float, int], WrittenNote] = {}
     for note in notes:
         key = (round(note.onset, 4), note.pitch)

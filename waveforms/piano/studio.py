@@ -5,23 +5,22 @@ from pathlib import Path
 from typing import Any
 
 from waveforms import SAMPLE_RATE
-from waveforms.audio import ClipWriter
+from waveforms.audio import ClipWriter, Waveform
 from waveforms.errors import AudioError, CorpusError
 from waveforms.files import write_whole
 from waveforms.notes.midi import find_midi_files, read_midi, write_midi
 from waveforms.piano.performer import perform
 from waveforms.piano.pieces import Piece, first_pieces
 from waveforms.piano.provenance import corpus_page, midi_page
-from waveforms.piano.render import Waveform, render
+from waveforms.piano.render import render
 from waveforms.piano.steinway import Steinway
 
 PROVENANCE = "PROVENANCE.md"
 N_WRITTEN = 60 * SAMPLE_RATE  # samples at a time
-LONGEST_SILENCE = 2.0  # seconds before the first note; what is more is left away, as in parts cut from a concert
+LONGEST_SILENCE = 2.0  # seconds before the first note; more is cut off, as in excerpts from a concert
 SOFTWARE = "quarterwave, sampled piano"
 
-# Wraps a sequence, with a few words on what is done to each item, to show how far the work is; the signature
-# is that of `rich.progress.track`, which can be given as it is.
+# Wraps a sequence, with a description of the work, to show progress; `rich.progress.track` is one.
 Progress = Callable[[Sequence[Any], str], Iterable[Any]]
 
 
@@ -33,14 +32,13 @@ def make_corpus(
     force: bool = False,
     progress: Progress | None = None,
 ) -> list[Path]:
-    """Play the demo corpus into a folder, as 16-bit mono WAV files, what was played as a MIDI file
-    beside each, and PROVENANCE.md.
+    """Render the demo corpus into a folder: 16-bit mono WAV files, a MIDI file beside each, and PROVENANCE.md.
 
     Args:
         out: the folder; made if it is not there.
-        seed: of the performances; the same seed gives the same samples.
-        n_pieces: how many; None for the base repertoire. More than that adds chorales, then all pieces again
-            in other keys.
+        seed: seeds the performances; the same seed gives the same samples.
+        n_pieces: the number of pieces; None for the base repertoire. More than that adds chorales, then all pieces
+            again in other keys.
         force: overwrite files that are there.
         progress: as `rich.progress.track`; None shows nothing.
 
@@ -72,12 +70,11 @@ def make_corpus(
 def render_midi(
     folder: Path, out: Path, *, force: bool = False, progress: Progress | None = None
 ) -> tuple[list[Path], list[AudioError]]:
-    """Play every MIDI file below a folder into WAV files of the same names, what was played as a MIDI file
-    beside each, and PROVENANCE.md.
+    """Render every MIDI file below a folder: WAV files of the same names, a MIDI file beside each, and PROVENANCE.md.
 
     Args:
         folder: searched to any depth; subfolders are kept in `out`.
-        out: where the recordings go.
+        out: the folder for the recordings.
         force: overwrite files that are there.
         progress: as `rich.progress.track`; None shows nothing.
 
@@ -125,12 +122,12 @@ def _shown(progress: Progress | None, items: Sequence[Any], words: str) -> Itera
 
 
 def _midi_of(recording: Path) -> Path:
-    """What was played lies beside the recording, as in MAESTRO."""
+    """Return the path of a recording's MIDI file, beside it as in MAESTRO."""
     return recording.with_suffix(".mid")
 
 
 def _targets(sources: list[Path], folder: Path, out: Path) -> list[Path]:
-    """A WAV for every source; where `a.mid` and `a.midi` would meet, the later keeps its suffix."""
+    """Name a WAV file for every source; if `a.mid` and `a.midi` would collide, the later keeps its suffix."""
     targets: list[Path] = []
     for source in sources:
         relative = source.relative_to(folder)
@@ -140,7 +137,7 @@ def _targets(sources: list[Path], folder: Path, out: Path) -> list[Path]:
 
 
 def _make_room(targets: list[Path], out: Path, force: bool) -> None:
-    """Make the folders, and refuse to overwrite, before any work is done."""
+    """Make the folders and refuse to overwrite, before any work is done."""
     there = [path for path in targets if path.exists()]
     if there and not force:
         names = f"{there[0].name}" + (f" and {len(there) - 1} more files" if len(there) > 1 else "")

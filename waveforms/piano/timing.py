@@ -1,8 +1,8 @@
-"""Quarter notes -> seconds: the tempo curve that a player breathes into a score.
+"""Quarter notes -> seconds: the expressive tempo curve of a performance.
 
 Sources of the rules:
-    Todd, "A model of expressive timing in tonal music", Music Perception 3 (1985): phrases speed up towards
-        their middle and slow down at their ends, on several levels at once.
+    Todd, "A model of expressive timing in tonal music", Music Perception 3 (1985): phrases speed up towards their
+        middle and slow down at their ends, on several levels at once.
     Repp, "Diversity and commonality in music performance", JASA 92 (1992): the arcs are parabolas.
     Friberg and Sundberg, "Does music performance allude to locomotion?", JASA 105 (1999): the final ritard
         follows v(x) = (1 + (w**q - 1) x)**(1/q), as a runner comes to a stop; q = 3 is liked best.
@@ -14,20 +14,19 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from waveforms.piano.score import Score
-from waveforms.piano.style import Style
+from waveforms.piano.score import Score, Style
 
 Floats = NDArray[np.float64]
 
-GRID = 1 / 16  # quarter notes; finer than any written note that matters to tempo
+GRID = 1 / 16  # quarter notes; finer than any note that matters to tempo
 FINAL_SPEED, RITARD_CURVATURE = 0.5, 3.0  # w and q of Friberg and Sundberg
 FERMATA_SPEED = 0.7
-DRIFT = 0.012  # standard deviation of the slow wandering of tempo, as a share
+DRIFT = 0.012  # std of slow tempo drift, as a share
 SLOWEST, FASTEST = 0.4, 1.4  # bounds of all rules together, as shares of the tempo
 
 
 def phrases(score: Score, style: Style) -> list[tuple[float, float]]:
-    """(start, end) of every phrase in quarter notes: by fermatas in a chorale, else every few bars."""
+    """Return (start, end) of every phrase in quarter notes: by fermatas in a chorale, else every few bars."""
     end = score.measures[-1].end
     fermatas = sorted({note.end for note in score.notes if note.fermata and note.end < end})
     if len(fermatas) >= 3:
@@ -40,7 +39,7 @@ def phrases(score: Score, style: Style) -> list[tuple[float, float]]:
 
 
 def arc(position: Floats, start: float, end: float) -> Floats:
-    """A parabola over [start, end]: 1/3 in the middle, -2/3 at the ends, 0 on average.
+    """Compute a parabola over [start, end]: 1/3 in the middle, -2/3 at the ends, 0 on average.
 
     Shape:
         position: (n,) in quarter notes, inside the span -> (n,)
@@ -50,7 +49,7 @@ def arc(position: Floats, start: float, end: float) -> Floats:
 
 
 def final_ritard(x: Floats) -> Floats:
-    """Relative tempo along the final ritard, x from 0 (it begins) to 1 (the last note).
+    """Compute the relative tempo along the final ritard, x from 0 (its beginning) to 1 (the last note).
 
     Shape:
         (n,) -> (n,)
@@ -60,7 +59,7 @@ def final_ritard(x: Floats) -> Floats:
 
 
 class Clock:
-    """A score's time map: call it with quarter notes and get seconds."""
+    """A score's time map: a call with quarter notes returns seconds."""
 
     def __init__(self, score: Score, style: Style, rng: np.random.Generator) -> None:
         self._quarters = np.arange(0.0, score.quarters + GRID, GRID)
@@ -70,7 +69,7 @@ class Clock:
         self._seconds = np.concatenate([[0.0], np.cumsum(seconds)])
 
     def __call__(self, quarters: Floats) -> Floats:
-        """Quarter notes -> seconds, strictly increasing.
+        """Convert quarter notes to seconds, strictly increasing.
 
         Shape:
             (n,) -> (n,)
@@ -80,7 +79,7 @@ class Clock:
 
     @staticmethod
     def _expression(score: Score, style: Style, at: Floats, rng: np.random.Generator) -> Floats:
-        """Relative tempo at each point of the grid, 1 on average but for the fermatas and the end."""
+        """Compute the relative tempo at each point of the grid, 1 on average except for fermatas and the end."""
         speed = np.ones_like(at)
         levels = [(style.rubato, phrases(score, style)), (style.rubato / 2, [(0.0, score.quarters)])]
         for depth, spans in levels:
@@ -90,7 +89,7 @@ class Clock:
         speed += _drift(len(at), rng)
         last = max(note.onset for note in score.notes)
         for start, end in _fermatas(score):
-            if start < last:  # the last chord rings by itself
+            if start < last:  # the last chord is not held by tempo
                 speed[(at >= start) & (at < end)] *= FERMATA_SPEED
         begin = last - min(1.25 * score.measures[-1].length, 0.25 * score.quarters)
         ending = (at >= max(begin, 0.0)) & (at < last)
@@ -99,7 +98,7 @@ class Clock:
 
 
 def written_tempo(score: Score, at: Floats) -> Floats:
-    """Quarter notes a minute asked for at each point.
+    """Look up the written tempo at each point, in quarter notes a minute.
 
     Shape:
         (n,) in quarter notes -> (n,)
@@ -109,7 +108,7 @@ def written_tempo(score: Score, at: Floats) -> Floats:
 
 
 def _drift(n_points: int, rng: np.random.Generator) -> Floats:
-    """Slow wandering: white noise smoothed over two quarter notes, of deviation DRIFT."""
+    """Make slow drift: white noise smoothed over two quarter notes, of std DRIFT."""
     width = round(2 / GRID)
     noise = rng.standard_normal(n_points + width)
     smooth = np.convolve(noise, np.hanning(width + 2)[1:-1], mode="same")[:n_points]
@@ -118,7 +117,7 @@ def _drift(n_points: int, rng: np.random.Generator) -> Floats:
 
 
 def _fermatas(score: Score) -> Iterator[tuple[float, float]]:
-    """Where a fermata is held, in quarter notes; several voices hold it together, once."""
+    """Yield the spans of fermatas, in quarter notes; one that several voices hold counts once."""
     longest: dict[float, float] = {}
     for note in score.notes:
         if note.fermata:

@@ -1,4 +1,4 @@
-"""Which key is struck how hard, and how long it is held.
+"""Velocities, asynchronies and durations of the notes of a performance.
 
 Sources of the rules:
     Friberg, Bresin and Sundberg, "Overview of the KTH rule system for musical performance", Advances in
@@ -10,8 +10,7 @@ Sources of the rules:
 import numpy as np
 from numpy.typing import NDArray
 
-from waveforms.piano.score import Score
-from waveforms.piano.style import Style
+from waveforms.piano.score import Score, Style
 from waveforms.piano.timing import arc, phrases
 
 Floats = NDArray[np.float64]
@@ -19,19 +18,19 @@ Bools = NDArray[np.bool_]
 
 SOFTEST, LOUDEST = 18, 120  # MIDI velocities that a rule may reach
 MELODY_VELOCITY, INNER_VELOCITY = 10.0, -11.0
-PHRASE_VELOCITY, PIECE_VELOCITY = 14.0, 7.0  # times an arc of height 1
+PHRASE_VELOCITY, PIECE_VELOCITY = 14.0, 7.0  # factors of an arc of height 1
 BAR_VELOCITY, BEAT_VELOCITY, OFFBEAT_VELOCITY = 5.0, 1.5, -3.5
 ACCENT_VELOCITY = 12.0
 HIGH_LOUD = 0.35  # velocity a semitone above the piece's mean
-VELOCITY_NOISE = 3.0  # standard deviation
+VELOCITY_NOISE = 3.0  # std
 MELODY_LEAD = 0.016  # seconds
-CHORD_SPREAD = 0.006  # seconds, standard deviation of each note's own onset
+CHORD_SPREAD = 0.006  # seconds, std of each note's onset
 STACCATO = 0.45  # of the written time
 REPETITION_GAP = 0.06  # seconds a key needs to come up before it is struck again
 
 
 def outer_voices(score: Score) -> tuple[Bools, Bools]:
-    """Which notes are, at their onset, the highest and which the lowest that sound.
+    """Find the notes that are the highest, and those that are the lowest, of all that sound at their onset.
 
     Returns:
         melody, bass: each (n_notes,). A note that sounds alone is melody and not bass.
@@ -39,7 +38,7 @@ def outer_voices(score: Score) -> tuple[Bools, Bools]:
     onset = np.array([note.onset for note in score.notes])
     end = np.array([note.end for note in score.notes])
     pitch = np.array([note.pitch for note in score.notes])
-    # row: the note asked about; column: the others that sound when it begins
+    # row: a note; column: the others that sound when it begins
     sounding = (onset[None, :] <= onset[:, None] + 1e-6) & (end[None, :] > onset[:, None] + 1e-6)
     melody = ~np.any(sounding & (pitch[None, :] > pitch[:, None]), axis=1)
     bass = ~np.any(sounding & (pitch[None, :] < pitch[:, None]), axis=1) & ~melody
@@ -47,7 +46,7 @@ def outer_voices(score: Score) -> tuple[Bools, Bools]:
 
 
 def velocities(score: Score, style: Style, melody: Bools, bass: Bools, rng: np.random.Generator) -> NDArray[np.int64]:
-    """MIDI velocity of every note.
+    """Compute the MIDI velocity of every note.
 
     Shape:
         melody, bass: (n_notes,) -> (n_notes,)
@@ -70,9 +69,9 @@ def velocities(score: Score, style: Style, melody: Bools, bass: Bools, rng: np.r
 
 
 def asynchrony(melody: Bools, rng: np.random.Generator) -> Floats:
-    """Seconds that each note is struck after its written moment; the melody leads, so it is negative there.
+    """Sample each note's delay after its written onset, in seconds; the melody leads, so its delay is negative.
 
-    The lead varies by a third from note to note; the hands' own scatter is cut at two deviations.
+    The lead varies by a third from note to note; the scatter of all notes is clipped at two std.
 
     Shape:
         (n_notes,) -> (n_notes,)
@@ -83,12 +82,13 @@ def asynchrony(melody: Bools, rng: np.random.Generator) -> Floats:
 
 
 def durations(score: Score, style: Style, onset: Floats, written: Floats) -> Floats:
-    """Seconds that each key stays down.
+    """Compute the seconds that each key stays down.
 
     Args:
-        score, style: what is played and how.
-        onset: (n_notes,) when each key is really struck, in seconds.
-        written: (n_notes,) the written time of each note in seconds of the tempo curve.
+        score: the score.
+        style: the style.
+        onset: (n_notes,) when each key is struck, in seconds.
+        written: (n_notes,) the written duration of each note, in seconds of the tempo curve.
 
     Returns:
         (n_notes,), each above 0; a key is up REPETITION_GAP (or half the time) before it is struck again.
@@ -105,7 +105,7 @@ def durations(score: Score, style: Style, onset: Floats, written: Floats) -> Flo
 
 
 def _metric_accents(score: Score, onset: Floats) -> Floats:
-    """Velocity added on bar lines and beats, taken away between them."""
+    """Compute the velocity added on bar lines and beats, and taken away between them."""
     starts = np.array([bar.start for bar in score.measures])
     bar = np.clip(np.searchsorted(starts, onset + 1e-6, side="right") - 1, 0, None)
     beat = np.array([bar.beat for bar in score.measures])[bar]

@@ -1,7 +1,9 @@
 """A little made-up music, of which every note is known."""
 
 from functools import cache
+from pathlib import Path
 
+import mido
 import numpy as np
 
 from waveforms.audio import Waveform
@@ -42,3 +44,20 @@ def sound_of(performance: Performance) -> Waveform:
 def f1(reference: Notes, estimated: Notes, tolerance: float = 0.05) -> float:
     """Compute the harmonic mean of precision and recall of onsets."""
     return 2 * len(match(reference, estimated, tolerance)) / (len(reference) + len(estimated))
+
+
+def save_midi(path: Path, *messages: mido.Message | mido.MetaMessage, ticks: int = 480) -> Path:
+    midi = mido.MidiFile(ticks_per_beat=ticks)
+    midi.tracks.append(mido.MidiTrack(messages))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    midi.save(path)
+    return path
+
+
+def key(pitch: int, after: int, *, down: bool = True, channel: int = 0) -> mido.Message:
+    """Make the message of a key that goes down, or up by velocity 0 as in many files, `after` ticks later."""
+    return mido.Message("note_on", note=pitch, velocity=90 if down else 0, time=after, channel=channel)
+
+
+def pedal(value: int, after: int) -> mido.Message:
+    return mido.Message("control_change", control=64, value=value, time=after)

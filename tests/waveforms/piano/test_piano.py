@@ -1,21 +1,20 @@
-"""The sampled piano and the MIDI reader: physics against oracles that share no code with it."""
+"""The sampled piano: physics, against oracles that share no code with it."""
 
 import importlib.util
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import mido
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.waveforms.notes.music import key, save_midi
 from waveforms import SAMPLE_RATE
-from waveforms.errors import AudioError, CorpusError, QuarterwaveError
+from waveforms.errors import QuarterwaveError
 from waveforms.notes.midi import read_midi
 from waveforms.notes.performance import Note, PedalSpan, Performance
 from waveforms.piano import render as render_module
-from waveforms.piano import render_midi, repertoire, steinway
+from waveforms.piano import repertoire, steinway
 from waveforms.piano.hammer import tilt_filter, touch_gains
 from waveforms.piano.render import PEAK, render
 from waveforms.piano.steinway import Steinway
@@ -200,25 +199,8 @@ def test_missing_packages_are_told_with_their_cure(monkeypatch: pytest.MonkeyPat
         repertoire.corpus_folder()
 
 
-def write_midi(path: Path, *messages: mido.Message | mido.MetaMessage, ticks: int = 480) -> Path:
-    midi = mido.MidiFile(ticks_per_beat=ticks)
-    midi.tracks.append(mido.MidiTrack(messages))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    midi.save(path)
-    return path
-
-
-def key(pitch: int, after: int, *, down: bool = True, channel: int = 0) -> mido.Message:
-    """A key going down, or (as many files write it) up by velocity 0, `after` ticks later."""
-    return mido.Message("note_on", note=pitch, velocity=90 if down else 0, time=after, channel=channel)
-
-
-def pedal(value: int, after: int) -> mido.Message:
-    return mido.Message("control_change", control=64, value=value, time=after)
-
-
-def test_midi_onsets_are_heard_within_five_milliseconds(tmp_path: Path, piano: Steinway) -> None:
-    path = write_midi(
+def test_rendered_onsets_lie_within_five_milliseconds(tmp_path: Path, piano: Steinway) -> None:
+    path = save_midi(
         tmp_path / "known.mid",
         mido.MetaMessage("set_tempo", tempo=500_000),  # 480 ticks are 0.5 s
         key(60, 480),
@@ -238,112 +220,3 @@ def test_midi_onsets_are_heard_within_five_milliseconds(tmp_path: Path, piano: S
         near = np.abs(fast[at - 2205 : at + 2205])
         heard = expected - 0.05 + np.flatnonzero(near > 0.3 * near.max())[0] / SAMPLE_RATE
         assert heard == pytest.approx(expected, abs=0.005)
-
-
-def test_midi_pedal_counts_as_down_from_64(tmp_path: Path) -> None:
-    path = write_midi(
-        tmp_path / "pedal.mid",
-        key(60, 0),
-        pedal(63, 480),
-        pedal(64, 480),
-        pedal(127, 480),
-        pedal(0, 480),
-        key(60, 480, down=False),
-    )
-    assert read_midi(path).pedal == (PedalSpan(1.0, 2.0),)
-
-
-def test_midi_overlapping_hanging_and_drum_notes(tmp_path: Path) -> None:
-    path = write_midi(
-        tmp_path / "odd.mid",
-        key(60, 0),
-        key(36, 0, channel=9),  # a drum
-        key(60, 480),  # again before it is let go
-        key(60, 480, down=False),
-        key(60, 480, down=False),
-        key(61, 0, down=False),  # let go without a press
-        key(120, 0),  # above the keyboard, and never let go
-        mido.MetaMessage("end_of_track", time=480),
-    )
-    played = [(note.onset, note.duration, note.pitch) for note in read_midi(path).notes]
-    assert played == [(0.0, 1.0, 60), (0.5, 1.0, 60), (1.5, 0.5, 108)]
-
-
-def test_midi_cut_from_a_concert_does_not_begin_with_its_silence(tmp_path: Path) -> None:
-    path = write_midi(tmp_path / "late.mid", pedal(127, 48_000), key(60, 48_000), key(60, 960, down=False), pedal(0, 0))
-    performance = read_midi(path).beginning_within(2.0)
-    assert performance.notes[0].onset == pytest.approx(2.0)
-    assert performance.notes[0].duration == pytest.approx(1.0)
-    assert [span.start for span in performance.pedal] == [0.0]
-    assert performance.pedal[0].end == pytest.approx(3.0)
-
-
-def test_midi_folder_keeps_subfolders_and_tells_what_failed(tmp_path: Path) -> None:
-    midi, out = tmp_path / "midi", tmp_path / "out"
-    write_midi(midi / "a.mid", key(60, 0), key(60, 480, down=False))
-    write_midi(midi / "a.midi", key(62, 0), key(62, 480, down=False))
-    write_midi(midi / "deep" / "B.MID", key(64, 0), key(64, 480, down=False))
-    write_midi(midi / "silent.mid", pedal(127, 0))
-    (midi / "broken.mid").write_bytes(b"RIFF no midi at all")
-    (midi / "notes.txt").write_text("not read")
-    shown: list[tuple[int, str]] = []
-
-    def progress(items: Sequence[Any], words: str) -> Sequence[Any]:
-        shown.append((len(items), words))
-        return items
-
-    written, problems = render_midi(midi, out, progress=progress)
-    assert written == [out / "a.wav", out / "a.midi.wav", out / "deep" / "B.wav"]
-    assert shown == [(5, "playing")]
-    assert [problem.path.name for problem in problems] == ["broken.mid", "silent.mid"]
-    assert problems[0].reason.startswith("not a MIDI file that can be read (")
-    assert problems[1].reason == "a MIDI file must hold notes; this one holds none"
-    page = (out / "PROVENANCE.md").read_text()
-    assert all(name in page for name in ("| a.wav |", "| a.midi.wav |", "| deep/B.wav |", "University of Iowa"))
-    files = sorted(path.name for path in out.rglob("*") if path.is_file())
-    assert files == ["B.mid", "B.wav", "PROVENANCE.md", "a.mid", "a.midi.mid", "a.midi.wav", "a.wav"]
-    assert [note.pitch for note in read_midi(out / "a.midi.mid").notes] == [62]
-    with pytest.raises(CorpusError, match=r"midi: holds the MIDI file a\.mid itself; its recording must go to another"):
-        render_midi(midi, midi, force=True)
-
-
-def test_midi_folder_with_nothing_to_play(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="nowhere: a folder of recordings is needed, and there is none"):
-        render_midi(tmp_path / "nowhere", tmp_path / "out")
-    with pytest.raises(CorpusError, match=r"holds no MIDI file \(one whose name ends in \.mid or \.midi\)"):
-        render_midi(tmp_path, tmp_path / "out")
-    (tmp_path / "bad.mid").write_bytes(b"")
-    with pytest.raises(CorpusError, match=r"none of its 1 MIDI files can be played; .*bad\.mid: not a MIDI file"):
-        render_midi(tmp_path, tmp_path / "out")
-
-
-def test_midi_truncated_anywhere_is_read_or_named(tmp_path: Path) -> None:
-    path = write_midi(tmp_path / "whole.mid", *[key(60 + n % 9, 120, down=n % 2 == 0) for n in range(20)])
-    content = path.read_bytes()
-    refused = []
-    for n_bytes in range(0, len(content), 3):
-        path.write_bytes(content[:n_bytes])
-        try:
-            read_midi(path)
-        except AudioError as error:
-            refused.append(error.path)
-    assert set(refused) == {path}
-    assert len(refused) > len(content) // 6
-
-
-def test_midi_without_end_is_refused(tmp_path: Path) -> None:
-    path = write_midi(tmp_path / "long.mid", key(60, 0), key(60, 2**27, down=False), ticks=1000)
-    with pytest.raises(AudioError, match="a MIDI file may last 3 hours; this one lasts longer"):
-        read_midi(path)
-
-
-def test_existing_recordings_are_kept_unless_forced(tmp_path: Path) -> None:
-    midi, out = tmp_path / "midi", tmp_path / "out"
-    write_midi(midi / "a.mid", key(60, 0), key(60, 480, down=False))
-    out.mkdir()
-    (out / "a.wav").write_bytes(b"mine")
-    with pytest.raises(CorpusError, match=r"already holds a\.wav that would be overwritten; --force overwrites"):
-        render_midi(midi, out)
-    assert (out / "a.wav").read_bytes() == b"mine"
-    render_midi(midi, out, force=True)
-    assert (out / "a.wav").read_bytes().startswith(b"RIFF")

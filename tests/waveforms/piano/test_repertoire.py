@@ -1,11 +1,13 @@
-"""Each setting is in the demo corpus once, whatever its number."""
+"""The base repertoire and its variations; and each setting is in the demo corpus once, whatever its number."""
 
 from collections import defaultdict
 from collections.abc import Iterable
 
 import pytest
 
+from waveforms.piano import pieces, repertoire
 from waveforms.piano.musicxml import read_musicxml
+from waveforms.piano.pieces import Piece, first_pieces
 from waveforms.piano.repertoire import TWICE, WORKS, corpus_folder, further_chorales
 from waveforms.piano.score import retime
 
@@ -45,3 +47,24 @@ def test_what_is_left_out_is_played_under_another_number(left_out: str, played: 
 def test_other_settings_share_less() -> None:
     assert shared("bwv244.54", "bwv244.62") < ALIKE  # of one tune
     assert shared("bwv269", "bwv80.8") < ALIKE / 3
+
+
+def test_base_repertoire_is_large_varied_and_of_minutes(base: list[Piece]) -> None:
+    assert len(base) >= 24
+    assert len({piece.name for piece in base}) == len(base)
+    assert len({piece.work.composer for piece in base}) >= 8
+    assert all(40 < piece.score.seconds < 80 for piece in base)
+    assert len({piece.work.composer for piece in base[:6]}) == 6
+    assert all(piece.work.licence for piece in base)
+
+
+def test_more_pieces_begin_with_the_same_and_never_end(base: list[Piece], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [piece.name for piece in first_pieces(len(base) + 5)][: len(base)] == [piece.name for piece in base]
+    monkeypatch.setattr(pieces, "WORKS", WORKS[:2])
+    monkeypatch.setattr(pieces, "further_chorales", lambda folder: list(repertoire.further_chorales(folder))[:1])
+    many = first_pieces(20)
+    assert len({piece.name for piece in many}) == 20
+    assert many[4].name == f"{many[0].name}_again1"
+    assert many[4].treatment == "part 1 of 2, moved by -1 semitones, tempo times 1.04"
+    assert [n.pitch for n in many[4].score.notes] == [n.pitch - 1 for n in many[0].score.notes]
+    assert many[4].score.seconds == pytest.approx(many[0].score.seconds / 1.04)
