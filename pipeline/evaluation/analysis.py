@@ -10,14 +10,13 @@ from importlib import metadata
 import numpy as np
 import torch
 
-from pipeline.evaluation.embeddings import NAMES, Embedding, at_equal_loudness, load_embedding
+from pipeline.evaluation.embeddings import NAMES, Embedding, Vectors, at_equal_loudness, load_embedding
 from pipeline.evaluation.faults import Faults, measure_faults
 from pipeline.evaluation.levels import Levels, measure_levels
 from pipeline.evaluation.life import Life, measure_life
 from pipeline.evaluation.musicnn import PIANO, Musicnn
 from pipeline.evaluation.notes import NoteStatistics, measure_notes
 from pipeline.evaluation.seams import Seams, measure_seams
-from pipeline.evaluation.sets import Vectors
 from pipeline.evaluation.transcribers import load_transcribers
 from waveforms.audio import Waveform
 
@@ -58,7 +57,7 @@ class Ears:
         thorough: whether notes are heard by the thorough transcriber, too.
 
     Raises:
-        EvaluationError: weights cannot be had; see `weights.obtain`.
+        EvaluationError: weights cannot be had; see `weights.load_weights`.
     """
 
     def __init__(self, *, thorough: bool = False) -> None:

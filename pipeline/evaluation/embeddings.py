@@ -1,14 +1,14 @@
-"""One interface for both ears, and what makes two sets comparable: equal loudness.
+"""Embeddings of clips by published networks.
 
-    recording -> clips of equal length -> -23 LUFS each -> the network's rate -> overlapping windows -> vectors
+    clip -> -23 LUFS -> the network's sample rate -> overlapping windows -> network -> one vector for each window
 
-A set of clips is a list with one array of vectors for each clip. Vectors of one clip depend on one
-another, and clips (nearly) do not: whatever resamples a set must know where its clips begin.
+Clips are brought to one loudness first, because what is compared is music and fidelity and not gain.
 """
 
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import soxr
 import torch
 from torch import Tensor
@@ -16,12 +16,13 @@ from torch import Tensor
 from pipeline.evaluation import EvaluationError
 from pipeline.evaluation.aisfx import load_aisfx
 from pipeline.evaluation.musicnn import load_musicnn
-from pipeline.evaluation.sets import Vectors
 from waveforms import SAMPLE_RATE
-from waveforms.audio.decoding import Waveform
+from waveforms.audio import Waveform
 from waveforms.audio.loudness import LoudnessMeter
 
-LOUDNESS = -23.0  # LUFS, as EBU R 128 has it: any level will do if it is the same for all
+Vectors = npt.NDArray[np.floating]  # (n_vectors, dim), of one clip
+
+LOUDNESS = -23.0  # LUFS, as in EBU R 128: any loudness will do if it is the same for all
 NAMES = ("musicnn", "aisfx")
 
 _N_WINDOWS_PER_BATCH = 8
@@ -32,15 +33,13 @@ class Network(Protocol):
 
     Attributes:
         name: one of NAMES.
-        dim: of a vector.
-        sample_rate: in Hz, of the windows.
+        sample_rate: the windows', in Hz.
         n_fft: samples of a frame; half a frame of silence goes before and behind a waveform.
-        n_samples: of a window.
+        n_samples: samples of a window.
         hop: samples from window to window.
     """
 
     name: str
-    dim: int
     sample_rate: int
     n_fft: int
     n_samples: int
@@ -52,25 +51,21 @@ class Network(Protocol):
 
 
 class Embedding:
-    """Embeds waveforms by way of a network, on the CPU. Deterministic.
+    """Embeds waveforms with a network, on the CPU. Deterministic.
 
     Attributes:
-        network: see `Network`.
-        name: of the network.
-        dim: of a vector.
-        seconds: of a window; a waveform must be that long.
+        network: the network.
+        seconds: length of a window; a waveform must be that long.
     """
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self.name = network.name
-        self.dim = network.dim
         self.seconds = (network.n_samples - network.n_fft) / network.sample_rate
 
     def embed(self, waveform: Waveform) -> Vectors:
-        """Bring a clip to LOUDNESS as a whole, and embed it.
+        """Embed a clip at the loudness that it has: see `at_equal_loudness`.
 
-        What follows the last whole window is not heard: less than one hop, that is half a window.
+        What follows the last whole window is left out: less than one hop, that is half a window.
 
         Args:
             waveform: mono float32 (n_samples,) at SAMPLE_RATE.
@@ -83,9 +78,8 @@ class Embedding:
         """
         if not np.isfinite(waveform).all():
             raise EvaluationError("a waveform must be finite to be embedded, and this one is not")
-        windows = self._windows(at_equal_loudness(waveform))
         with torch.inference_mode():
-            batches = [self.network(batch) for batch in torch.split(windows, _N_WINDOWS_PER_BATCH)]
+            batches = [self.network(batch) for batch in torch.split(self._windows(waveform), _N_WINDOWS_PER_BATCH)]
         vectors: Vectors = torch.cat(batches).numpy()
         return vectors
 
@@ -97,7 +91,7 @@ class Embedding:
         padded = torch.from_numpy(np.pad(waveform, network.n_fft // 2))
         if len(padded) < network.n_samples:
             seconds = len(waveform) / network.sample_rate
-            raise EvaluationError(f"{self.name} hears windows of {self.seconds:.2f} s and not {seconds:.2f} s")
+            raise EvaluationError(f"{network.name} embeds windows of {self.seconds:.2f} s and not {seconds:.2f} s")
         return padded.unfold(0, network.n_samples, network.hop)
 
 
@@ -106,7 +100,7 @@ def load_embedding(name: str) -> Embedding:
 
     Raises:
         ValueError: there is no such embedding.
-        EvaluationError: see `weights.obtain` and `weights.fill`.
+        EvaluationError: see `weights.load_weights`.
     """
     if name not in NAMES:
         raise ValueError(f"an embedding must be one of {', '.join(NAMES)} and not {name!r}")
@@ -114,7 +108,7 @@ def load_embedding(name: str) -> Embedding:
 
 
 def at_equal_loudness(waveform: Waveform) -> Waveform:
-    """Scale a waveform to LOUDNESS. Silence has none and stays; peaks beyond ±1 are kept, not clipped.
+    """Scale a waveform to LOUDNESS. Silence, which has no loudness, stays; peaks beyond ±1 are kept, not clipped.
 
     Returns:
         float32 (n_samples,).

@@ -1,8 +1,8 @@
-"""The network musicnn, which tells what music is heard: 50 tags, and the 200 numbers they are told from.
+"""The network musicnn: 50 tags of what music is played, and the 200 numbers that the tags are computed from.
 
     16 kHz -> 96 mel bands x 187 frames (3 s)
       -> front end: 2 shapes of timbre (7 frames x 38 and 67 bands), 3 of time (128, 64, 32 frames); maximum over bands
-      -> 3 layers along time, each added to the one before; what follows hears all of them and the front end
+      -> 3 layers along time, each added to the one before; what follows reads all of them and the front end
       -> maximum and mean over time -> dense 200 -> dense 50
 
 Pons & Serra, "musicnn: pre-trained convolutional neural networks for music audio tagging" (ISMIR 2019,
@@ -11,13 +11,11 @@ to float16, which overflows where music is loud; here it stays float32.
 """
 
 import torch
-import torchaudio
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchaudio.functional import melscale_fbanks
 
-from pipeline.evaluation.bundle import read_bundle
-from pipeline.evaluation.log_mel import LogMel
-from pipeline.evaluation.weights import Published, State, fill, obtain
+from pipeline.evaluation.weights import Published, State, load_weights, tensorflow_variables
 
 PIANO = 9  # the index of that tag
 
@@ -33,21 +31,25 @@ _N_TAGS = 50
 
 
 class Musicnn(nn.Module):
-    """See the module. In evaluation mode from the beginning: there is nothing to train."""
+    """The network, in evaluation mode from the beginning: there is nothing to train."""
 
     name = "musicnn"
     dim = 200
     sample_rate = 16_000
     n_fft = _N_FFT
-    n_samples = (_N_FRAMES - 1) * _HOP + _N_FFT  # of a window, 3.0 s
+    n_samples = (_N_FRAMES - 1) * _HOP + _N_FFT  # in a window, 3.0 s
     hop = 93 * _HOP  # from window to window: half of one
+
+    bands: Tensor
+    taper: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        bands = torchaudio.functional.melscale_fbanks(
+        bands = melscale_fbanks(
             _N_FFT // 2 + 1, 0.0, self.sample_rate / 2, _N_BANDS, self.sample_rate, norm="slaney", mel_scale="slaney"
         )
-        self.log_mel = LogMel(bands, torch.hann_window(_N_FFT), _HOP)
+        self.register_buffer("bands", bands, persistent=False)
+        self.register_buffer("taper", torch.hann_window(_N_FFT), persistent=False)
         self.timbre = nn.ModuleList([nn.Conv2d(1, _N_TIMBRE, (7, n), padding=(3, 0)) for n in _TIMBRE])
         self.time = nn.ModuleList([nn.Conv2d(1, _N_TIME, (n, 1)) for n in _TIME])
         self.middle = nn.ModuleList([nn.Conv1d(n, _N_MIDDLE, 7, padding=3) for n in (_N_FRONT, _N_MIDDLE, _N_MIDDLE)])
@@ -59,29 +61,31 @@ class Musicnn(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, windows: Tensor) -> Tensor:
-        """Embed windows, which are as long as they like beside `n_samples`.
+        """Embed windows of n_samples or more.
 
         Shape:
             (n, n_samples) -> (n, 200)
         """
-        spectrogram = self.norms[0](self.log_mel(windows).unsqueeze(1))  # (n, 1, n_frames, 96)
+        power = torch.stft(windows, _N_FFT, _HOP, window=self.taper, center=False, return_complex=True).abs().square()
+        log_mel = torch.log10(1.0 + 10_000.0 * (power.mT @ self.bands))
+        spectrogram = self.norms[0](log_mel.unsqueeze(1))  # (n, 1, n_frames, 96)
         front = torch.cat([*self._timbre(spectrogram), *self._time(spectrogram)], dim=1)  # (n, 561, n_frames)
-        heard = [front]
+        layers = [front]
         for norm, layer in zip(self.norms[6:9], self.middle, strict=True):
-            further = norm(F.relu(layer(heard[-1])))
-            heard.append(further if len(heard) == 1 else further + heard[-1])
-        features = torch.cat(heard, dim=1)  # (n, 753, n_frames)
+            x = norm(F.relu(layer(layers[-1])))
+            layers.append(x if len(layers) == 1 else x + layers[-1])
+        features = torch.cat(layers, dim=1)  # (n, 753, n_frames)
         pooled = torch.stack((features.amax(2), features.mean(2)), dim=2).flatten(1)  # maximum, mean, maximum, ...
         embedding: Tensor = self.norms[10](F.relu(self.dense(self.norms[9](pooled))))
         return embedding
 
-    def tags(self, vectors: Tensor) -> Tensor:
-        """Tell the probabilities of the 50 tags from embeddings.
+    def tags(self, embeddings: Tensor) -> Tensor:
+        """Return the probabilities of the 50 tags.
 
         Shape:
             (..., 200) -> (..., 50)
         """
-        return torch.sigmoid(self.out(vectors))
+        return torch.sigmoid(self.out(embeddings))
 
     def _timbre(self, spectrogram: Tensor) -> list[Tensor]:
         pairs = zip(self.norms[1:3], self.timbre, strict=True)
@@ -97,16 +101,16 @@ class Musicnn(nn.Module):
 
 
 class _Norm(nn.Module):
-    """Batch normalisation with learned statistics, whatever follows the channels."""
+    """Batch normalisation with learned statistics, whatever dimensions follow the channels."""
 
-    gamma: Tensor
     beta: Tensor
+    gamma: Tensor
     moving_mean: Tensor
     moving_variance: Tensor
 
     def __init__(self, n_channels: int) -> None:
         super().__init__()
-        for name, value in {"gamma": 1.0, "beta": 0.0, "moving_mean": 0.0, "moving_variance": 1.0}.items():
+        for name, value in {"beta": 0.0, "gamma": 1.0, "moving_mean": 0.0, "moving_variance": 1.0}.items():
             self.register_buffer(name, torch.full((n_channels,), value))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -118,52 +122,35 @@ def load_musicnn() -> Musicnn:
     """Build the network with its published weights.
 
     Raises:
-        EvaluationError: see `weights.obtain` and `weights.fill`.
+        EvaluationError: see `weights.load_weights`.
     """
     network = Musicnn()
-    fill(network, _renamed(obtain(PUBLISHED)), PUBLISHED)
+    load_weights(network, PUBLISHED)
     return network
 
 
-def _read_checkpoint(index: bytes, data: bytes) -> State:
-    """Read the published variables, without the optimiser's."""
-    variables = read_bundle(index, data)
-    return {name: tensor for name, tensor in variables.items() if "Adam" not in name and not name.endswith("_power")}
+def _read(data: bytes) -> State:
+    """Read the published variables, which lie sorted by TensorFlow's names; behind what was trained are its moments.
 
-
-def _renamed(published: State) -> State:
-    """Give the published variables our names and torch's layouts.
-
-    They are named by kind and counted in the order of the network: conv2d, conv2d_1, ..., dense, dense_1.
+    TensorFlow calls norms "batch_normalization", then "batch_normalization_1" and so on, convolutions "conv2d" and
+    dense layers "dense": `norms.10` comes before `norms.2`.
     """
-    places = {"batch_normalization": [f"norms.{n}" for n in range(11)], "dense": ["dense", "out"]}
-    places["conv2d"] = [
-        f"{room}.{n}" for room, n_rooms in (("timbre", 2), ("time", 3), ("middle", 3)) for n in range(n_rooms)
+    like = Musicnn().state_dict()
+    norms = [f"norms.{number}" for number in sorted(range(11), key=str)]
+    parts = (*("beta",) * 3, *("gamma",) * 3, "moving_mean", "moving_variance")
+    layers = [*(f"timbre.{n}" for n in range(2)), *(f"time.{n}" for n in range(3)), *(f"middle.{n}" for n in range(3))]
+    trained = [
+        f"{layer}.{part}" for layer in (*layers, "dense", "out") for part in ("bias", "weight") for _ in range(3)
     ]
-    state = {}
-    for kind, modules in places.items():
-        for number, module in enumerate(modules):
-            prefix = f"{kind}_{number}/" if number else f"{kind}/"
-            for name, tensor in published.items():
-                if name.startswith(prefix):
-                    part = name.removeprefix(prefix)
-                    state[f"{module}.{'weight' if part == 'kernel' else part}"] = _laid_out(module, tensor)
-    return state
+    state = tensorflow_variables(data, [f"{norm}.{part}" for norm in norms for part in parts], like)
+    return state | tensorflow_variables(data[_N_NORMS:], trained, like)
 
 
-def _laid_out(module: str, tensor: Tensor) -> Tensor:
-    """Turn a kernel (height, width, in, out) or (in, out) to torch's layout; what has one dimension stays."""
-    if tensor.ndim == 4:
-        tensor = tensor.permute(3, 2, 0, 1)  # (out, in, height, width)
-        return tensor.squeeze(1).transpose(1, 2).contiguous() if module.startswith("middle") else tensor.contiguous()
-    return tensor.t().contiguous() if tensor.ndim == 2 else tensor
-
-
-_MODEL = "musicnn/MTT_musicnn/"
+_N_NORMS = 78_728  # bytes of all norms, and of two numbers of the optimiser
 PUBLISHED = Published(
     package="musicnn",
     version="0.1.0",
     sha256="f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa",
-    members=(_MODEL + ".index", _MODEL + ".data-00000-of-00001"),
-    read=_read_checkpoint,
+    member="musicnn/MTT_musicnn/.data-00000-of-00001",
+    read=_read,
 )

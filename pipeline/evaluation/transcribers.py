@@ -11,8 +11,7 @@ import soxr
 import torch
 
 from pipeline.errors import EvaluationError
-from pipeline.evaluation.basic_pitch import N_SAMPLES, BasicPitch, load_basic_pitch
-from pipeline.evaluation.constant_q import HOP, SAMPLE_RATE
+from pipeline.evaluation.basic_pitch import HOP, N_SAMPLES, SAMPLE_RATE, BasicPitch, load_basic_pitch
 from pipeline.evaluation.embeddings import at_equal_loudness
 from pipeline.evaluation.thorough import load_thorough
 from pipeline.evaluation.tracking import PIANO, Frames, Thresholds, Tracked, track
@@ -59,7 +58,7 @@ def load_transcribers(*, thorough: bool = False) -> dict[str, Transcriber]:
         transcribers by "quick" and "thorough".
 
     Raises:
-        EvaluationError: see `weights.obtain` and `weights.fill`; or the thorough one is not installed.
+        EvaluationError: see `weights.load_weights`; or the thorough one is not installed.
     """
     found: dict[str, Transcriber] = {"thorough": load_thorough()} if thorough else {}  # what may be missing, first
     return {"quick": Quick(load_basic_pitch())} | found

@@ -9,7 +9,7 @@ import pytest
 import scipy.signal
 import torch
 
-from pipeline.evaluation.embeddings import Embedding, load_embedding
+from pipeline.evaluation.embeddings import Embedding, at_equal_loudness, load_embedding
 from pipeline.evaluation.frechet import frechet
 from pipeline.evaluation.kernel import kernel
 from pipeline.evaluation.musicnn import PIANO
@@ -76,7 +76,7 @@ def test_aisfx_answers_as_the_package_does(ears: dict[str, Embedding]) -> None:
 
 def test_musicnn_knows_a_piano(ears: dict[str, Embedding], piano: np.ndarray) -> None:
     def p_piano(waveform: np.ndarray) -> float:
-        vectors = torch.from_numpy(ears["musicnn"].embed(waveform.astype(np.float32)))
+        vectors = torch.from_numpy(ears["musicnn"].embed(at_equal_loudness(waveform.astype(np.float32))))
         return float(ears["musicnn"].network.tags(vectors)[:, PIANO].mean())
 
     n_samples = 10 * SAMPLE_RATE
@@ -100,9 +100,9 @@ def test_aisfx_hears_fidelity_and_musicnn_does_not(ears: dict[str, Embedding], p
     fates = {"clean": lambda clip: clip, "low-pass": low_pass, "mu-law": mu_law}
     found = {}
     for name, embedding in ears.items():
-        reference = [embedding.embed(clip) for clip in clips[::2]]
+        reference = [embedding.embed(at_equal_loudness(clip)) for clip in clips[::2]]
         for fate, change in fates.items():
-            others = [embedding.embed(change(clip).astype(np.float32)) for clip in clips[1::2]]
+            others = [embedding.embed(at_equal_loudness(change(clip).astype(np.float32))) for clip in clips[1::2]]
             found[name, fate] = frechet(reference, others), kernel(reference, others)
     for fate in ("low-pass", "mu-law"):
         for name, hears in (("aisfx", True), ("musicnn", False)):

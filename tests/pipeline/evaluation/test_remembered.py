@@ -134,7 +134,7 @@ def test_all_code_that_listens_is_watched() -> None:
     watched = set(remembered.code())
     assert {file.relative_to(HOUSE).as_posix() for file in found & watched} > {
         "pipeline/evaluation/analysis.py",
-        "pipeline/evaluation/constant_q.py",
+        "pipeline/evaluation/basic_pitch.py",
         "pipeline/evaluation/loops.py",
         "waveforms/audio/loudness.py",
     }

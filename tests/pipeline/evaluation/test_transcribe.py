@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.evaluation import EvaluationError, tracking
-from pipeline.evaluation.basic_pitch import N_FRAMES, N_SAMPLES, load_basic_pitch
-from pipeline.evaluation.constant_q import BINS_PER_SEMITONE, ConstantQ
+from pipeline.evaluation.basic_pitch import BINS_PER_SEMITONE, N_FRAMES, N_SAMPLES, ConstantQ
 from pipeline.evaluation.thorough import Thorough
 from pipeline.evaluation.tracking import PIANO, PUBLISHED, Tracked, track
 from pipeline.evaluation.transcribers import Quick, load_transcribers
@@ -301,12 +300,3 @@ def test_thorough_wants_the_version_it_knows(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "transkun.ModelTransformer", types.ModuleType("transkun.ModelTransformer"))
     with pytest.raises(EvaluationError, match=r"the package transkun must be version 2\.0\.1"):
         load_transcribers(thorough=True)
-
-
-def test_weights_must_be_this_networks(quick: Quick, tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("QUARTERWAVE_CACHE", str(tmp_path))
-    monkeypatch.setattr(
-        "pipeline.evaluation.basic_pitch.obtain", lambda _: {"layer_with_weights-9/kernel": torch.ones(1)}
-    )
-    with pytest.raises(EvaluationError, match=r"does not hold the weights of basic-pitch 0\.4\.0; delete it"):
-        load_basic_pitch()
