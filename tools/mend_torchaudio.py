@@ -1,9 +1,8 @@
 """Make torchaudio importable beside a CPU build of torch.
 
-torchaudio's Linux wheels are linked against CUDA, and importing one beside a CPU build of torch fails on the
-missing libraries. Its loader treats an absent compiled extension as a supported state, and all that we use of it
-(resampling, mel scale, Griffin-Lim) is plain torch. So, where and only where torch has no CUDA, the extension is
-moved out of the way. Beside a CUDA build nothing is touched.
+torchaudio's Linux wheels are linked against CUDA, so an import beside a CPU build of torch fails on missing libraries.
+Its loader supports an absent compiled extension, and the parts that we use (resampling, mel scale, Griffin-Lim) are
+plain torch. So this program renames the extension if torch has no CUDA. Beside a CUDA build it changes nothing.
 """
 
 import importlib.util

@@ -1,9 +1,9 @@
-"""Copy a checkpoint without the places of the machine that trained it, and without prompts that are not ours to give.
+"""Copy a checkpoint without the folders of the machine that trained it, and without prompts that we may not pass on.
 
     python tools/ship_checkpoint.py checkpoints/piano/best.safetensors checkpoints/piano.safetensors --drop '*goldberg*'
 
-The folders that it and the checkpoints before it learned from are nobody else's. Names of recordings stay: they tell
-what was held out.
+It removes the folders that this checkpoint and its ancestors were trained on. Names of recordings stay: they say what
+was held out.
 """
 
 import argparse
@@ -14,10 +14,10 @@ from pipeline import checkpoint
 
 
 def main() -> None:
-    """Load, forget, save."""
+    """Load, remove, save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="a checkpoint to render from")
-    parser.add_argument("target", type=Path, help="where the copy goes")
+    parser.add_argument("target", type=Path, help="the path of the copy")
     parser.add_argument(
         "--drop", action="append", default=[], metavar="PATTERN", help="leave out prompts from recordings of this name"
     )

@@ -1,4 +1,4 @@
-"""What the transcriber is taught with: music of which every note is known, on several pianos, in many rooms.
+"""Training examples of the transcriber: music whose notes are known, on several pianos, in many rooms.
 
 An example is one performance, or two minutes of it: spectrograms and notes, kept as two files
 `NAME.views.npy`, float16 (n_frames, SHORT_PER_FRAME + 1, N_BINS), the long view last, and `NAME.notes.npy`, float64
@@ -37,14 +37,14 @@ HELD_OUT = (
     *("johnson_lift", "handel_lascia", "dichterliebe_2", "bwv244_54", "maple_leaf_rag"),
     *("chopin_etudes_op10", "scarlatti_keyboard_sonata_in_f_minor", "debussy_suite_bergamasque_xakeiyjjtkk_cut_no_4"),
 )
-N_PIECES, N_BASE = 400, 35  # of the demo corpus; the base repertoire, which is varied, is played twice
-CHORALES = 4  # of the rest, chorales by Bach, every fourth is played
-N_TAKES, TAKE_SECONDS = 2, 120.0  # stretches of each performance, each on another piano
+N_PIECES, N_BASE = 400, 35  # pieces of the demo corpus; the base repertoire, which is varied, is played twice
+CHORALES = 4  # every fourth of the rest, chorales by Bach, is played
+N_TAKES, TAKE_SECONDS = 2, 120.0  # excerpts of each performance, each on another piano
 N_RANDOM, RANDOM_SECONDS = 24, 60.0
 HELD_OUT_SECONDS = 60.0
 TEMPOS = (0.85, 1.2)  # times as fast
-CENTS = 15.0  # deviation of a piano's tuning, at most
-DECAY = (0.2, 2.2)  # seconds by 60 dB, of the room
+CENTS = 15.0  # the most that a piano is out of tune
+DECAY = (0.2, 2.2)  # seconds in which the room falls by 60 dB
 WET = (-28.0, -6.0)  # dB, energy of the room against the direct sound
 
 
@@ -56,7 +56,7 @@ class SampledPiano(Steinway):
         self._notes: dict[int, Waveform] = {}
 
     def note(self, pitch: int) -> Waveform:
-        """See `Steinway.note`; all touches are brought to one level, as `render` gives each its own."""
+        """See `Steinway.note`; all touches have one level, because `render` gives each its own."""
         if pitch not in self._notes:
             touches = np.zeros((len(TOUCH_VELOCITIES), N_LONGEST), np.float32)
             for touch, velocity in zip(touches, TOUCH_VELOCITIES, strict=True):
@@ -70,16 +70,16 @@ class SampledPiano(Steinway):
 
 
 def held_out(name: str) -> bool:
-    """Whether nothing of this work may be taught, in no key and on no piano."""
+    """Report whether this work is held out, in every key and on every piano."""
     return any(part in name for part in HELD_OUT)
 
 
 def make_examples(folder: Path, midi: Path | None, pianos: Sequence[Path]) -> None:
-    """Play all of it; what is there already stays."""
+    """Render all examples; existing ones stay."""
     folder.mkdir(parents=True, exist_ok=True)
     instruments = {"steinway": Steinway()} | {path.name: SampledPiano(path) for path in pianos}
     planned = list(_performances(midi, list(instruments)))
-    _rng("order").shuffle(planned)  # whatever there is at a time is a fair sample
+    _rng("order").shuffle(planned)  # so that the examples made so far are a fair sample
     for number, (piano, performance) in enumerate(planned, start=1):
         name = f"{performance.name}@{piano}"
         if not (folder / f"{name}.notes.npy").exists():
@@ -89,7 +89,7 @@ def make_examples(folder: Path, midi: Path | None, pianos: Sequence[Path]) -> No
 
 
 def held_out_performances(midi: Path | None) -> Iterator[Performance]:
-    """A minute at most of each work that is not taught."""
+    """Yield at most a minute of each held-out work."""
     for piece in first_pieces(N_BASE):
         if held_out(piece.name):
             yield perform(piece.score, piece.work.style, name=piece.name)
@@ -103,14 +103,14 @@ def held_out_performances(midi: Path | None) -> Iterator[Performance]:
 
 
 def views_of(waveform: Waveform) -> NDArray[np.float16]:
-    """The spectrograms of a waveform at LOUDNESS: (n_frames, SHORT_PER_FRAME + 1, N_BINS)."""
+    """Compute the spectrograms of a waveform at LOUDNESS: (n_frames, SHORT_PER_FRAME + 1, N_BINS)."""
     meter = LoudnessMeter()
     meter.add(waveform)
     n_frames = len(waveform) // FRAME_SAMPLES
-    extended = np.pad(waveform[: n_frames * FRAME_SAMPLES] * 10 ** ((LOUDNESS - meter.integrated()) / 20), PADDING)
+    padded = np.pad(waveform[: n_frames * FRAME_SAMPLES] * 10 ** ((LOUDNESS - meter.integrated()) / 20), PADDING)
     parts = []
     for first in range(0, n_frames, 1000):
-        part = extended[first * FRAME_SAMPLES : (first + 1000) * FRAME_SAMPLES + 2 * PADDING]
+        part = padded[first * FRAME_SAMPLES : (first + 1000) * FRAME_SAMPLES + 2 * PADDING]
         short, long = to_spectrograms(torch.from_numpy(part.astype(np.float32)))
         both = torch.cat((short.reshape(-1, SHORT_PER_FRAME, short.shape[-1]), long[:, None]), dim=1)
         parts.append(both.numpy().astype(np.float16))
@@ -118,7 +118,7 @@ def views_of(waveform: Waveform) -> NDArray[np.float16]:
 
 
 def _evenness(pitch: int) -> float:
-    """Bass and treble are softer than the middle, as on the instrument."""
+    """Return a key's level: bass and treble are softer than the middle, as on the instrument."""
     return float(1 - 0.6 * ((pitch - 60) / 48) ** 2)
 
 
@@ -132,23 +132,23 @@ def _keep(path: Path, views: NDArray[np.float16], notes: Notes) -> None:
 
 
 def _performances(midi: Path | None, pianos: Sequence[str]) -> Iterator[tuple[str, Performance]]:
-    """Performances, and which piano plays each."""
-    turns = cycle(pianos)
+    """Yield each performance with the piano that plays it."""
+    turn = cycle(pianos)
     for index, piece in enumerate(first_pieces(N_PIECES)):
         if not held_out(piece.name) and (index < N_BASE or index % CHORALES == 0):
             for seed in range(1 + (index < N_BASE)):
-                yield next(turns), perform(piece.score, piece.work.style, name=piece.name, seed=seed)
+                yield next(turn), perform(piece.score, piece.work.style, name=piece.name, seed=seed)
     for path in find_midi_files(midi)[0] if midi else ():
         if not held_out(path.stem):
             performance = read_midi(path)
             takes = [_take(performance, take) for take in range(N_TAKES)]
-            yield from ((next(turns), take) for take in takes if take.notes)
+            yield from ((next(turn), take) for take in takes if take.notes)
     for index in range(N_RANDOM):
-        yield next(turns), _random_performance(f"random_{index}")
+        yield next(turn), _random_performance(f"random_{index}")
 
 
 def _take(performance: Performance, take: int) -> Performance:
-    """One stretch of a performance: the takes share out what there is."""
+    """Cut one excerpt from a performance; the takes are spread evenly over it."""
     spare = max(0.0, performance.seconds - TAKE_SECONDS)
     start = max(0.0, spare * take / (N_TAKES - 1) - 0.5)
     notes = [replace(n, onset=n.onset - start) for n in performance.notes if start <= n.onset < start + TAKE_SECONDS]
@@ -158,7 +158,7 @@ def _take(performance: Performance, take: int) -> Performance:
 
 
 def _random_performance(name: str) -> Performance:
-    """Keys, chords and trills that no composer wrote: every key as often, every velocity, with and without pedal."""
+    """Sample keys, chords and trills: every key equally often, every velocity, with and without pedal."""
     rng = _rng(name)
     notes, pedal, now = [], [], 0.5
     pause = rng.uniform(0.05, 0.6)
@@ -168,7 +168,7 @@ def _random_performance(name: str) -> Performance:
             touch = int(np.clip(velocity + rng.integers(-15, 16), 4, 127))
             notes.append(Note(now + rng.uniform(0, 0.02), rng.exponential(0.5) + 0.05, int(pitch), touch))
         if rng.random() < 0.3:
-            for _ in range(rng.integers(1, 6)):  # of the last key, quickly
+            for _ in range(rng.integers(1, 6)):  # a trill on the last key
                 now += rng.uniform(0.07, 0.2)
                 notes.append(replace(notes[-1], onset=now, duration=0.05, velocity=int(rng.integers(30, 110))))
         now += rng.exponential(pause) + 0.03
@@ -180,7 +180,7 @@ def _random_performance(name: str) -> Performance:
 
 
 def _example(performance: Performance, piano: Steinway, rng: np.random.Generator) -> tuple[NDArray[np.float16], Notes]:
-    """Play it at some tempo, on a piano tuned somehow, in a room, and through a codec."""
+    """Render a performance at some tempo and tuning, in a room, and through a codec."""
     tempo = rng.uniform(*TEMPOS)
     played = Performance(
         performance.name,
@@ -200,7 +200,7 @@ def _example(performance: Performance, piano: Steinway, rng: np.random.Generator
 
 
 def _in_a_room(waveform: Waveform, rng: np.random.Generator) -> Waveform:
-    """With reverberation of noise that dies away, darker than the sound itself."""
+    """Add reverberation: decaying noise, darker than the sound itself."""
     decay = rng.uniform(*DECAY)
     time = np.arange(round(decay * SAMPLE_RATE)) / SAMPLE_RATE
     noise = rng.standard_normal(len(time)) * np.exp(-np.log(1000) * time / decay)
@@ -214,7 +214,7 @@ def _in_a_room(waveform: Waveform, rng: np.random.Generator) -> Waveform:
 
 
 def _through_a_codec(waveform: Waveform, rng: np.random.Generator) -> Waveform:
-    """Written as MP3 or Ogg Vorbis of some quality, and read again."""
+    """Write MP3 or Ogg Vorbis of some quality, and read it again."""
     container, subtype = [("MP3", "MPEG_LAYER_III"), ("OGG", "VORBIS")][rng.integers(2)]
     file = io.BytesIO()
     sound = np.clip(waveform, -1, 1)

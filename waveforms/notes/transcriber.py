@@ -2,7 +2,7 @@
 
     samples -> at one loudness -> spectrograms -> network with hidden state -> tracking -> notes
 
-`tools/teach_transcriber.py` trains it; `transcriber.md` describes the training data and how well it transcribes.
+`tools/train_transcriber.py` trains it; `transcriber.md` describes the training data and how well it transcribes.
 """
 
 import hashlib

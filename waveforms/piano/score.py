@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
 DEFAULT_TEMPO = 90.0  # quarter notes a minute, where a score has no mark
-N_BARS_TRIED = 12  # bar lines nearest to an ideal cut, among which the best is taken
+N_BARS_TRIED = 12  # bar lines nearest to an ideal division that are compared
 
 
 @dataclass(frozen=True, order=True, slots=True)

@@ -20,7 +20,7 @@ from waveforms.audio.formats import opened
 
 Record = Callable[..., Path]
 
-# name, what soundfile.write is told, and the largest error that the encoding may make
+# name, arguments of soundfile.write, and the largest error of the encoding
 LOSSLESS = [
     ("a.wav", {"subtype": "PCM_U8"}, 2**-7),
     ("a.wav", {"subtype": "PCM_16"}, 2**-15),

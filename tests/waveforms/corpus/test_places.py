@@ -141,10 +141,10 @@ def test_a_manifest_names_works(record: Record, tmp_path: Path) -> None:
         "d": ["d_take1.wav"],
     }
     lines[0]["split"] = "validation"
-    told: list[str] = []
-    training, _ = Corpus.open(listed(tmp_path / "b.jsonl", *lines)).split(report=told.append)
+    reported: list[str] = []
+    training, _ = Corpus.open(listed(tmp_path / "b.jsonl", *lines)).split(report=reported.append)
     assert names(training) == ["c_take1.wav", "c_take2.wav", "d_take1.wav"]
-    assert told == ["held out as well, being of the same works: b.wav, rag 2of2.wav"]
+    assert reported == ["held out as well, being of the same works: b.wav, rag 2of2.wav"]
 
 
 def test_what_a_manifest_trains_on_is_not_drawn(record: Record, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def log_magnitude(waveform: torch.Tensor) -> torch.Tensor:
 
 
 def white_noise(n_frames: int) -> torch.Tensor:
-    """Of standard deviation 0.1: 6 / N_FFT * 0.01 of power in each bin under a Hann window."""
+    """Make noise of std 0.1, which has a power of 6 / N_FFT * 0.01 in each bin under a Hann window."""
     generator = torch.Generator().manual_seed(3)
     return 0.1 * torch.randn(n_frames * HOP + N_FFT - HOP, generator=generator)
 

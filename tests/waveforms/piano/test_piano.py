@@ -60,7 +60,7 @@ def centroid(waveform: Waveform) -> float:
     return float(np.sum(frequency * size**2) / np.sum(size**2))
 
 
-# Bass strings barely radiate their fundamental, so there a partial is heard in its place.
+# Bass strings barely radiate their fundamental, so a partial is measured in its place.
 @pytest.mark.parametrize(
     ("pitch", "partial"), [(28, 4), (33, 2), (40, 2), (45, 1), (52, 1), (60, 1), (69, 1), (76, 1), (84, 1), (93, 1)]
 )
@@ -218,5 +218,5 @@ def test_rendered_onsets_lie_within_five_milliseconds(tmp_path: Path, piano: Ste
     for expected in (0.5, 1.0, 2.0, 3.0):
         at = round(expected * SAMPLE_RATE)
         near = np.abs(fast[at - 2205 : at + 2205])
-        heard = expected - 0.05 + np.flatnonzero(near > 0.3 * near.max())[0] / SAMPLE_RATE
-        assert heard == pytest.approx(expected, abs=0.005)
+        found = expected - 0.05 + np.flatnonzero(near > 0.3 * near.max())[0] / SAMPLE_RATE
+        assert found == pytest.approx(expected, abs=0.005)

