@@ -21,7 +21,7 @@ from waveforms.corpus.recording import Recording
 from waveforms.corpus.survey import survey
 from waveforms.dsp.blocks import BLOCK_SIZE
 from waveforms.errors import AudioError
-from waveforms.folder import find_files
+from waveforms.files import find_files
 
 Progress = Callable[[int, int], object]
 

@@ -11,7 +11,7 @@ from waveforms.corpus.remote import Remote
 from waveforms.corpus.survey import survey
 from waveforms.corpus.works import work_of
 from waveforms.errors import AudioError, CorpusError
-from waveforms.folder import find_files
+from waveforms.files import find_files
 from waveforms.notes.midi import is_midi
 
 Place = str | Path

@@ -8,8 +8,7 @@ from pathlib import Path
 import mido
 
 from waveforms.errors import AudioError, CorpusError
-from waveforms.files import atomic_write
-from waveforms.folder import find_files
+from waveforms.files import atomic_write, find_files
 from waveforms.notes.performance import Note, PedalSpan, Performance, into_range
 
 SUFFIXES = (".mid", ".midi")

@@ -18,7 +18,7 @@ from tests.waveforms.corpus.conftest import names, several
 from waveforms import audio
 from waveforms.corpus import Corpus
 from waveforms.errors import AudioError, CorpusError
-from waveforms.folder import find_files
+from waveforms.files import find_files
 
 Record = Callable[..., Path]
 FORMATS = [
