@@ -71,7 +71,9 @@ def find(places: Sequence[Place]) -> tuple[list[File], list[AudioError]]:
     """
     labels = [_label(str(place)) for place in places]
     if twice := sorted({label for label in labels if labels.count(label) > 1}):
-        raise CorpusError(f"{twice[0]}: two places are of this name, and recordings would be; list them in a manifest")
+        raise CorpusError(
+            f"{twice[0]}: two places have this name, so names of recordings would collide; list them in a manifest"
+        )
     files: list[File] = []
     problems: list[AudioError] = []
     for place, label in zip(places, labels, strict=True):

@@ -25,6 +25,7 @@ MIN_SAMPLES = SAMPLE_RATE // 2  # 0.5 s: what is shorter holds nothing to predic
 MAX_PEAK = 16.0  # +24 dB; a float file beyond it does not hold sound, or holds it on another scale
 SILENCE = 2.0**-15  # one 16-bit step
 FULL_SCALE = 1.0 - 2.0**-15  # the largest 16-bit number
+_LIBRARIES = soundfile.__libsndfile_version__, soxr.__libsoxr_version__, metadata.version("pyloudnorm")
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,7 @@ def _check(path: Path, meter: LoudnessMeter) -> None:
 def _version() -> str:
     """Describe the programs that findings depend on; a record of others is made anew."""
     code = cache.code_digest(sys.modules[__name__], files, decoding, formats, mpeg, loudness)
-    libraries = soundfile.__libsndfile_version__, soxr.__libsoxr_version__, metadata.version("pyloudnorm")
-    return " ".join((code, *libraries))
+    return " ".join((code, *_LIBRARIES))
 
 
 def _identity(path: Path) -> dict[str, str | int]:

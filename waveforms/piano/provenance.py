@@ -34,7 +34,7 @@ def corpus_page(rows: Iterable[tuple[str, ...]], *, seed: int) -> str:
         SAMPLES,
         ROOM,
         SCORES,
-        f"Performances: drawn with seed {seed}; the same seed plays the same.",
+        f"Performances: made with seed {seed}; the same seed plays the same.",
     ]
     return _page(ingredients, columns, rows)
 

@@ -83,7 +83,7 @@ def test_several_places_are_one_corpus(takes: Path, record: Record, tmp_path: Pa
         f"{takes}/notes.txt: not audio: a recording may be WAV, RF64, BW64, W64, AIFF, FLAC, OGG, MP3, AU or CAF"
     ]
     assert names(Corpus.open(manifest)) == [f"{tmp_path}/third/y.wav", "third/x.wav"]
-    with pytest.raises(CorpusError, match="takes: two places are of this name, and recordings would be"):
+    with pytest.raises(CorpusError, match="takes: two places have this name, so names of recordings would collide"):
         Corpus.open(takes, shutil.copytree(takes, tmp_path / "more" / "takes"))
 
 

