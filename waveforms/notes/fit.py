@@ -54,27 +54,35 @@ def find_offset(notes: Notes, excerpts: Sequence[Excerpt], seconds: float) -> fl
     offsets = np.arange(-MOST_OFFSET, MOST_OFFSET + 0.5 / FRAME_RATE, 1 / FRAME_RATE)
     at_offsets = np.array([_rise_at(notes.moved(seconds=offset), rises) for offset in offsets])
     offset = float(offsets[int(at_offsets.argmax())])
-    moved, found = notes.moved(seconds=offset), float(at_offsets.max())
-    far = offsets[np.abs(offsets - offset) > NEAR]
-    elsewhere = _mean_rise([notes.moved(seconds=by) for by in far], rises)
-    if found <= LEAST_OVER_TIME * elsewhere:
-        raise DoesNotFitError(_sentence(found, elsewhere, "times"))
-    transposed = [moved.moved(semitones=by) for by in OTHER_KEYS]
-    others = [_rise_at(each, rises) for each in transposed]
-    if found <= max(LEAST_OVER_KEYS * float(np.mean(others)), *others):
-        raise DoesNotFitError(_sentence(found, max(others), "keys"))
-    for start, of_part in rises:
-        part = [(start, of_part)]
-        stop = start + len(of_part) / FRAME_RATE
-        if len(moved.between(start, stop)) >= FEWEST:
-            here, where = _rise_at(moved, part), f"from {start:.0f} to {stop:.0f} s "
-            elsewhere = _mean_rise([notes.moved(seconds=by) for by in far], part)
-            if here <= LEAST_OF_PART_OVER_TIME * elsewhere:
-                raise DoesNotFitError(where + _sentence(here, elsewhere, "times"))
-            elsewhere = _mean_rise(transposed, part)
-            if here <= LEAST_OF_PART_OVER_KEYS * elsewhere:
-                raise DoesNotFitError(where + _sentence(here, elsewhere, "keys"))
+    moved = notes.moved(seconds=offset)
+    other_times = [notes.moved(seconds=by) for by in offsets[np.abs(offsets - offset) > NEAR]]
+    other_keys = [moved.moved(semitones=by) for by in OTHER_KEYS]
+    _check_whole(moved, other_times, other_keys, rises)
+    for part in rises:
+        _check_part(moved, other_times, other_keys, part)
     return offset
+
+
+def _check_whole(moved: Notes, other_times: list[Notes], other_keys: list[Notes], rises: Sequence[Excerpt]) -> None:
+    """Require that the sound rises more at these notes than at others, in all excerpts together."""
+    here, elsewhere = _rise_at(moved, rises), _mean_rise(other_times, rises)
+    if here <= LEAST_OVER_TIME * elsewhere:
+        raise DoesNotFitError(_sentence(here, elsewhere, "times"))
+    others = [_rise_at(each, rises) for each in other_keys]
+    if here <= max(LEAST_OVER_KEYS * float(np.mean(others)), *others):
+        raise DoesNotFitError(_sentence(here, max(others), "keys"))
+
+
+def _check_part(moved: Notes, other_times: list[Notes], other_keys: list[Notes], part: Excerpt) -> None:
+    """Require the same of one excerpt, if it has enough notes."""
+    start, stop = part[0], part[0] + len(part[1]) / FRAME_RATE
+    if len(moved.between(start, stop)) < FEWEST:
+        return
+    here, where = _rise_at(moved, [part]), f"from {start:.0f} to {stop:.0f} s "
+    if here <= LEAST_OF_PART_OVER_TIME * (elsewhere := _mean_rise(other_times, [part])):
+        raise DoesNotFitError(where + _sentence(here, elsewhere, "times"))
+    if here <= LEAST_OF_PART_OVER_KEYS * (elsewhere := _mean_rise(other_keys, [part])):
+        raise DoesNotFitError(where + _sentence(here, elsewhere, "keys"))
 
 
 def _rises(bands: NDArray[np.float32]) -> NDArray[np.float32]:
