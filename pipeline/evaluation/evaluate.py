@@ -14,15 +14,14 @@ from pipeline.evaluation import aisfx, basic_pitch, musicnn
 from pipeline.evaluation.analysis import Ears
 from pipeline.evaluation.cache import RememberingEars
 from pipeline.evaluation.catalogue import measures
-from pipeline.evaluation.closeness import FAR, N_REPLICATES, NEAR, distances_of
-from pipeline.evaluation.embeddings import NAMES
+from pipeline.evaluation.distances import FAR, N_REPLICATES, NEAR, distances_of
+from pipeline.evaluation.embeddings import NAMES, Vectors
 from pipeline.evaluation.landmarks import LandmarkIndex
 from pipeline.evaluation.measuring import Measured, measure
 from pipeline.evaluation.report import Measure, Report, System, Value
 from pipeline.evaluation.request import Entrant, Gathered, Request, Stage
 from pipeline.evaluation.results import clips_of, histograms_of, values_of
 from pipeline.evaluation.segments import Cut
-from pipeline.evaluation.sets import Clips
 from pipeline.evaluation.systems import Gatherer
 from waveforms.audio import Waveform
 
@@ -156,7 +155,7 @@ def _system(
     )
 
 
-def _vectors(clips: Sequence[Measured]) -> dict[str, Clips]:
+def _vectors(clips: Sequence[Measured]) -> dict[str, list[Vectors]]:
     return {name: [clip.vectors[name] for clip in clips] for name in NAMES}
 
 

@@ -1,7 +1,6 @@
 """Does a clip stay alive? Its level over time, collapse, loops, and how its spectrum moves.
 
-What is usual differs from corpus to corpus, so each number is to be held against those of reference clips:
-`standing.stand_all(life, [measure_life(reference) for reference in references])`.
+What is usual differs from corpus to corpus, so each number is to be held against those of reference clips.
 """
 
 from dataclasses import dataclass

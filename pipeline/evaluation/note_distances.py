@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import EvaluationError
-from pipeline.evaluation.intervals import bootstrap
 from pipeline.evaluation.notes import NoteStatistics
 from pipeline.evaluation.report import Value
+from pipeline.evaluation.statistics import bootstrap
 
 Set = Sequence[NoteStatistics]  # one for each clip
 
@@ -49,8 +49,7 @@ def compare_notes(reference: Set, other: Set, *, seed: int = 0, n_replicates: in
     found = {}
     for name, histogram in HISTOGRAMS.items():
         sets = [[histogram(clip) for clip in clips] for clips in (reference, other)]
-        interval = bootstrap(_distance, *sets, seed=seed, n_replicates=n_replicates)
-        found[name] = Value(_distance(*sets), max(0.0, interval.low), min(1.0, interval.high))
+        found[name] = bootstrap(_distance, *sets, seed=seed, n_replicates=n_replicates, least=0.0, most=1.0)
     return found
 
 

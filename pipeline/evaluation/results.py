@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from pipeline.evaluation import averages
+from pipeline.evaluation import statistics
 from pipeline.evaluation.embeddings import NAMES
 from pipeline.evaluation.measuring import PER_CLIP, PER_CLIPS_NOTES, Measured, marks_of
 from pipeline.evaluation.note_distances import compare_notes, js_divergence
@@ -18,7 +18,6 @@ from pipeline.evaluation.notes import (
 )
 from pipeline.evaluation.report import Clip, Histogram, Value
 from pipeline.evaluation.skill import Skill
-from pipeline.evaluation.standing import stand
 from waveforms.notes.performance import HIGHEST_PITCH, LOWEST_PITCH
 
 NOTE_NAMES = ("C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B")
@@ -71,13 +70,13 @@ def values_of(
         seed: of the intervals.
     """
     numbers, usual = numbers_of(clips), numbers_of(reference)
-    values = {name: averages.mean(each, seed=seed) for name, each in numbers.items()}
-    values |= {name: averages.over_all(numbers[name], max) for name in _LARGEST}
-    values |= {name: averages.over_all(numbers[name], sum) for name in _SUMMED}
-    values["edge_z"] = averages.over_all(numbers["edge_z"], _together)
+    values = {name: statistics.mean(each, seed=seed) for name, each in numbers.items()}
+    values |= {name: statistics.over_all(numbers[name], max) for name in _LARGEST}
+    values |= {name: statistics.over_all(numbers[name], sum) for name in _SUMMED}
+    values["edge_z"] = statistics.over_all(numbers["edge_z"], _together)
     for name in _UNUSUAL:
-        values[f"{name}_unusual"] = averages.mean(_unusual(numbers[name], usual[name]), seed=seed)
-    ratio = averages.ratio_of_means([clip.piano for clip in clips], [clip.piano for clip in real], seed=seed)
+        values[f"{name}_unusual"] = statistics.mean(_unusual(numbers[name], usual[name]), seed=seed)
+    ratio = statistics.ratio_of_means([clip.piano for clip in clips], [clip.piano for clip in real], seed=seed)
     values["piano_ratio"] = _in_per_cent(ratio)
     for transcriber in clips[0].notes:
         found = _note_values(
@@ -137,8 +136,8 @@ def _note_values(
     notes: Notes, reference: Notes, continuation: Notes, resynthesis: Notes, *, seed: int
 ) -> dict[str, Value]:
     """A system's measures of notes, as one transcriber hears them."""
-    values = {name: averages.quotient([row(each) for each in notes], seed=seed) for name, row in _QUOTIENTS.items()}
-    values["median_interval"] = averages.median([each.gaps for each in notes], seed=seed)
+    values = {name: statistics.quotient([row(each) for each in notes], seed=seed) for name, row in _QUOTIENTS.items()}
+    values["median_interval"] = statistics.median([each.gaps for each in notes], seed=seed)
     distances = compare_notes(reference, notes, seed=seed)
     if distances:
         divergence = js_divergence(pooled(reference).pitch_classes, pooled(notes).pitch_classes)
@@ -149,7 +148,9 @@ def _note_values(
         values |= {f"js_{name}_continuation": value for name, value in distances.items()}
     if resynthesis:
         for name, of in _RATIOS.items():
-            ratio = averages.ratio_of_means([of(each) for each in notes], [of(each) for each in resynthesis], seed=seed)
+            ratio = statistics.ratio_of_means(
+                [of(each) for each in notes], [of(each) for each in resynthesis], seed=seed
+            )
             values[f"{name}_ratio"] = _in_per_cent(ratio)
     return values
 
@@ -182,7 +183,7 @@ def _strangeness(clips: Sequence[Measured], reference: Sequence[Measured]) -> li
 
 def _unusual(numbers: Sequence[float | None], usual: Sequence[float | None]) -> list[float | None]:
     known = [number for number in usual if number is not None]
-    return [None if n is None or not known else 0.0 if stand(n, known).is_usual else 100.0 for n in numbers]
+    return [None if n is None or not known else 0.0 if statistics.is_usual(n, known) else 100.0 for n in numbers]
 
 
 def _together(z: Sequence[float]) -> float:

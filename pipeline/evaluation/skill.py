@@ -15,8 +15,8 @@ from torch import Generator
 from pipeline.checkpoint import Checkpoint
 from pipeline.errors import EvaluationError
 from pipeline.evaluation import next_blocks
-from pipeline.evaluation.intervals import bootstrap
 from pipeline.evaluation.report import Value
+from pipeline.evaluation.statistics import bootstrap
 from pipeline.training.loop import skill, validate
 from pipeline.training.pieces import Piece, fitted_to, held_out_rows, pieces_of
 from waveforms.corpus import Corpus
@@ -131,10 +131,7 @@ def _summed_up(losses: list[Sums], distances: list[Sums], seed: int) -> Skill:
         return lambda drawn: skill(mean(0)(drawn), mean(baseline)(drawn))
 
     def value(statistic: Callable[[list[Sums]], float], sums: list[Sums]) -> Value:
-        if len(sums) < 2:
-            return Value(statistic(sums))
-        interval = bootstrap(statistic, sums, seed=seed)
-        return Value(statistic(sums), interval.low, interval.high)
+        return bootstrap(statistic, sums, seed=seed)
 
     return Skill(
         n_recordings=len(losses),

@@ -1,4 +1,4 @@
-"""Distances against closed forms and another library's way, extrapolation and bootstrap against many drawn sets."""
+"""Distances against closed forms and the textbook's way, their extrapolation and intervals against many drawn sets."""
 
 import numpy as np
 import pytest
@@ -6,13 +6,17 @@ import scipy.linalg
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.evaluation import EvaluationError
-from pipeline.evaluation.closeness import gap_closed
-from pipeline.evaluation.extrapolation import frechet_without_end
-from pipeline.evaluation.frechet import frechet
-from pipeline.evaluation.intervals import bootstrap
-from pipeline.evaluation.kernel import kernel, median_distance, squared_mmd
-from pipeline.evaluation.sets import Clips, stacked
+from pipeline.evaluation.distances import (
+    N_REPLICATES,
+    Gaussian,
+    KernelDistance,
+    distances_of,
+    frechet,
+    frechet_without_end,
+    gap_closed,
+    median_distance,
+)
+from pipeline.evaluation.statistics import bootstrap
 
 
 def draw(
@@ -24,16 +28,29 @@ def draw(
     scale: float = 1.0,
     n_vectors: int = 5,
     shared: float = 0.0,
-) -> list[np.ndarray]:
+) -> np.ndarray:
     """Draw clips of Gaussian vectors; `shared` is the part of their variance that a clip's vectors have in common."""
     rng = np.random.default_rng(seed)
     common, own = rng.normal(size=(n_clips, 1, dim)), rng.normal(size=(n_clips, n_vectors, dim))
-    return list(mean + scale * (np.sqrt(shared) * common + np.sqrt(1 - shared) * own))
+    return mean + scale * (np.sqrt(shared) * common + np.sqrt(1 - shared) * own)
 
 
-def textbook(reference: Clips, other: Clips) -> float:
+def distance(reference: np.ndarray, other: np.ndarray) -> float:
+    """The Frechet distance of two sets."""
+    return frechet(Gaussian.of(reference), Gaussian.of(other))
+
+
+def resampled(reference: list[np.ndarray], other: list[np.ndarray]) -> float:
+    return distance(np.array(reference), np.array(other))
+
+
+def squared_mmd(reference: np.ndarray, other: np.ndarray) -> float:
+    return KernelDistance(reference, other).squared_mmd()
+
+
+def textbook(reference: np.ndarray, other: np.ndarray) -> float:
     """The Frechet distance as commonly computed, with a root of the covariances' product."""
-    a, b = stacked(reference), stacked(other)
+    a, b = (vectors.reshape(-1, vectors.shape[2]) for vectors in (reference, other))
     cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     root = scipy.linalg.sqrtm(cov_a @ cov_b).real
     return float(np.sum((a.mean(0) - b.mean(0)) ** 2) + np.trace(cov_a + cov_b - 2 * root))
@@ -41,164 +58,174 @@ def textbook(reference: Clips, other: Clips) -> float:
 
 def test_frechet_of_two_gaussians_is_the_closed_form() -> None:
     # Covariances 1 and 1.5^2 times the identity: dim (1.5 - 1)^2, plus dim 0.5^2 for the means. 40 000 vectors.
-    distance = frechet(draw(0, 8_000), draw(1, 8_000, mean=0.5, scale=1.5))
-    assert distance == pytest.approx(8 * 0.25 + 8 * 0.25, rel=0.02)
+    found = distance(draw(0, 8_000), draw(1, 8_000, mean=0.5, scale=1.5))
+    assert found == pytest.approx(8 * 0.25 + 8 * 0.25, rel=0.02)
 
 
 @pytest.mark.parametrize("dim", [1, 8, 30])
 def test_frechet_agrees_with_the_textbook(dim: int) -> None:
     rng = np.random.default_rng(0)
-    reference, other = ([clip @ rng.normal(size=(dim, dim)) for clip in draw(seed, 40, dim)] for seed in (0, 1))
+    reference, other = (draw(seed, 40, dim) @ rng.normal(size=(dim, dim)) for seed in (0, 1))
     if dim > 1:
-        assert frechet(reference, other) == pytest.approx(textbook(reference, other), rel=1e-6)
-    assert frechet(reference, other) == pytest.approx(frechet(other, reference), rel=1e-9)
+        assert distance(reference, other) == pytest.approx(textbook(reference, other), rel=1e-6)
+    assert distance(reference, other) == pytest.approx(distance(other, reference), rel=1e-9)
 
 
 def test_one_dimension_by_hand() -> None:
     # Standard deviations 1 and 3, means 0 and 5: 5^2 + (3 - 1)^2.
-    assert frechet([np.array([[-1.0], [0.0], [1.0]])], [np.array([[2.0], [5.0], [8.0]])]) == pytest.approx(29.0)
+    reference, other = np.array([[[-1.0], [0.0], [1.0]]]), np.array([[[2.0], [5.0], [8.0]]])
+    assert distance(reference, other) == pytest.approx(29.0)
 
 
 @given(st.integers(2, 30), st.integers(2, 30), st.integers(1, 40), st.integers(0, 3), st.floats(1e-6, 1e6))
 def test_never_negative_never_complex(n: int, m: int, dim: int, rank: int, scale: float) -> None:
     rng = np.random.default_rng(n * m * dim)
     plane = rng.normal(size=(rank, dim))  # fewer dimensions than the space has; of rank 0 all vectors are one
-    reference = [scale * (rng.normal(size=(1, rank)) @ plane).astype(np.float32) for _ in range(n)]
-    other = [scale * (rng.normal(size=(1, rank)) @ plane).astype(np.float32) for _ in range(m)]
-    for distance in (frechet(reference, other), kernel(reference, other)):
-        assert isinstance(distance, float)
-        assert 0.0 <= distance < np.inf
-    power = np.square(stacked(reference)).sum() + np.square(stacked(other)).sum()
-    assert frechet(reference, reference) <= 1e-9 * power
-    assert kernel(reference, reference) == pytest.approx(0.0, abs=1e-9)
+    reference, other = (scale * (rng.normal(size=(size, 1, rank)) @ plane) for size in (n, m))
+    assert 0.0 <= distance(reference, other) < np.inf
+    assert abs(squared_mmd(reference, other)) <= 2.0
+    assert distance(reference, reference) <= 1e-9 * (np.square(reference).sum() + np.square(other).sum())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_samples_distances_are_those_of_its_clips(seed: int) -> None:
+    reference, other = draw(1, 10, 6, mean=100.0, n_vectors=3), draw(2, 10, 6, mean=100.5, scale=2.0, n_vectors=3)
+    rng = np.random.default_rng(seed)
+    ours, theirs = rng.integers(10, size=(2, 10))
+    found = frechet(Gaussian.of(reference, ours), Gaussian.of(other, theirs))
+    assert found == pytest.approx(distance(reference[ours], other[theirs]), rel=1e-6)
+    kernel = KernelDistance(reference, other)
+    ours, theirs = np.arange(10), rng.permutation(10)[:7]  # all of the reference, as its bandwidth is kept
+    assert kernel.squared_mmd(ours, theirs) == pytest.approx(squared_mmd(reference, other[theirs]), abs=1e-9)
 
 
 def test_kernel_distance_of_one_distribution_is_zero_on_average() -> None:
     values = [squared_mmd(draw(2 * n, 12, shared=0.5), draw(2 * n + 1, 12, shared=0.5)) for n in range(100)]
     assert np.mean(values) == pytest.approx(0.0, abs=3 * np.std(values) / 10)
     assert min(values) < 0.0 < max(values)
-    assert np.mean([kernel(draw(0, 12), draw(1, 12))]) >= 0.0
 
 
-def test_kernel_distance_tells_distributions_apart() -> None:
-    same = [kernel(draw(2 * n, 20), draw(2 * n + 1, 20)) for n in range(20)]
-    shifted = [kernel(draw(2 * n, 20), draw(2 * n + 1, 20, mean=0.5)) for n in range(20)]
-    wider = [kernel(draw(2 * n, 20), draw(2 * n + 1, 20, scale=1.5)) for n in range(20)]
+def test_kernel_distance_distinguishes_distributions() -> None:
+    same = [squared_mmd(draw(2 * n, 20), draw(2 * n + 1, 20)) for n in range(20)]
+    shifted = [squared_mmd(draw(2 * n, 20), draw(2 * n + 1, 20, mean=0.5)) for n in range(20)]
+    wider = [squared_mmd(draw(2 * n, 20), draw(2 * n + 1, 20, scale=1.5)) for n in range(20)]
     assert min(shifted) > max(same)
     assert min(wider) > max(same)
 
 
 def test_kernel_distance_is_the_sum_of_pairs() -> None:
     reference, other = draw(0, 4, 3, n_vectors=2), draw(1, 3, 3, n_vectors=2)
+    width = median_distance(reference)
 
-    def similarity(a: Clips, b: Clips) -> float:
+    def similarity(a: np.ndarray, b: np.ndarray) -> float:
         pairs = [(x, y) for i, c in enumerate(a) for j, d in enumerate(b) for x in c for y in d if a is not b or i != j]
-        return float(np.mean([np.exp(-np.sum((x - y) ** 2) / (2 * 0.7**2)) for x, y in pairs]))
+        return float(np.mean([np.exp(-np.sum((x - y) ** 2) / (2 * width**2)) for x, y in pairs]))
 
     wanted = similarity(reference, reference) + similarity(other, other) - 2 * similarity(reference, other)
-    assert squared_mmd(reference, other, bandwidth=0.7) == pytest.approx(wanted, rel=1e-12)
+    assert squared_mmd(reference, other) == pytest.approx(wanted, rel=1e-12)
+
+
+def test_a_clip_drawn_twice_does_not_resemble_itself() -> None:
+    reference = draw(1, 10, 6, n_vectors=3)
+    kernel, rest = KernelDistance(reference, reference), np.arange(5, 10)
+    found, once = kernel.squared_mmd(np.repeat(np.arange(5), 2), rest), kernel.squared_mmd(np.arange(5), rest)
+    assert found == pytest.approx(once, abs=0.02)  # pairs of different clips weigh the same
 
 
 def test_the_bandwidth_is_the_median_distance() -> None:
-    clips = [np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]]), np.array([[6.0, 8.0]])]
-    assert median_distance(clips) == pytest.approx(5.0)
+    assert median_distance(np.array([[[0.0, 0.0]], [[3.0, 4.0]], [[6.0, 8.0]]])) == pytest.approx(5.0)
+    assert median_distance(np.ones((3, 2, 4))) == 1.0
 
 
 @pytest.mark.parametrize("dim", [10, 60, 200])
 def test_extrapolation_is_nearer_to_the_truth(dim: int) -> None:
     truth = dim * (1.3 - 1.0) ** 2 + dim * 0.1**2
     sets = [(draw(2 * n, 24, dim), draw(2 * n + 1, 24, dim, mean=0.1, scale=1.3)) for n in range(5)]
-    plain = np.mean([frechet(*pair) for pair in sets])
-    found = [frechet_without_end(*pair) for pair in sets]
-    assert abs(np.mean([f.distance for f in found]) - truth) < 0.7 * abs(plain - truth)
-    assert all(f.slope > 0.0 and f.r_squared > 0.9 for f in found)
+    plain = np.mean([distance(*pair) for pair in sets])
+    found = [frechet_without_end(*pair, seed=0)[0] for pair in sets]
+    assert abs(np.mean(found) - truth) < 0.7 * abs(plain - truth)
 
 
 def test_extrapolation_of_one_distribution_is_zero() -> None:
     sets = [(draw(2 * n, 64, 4), draw(2 * n + 1, 64, 4)) for n in range(20)]
-    found = [frechet_without_end(*pair).distance for pair in sets]
-    assert np.mean(found) < 0.4 * np.mean([frechet(*pair) for pair in sets])
+    found = [frechet_without_end(*pair, seed=0)[0] for pair in sets]
+    assert np.mean(found) < 0.4 * np.mean([distance(*pair) for pair in sets])
     assert min(found) == 0.0
 
 
-def test_extrapolation_tells_its_line() -> None:
+def test_extrapolation_knows_its_error() -> None:
     reference, other = draw(0, 40), draw(1, 40, mean=1.0)
-    found = frechet_without_end(reference, other)
-    assert found.n_clips[0] == 20
-    assert found.n_clips[-1] == 40
-    assert found.distances[-1] == pytest.approx(frechet(reference, other))
-    assert found.distances == pytest.approx(found.distance + found.slope / found.n_clips, rel=0.02)
-    assert 0.0 < found.error < 0.05 * found.distance
+    found = [frechet_without_end(reference, other, seed=seed) for seed in range(12)]
+    errors = [error for _, error in found]
+    assert 0.0 < max(errors) < 0.1 * found[0][0]
+    assert np.std([value for value, _ in found]) == pytest.approx(np.mean(errors), rel=0.6)
 
 
 def test_where_there_is_no_bias_the_line_is_flat() -> None:
-    found = frechet_without_end(draw(0, 40, 2), draw(1, 40, 2, mean=100.0))
-    assert found.distance == pytest.approx(2 * 100.0**2, rel=0.01)
-    assert found.r_squared < 0.9
-    assert found.error < 0.001 * found.distance
+    value, error = frechet_without_end(draw(0, 40, 2), draw(1, 40, 2, mean=100.0), seed=0)
+    assert value == pytest.approx(2 * 100.0**2, rel=0.01)
+    assert error < 0.002 * value
 
 
 def test_the_interval_is_as_wide_as_the_truth_varies() -> None:
     sets = [(draw(2 * n, 30, 3, shared=0.5), draw(2 * n + 1, 30, 3, shared=0.5, mean=1.0)) for n in range(60)]
-    deviation = np.std([frechet(*pair) for pair in sets])
-    intervals = [bootstrap(frechet, *pair, n_replicates=100, seed=n) for n, pair in enumerate(sets)]
-    assert np.mean([i.deviation for i in intervals]) == pytest.approx(deviation, rel=0.25)
-    middle = np.mean([frechet(*pair) for pair in sets])
-    assert np.mean([i.low < middle < i.high for i in intervals]) > 0.85
+    truths = [distance(*pair) for pair in sets]
+    intervals = [bootstrap(resampled, *pair, n_replicates=100, seed=n) for n, pair in enumerate(sets)]
+    widths = [each.high - each.low for each in intervals]
+    assert np.mean(widths) == pytest.approx(2 * 1.96 * np.std(truths), rel=0.25)
+    assert np.mean([each.low < np.mean(truths) < each.high for each in intervals]) > 0.85
 
 
 def test_vectors_of_a_clip_do_not_pass_for_clips() -> None:
     clips, other = draw(0, 20, 3, shared=0.9), draw(1, 20, 3, shared=0.9, mean=1.0)
-    alone, others_alone = ([vector[None] for clip in group for vector in clip] for group in (clips, other))
-    assert bootstrap(frechet, clips, other).deviation > 1.5 * bootstrap(frechet, alone, others_alone).deviation
-
-
-def test_an_interval_of_several_sets() -> None:
-    def gap(classic: Clips, x: Clips, real: Clips, reference: Clips) -> float:
-        return gap_closed(frechet(reference, classic), frechet(reference, x), frechet(reference, real))
-
-    sets = [draw(0, 20, mean=2.0), draw(1, 20, mean=1.0), draw(2, 20), draw(3, 20)]
-    interval = bootstrap(gap, *sets)
-    assert interval.low < gap(*sets) < interval.high
-    assert 0.6 < interval.low < interval.high < 0.9  # (4 - 1) / 4
-
-
-def test_the_seed_decides() -> None:
-    sets = draw(0, 20), draw(1, 20, mean=0.3)
-    assert bootstrap(frechet, *sets, seed=3) == bootstrap(frechet, *sets, seed=3)
-    assert bootstrap(frechet, *sets, seed=3) != bootstrap(frechet, *sets, seed=4)
-    assert frechet_without_end(*sets, seed=3).distance == frechet_without_end(*sets, seed=3).distance
-    assert frechet_without_end(*sets, seed=3).distance != frechet_without_end(*sets, seed=4).distance
+    whole = bootstrap(resampled, clips, other)
+    alone = bootstrap(resampled, *(vectors.reshape(-1, 1, 3) for vectors in (clips, other)))
+    assert whole.high - whole.low > 1.5 * (alone.high - alone.low)
 
 
 def test_gap_closed() -> None:
-    assert gap_closed(100.0, 100.0, 10.0) == 0.0
-    assert gap_closed(100.0, 55.0, 10.0) == pytest.approx(0.5)
-    assert gap_closed(100.0, 10.0, 10.0) == 1.0
-    assert gap_closed(100.0, 120.0, 10.0) < 0.0
-    with pytest.raises(EvaluationError, match="classic must be further away than real sound, and not 10 and 10"):
-        gap_closed(10.0, 5.0, 10.0)
-    with pytest.raises(EvaluationError, match="further away"):
-        gap_closed(float("nan"), 5.0, 10.0)
+    assert gap_closed(np.array([100.0, 55.0, 10.0, 120.0]), 0, 2) == pytest.approx([0.0, 50.0, 100.0, -100 * 20 / 90])
+    rows = np.array([[10.0, 5.0, 10.0], [np.nan, 5.0, 1.0], [4.0, 2.0, 0.0]])
+    assert gap_closed(rows, 0, 2) == pytest.approx(np.array([[np.nan] * 3, [np.nan] * 3, [0, 50, 100]]), nan_ok=True)
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: frechet([np.zeros((1, 3))], draw(0, 2, 3)), "a covariance needs two vectors or more, and not 1"),
-        (lambda: frechet(draw(0, 3, 2), draw(0, 3, 4)), "one dimension to compare, and not 2 and 4"),
-        (lambda: kernel(draw(0, 3, 2), draw(0, 3, 4)), "one dimension to compare, and not 2 and 4"),
-        (lambda: frechet([], draw(0, 3)), r"a set must have clips of one dimension, and not \[\]"),
-        (lambda: frechet(draw(0, 3), [np.full((3, 8), np.nan)]), "vectors must be finite to compare"),
-        (lambda: kernel(draw(0, 1), draw(0, 3)), "a kernel distance needs two clips or more in each set, and not 1"),
-        (lambda: frechet_without_end(draw(0, 7), draw(0, 7)), "one number of clips, 8 or more: 7, 7"),
-        (lambda: frechet_without_end(draw(0, 9), draw(0, 8)), "one number of clips, 8 or more: 9, 8"),
-        (
-            lambda: bootstrap(frechet, draw(0, 9), draw(0, 1)),
-            "an interval needs two clips or more in each set, and not 1",
-        ),
-    ],
-)
-def test_what_cannot_be_compared_is_told(call, message: str) -> None:
-    with pytest.raises(EvaluationError, match=message):
-        call()
+def clips(seed: int, shift: float = 0.0, scale: float = 1.0) -> list[np.ndarray]:
+    return list(draw(seed, 10, 6, mean=100 + shift, scale=scale, n_vectors=3).astype(np.float32))
+
+
+def test_gaps_have_their_ends_and_their_middle() -> None:
+    systems = {"far": clips(2, 4.0), "real": clips(3), "classic": clips(4, 3.0), "half": clips(5, 1.5)}
+    steps: list[int] = []
+    both = {name: {"musicnn": each, "aisfx": each} for name, each in systems.items()}
+    reference = {"musicnn": clips(1), "aisfx": clips(1)}
+    found = distances_of(reference, both, seed=0, advanced=steps.append)
+    assert sum(steps) == N_REPLICATES + len(systems)
+    assert found["classic"]["gap_closed"].value == 0.0
+    assert (found["classic"]["gap_closed"].low, found["classic"]["gap_closed"].high) == (0.0, 0.0)
+    assert found["real"]["gap_closed"].value == pytest.approx(100)
+    assert found["far"]["gap_closed"].value < -30
+    half = found["half"]["gap_closed"]
+    assert half.value == pytest.approx(75, abs=8)  # a distance grows with the square of the shift
+    assert half.low < half.value < half.high
+    assert half.high - half.low < 40
+    for name, each in systems.items():
+        sets = [np.array(vectors, np.float64) for vectors in (clips(1), each)]
+        assert found[name]["fd_aisfx"].value == pytest.approx(textbook(*sets), rel=1e-5)
+        assert found[name]["mmd_aisfx"].value == pytest.approx(max(0, squared_mmd(*sets)))
+    assert found["real"]["fd_musicnn_without_end"].value < found["real"]["fd_musicnn"].value
+    assert found["half"]["fd_musicnn_without_end"].value == pytest.approx(6 * 1.5**2, rel=0.25)  # |shift|^2, in truth
+    assert found == distances_of(reference, both, seed=0, advanced=lambda _: None)
+    others = distances_of(reference, both, seed=1, advanced=lambda _: None)
+    for measure in ("gap_closed", "fd_aisfx", "fd_aisfx_without_end", "mmd_aisfx"):
+        assert others["half"][measure] != found["half"][measure]
+
+
+def test_without_a_gap_none_is_closed() -> None:
+    both = {name: {"musicnn": clips(n, n), "aisfx": clips(n, n)} for n, name in enumerate(["classic", "real"])}
+    found = distances_of({"musicnn": clips(9), "aisfx": clips(9)}, both, seed=0, advanced=lambda _: None)
+    assert found["real"]["gap_closed"].value is None
+    assert found["classic"]["gap_aisfx"].value is None
+    assert found["real"]["fd_aisfx"].value > 1
+    few = {name: {e: vectors[:7] for e, vectors in each.items()} for name, each in both.items()}
+    found = distances_of({e: clips(9)[:7] for e in ("musicnn", "aisfx")}, few, seed=0, advanced=lambda _: None)
+    assert found["real"]["fd_aisfx_without_end"].value is None  # too few clips

@@ -9,9 +9,8 @@ import pytest
 import scipy.signal
 import torch
 
+from pipeline.evaluation.distances import Gaussian, KernelDistance, frechet
 from pipeline.evaluation.embeddings import Embedding, at_equal_loudness, load_embedding
-from pipeline.evaluation.frechet import frechet
-from pipeline.evaluation.kernel import kernel
 from pipeline.evaluation.musicnn import PIANO
 from waveforms import SAMPLE_RATE
 from waveforms.notes.performance import Note, Performance
@@ -98,12 +97,17 @@ def mu_law(waveform: np.ndarray) -> np.ndarray:
 def test_aisfx_hears_fidelity_and_musicnn_does_not(ears: dict[str, Embedding], piano: np.ndarray) -> None:
     clips = np.split(piano[: 48 * SAMPLE_RATE], 12)  # 4 s each, every other one for reference
     fates = {"clean": lambda clip: clip, "low-pass": low_pass, "mu-law": mu_law}
+
+    def set_of(embedding: Embedding, clips: list[np.ndarray]) -> np.ndarray:
+        return np.array([embedding.embed(at_equal_loudness(clip.astype(np.float32))) for clip in clips], np.float64)
+
     found = {}
     for name, embedding in ears.items():
-        reference = [embedding.embed(at_equal_loudness(clip)) for clip in clips[::2]]
+        reference = set_of(embedding, clips[::2])
         for fate, change in fates.items():
-            others = [embedding.embed(at_equal_loudness(change(clip).astype(np.float32))) for clip in clips[1::2]]
-            found[name, fate] = frechet(reference, others), kernel(reference, others)
+            others = set_of(embedding, [change(clip) for clip in clips[1::2]])
+            distance = frechet(Gaussian.of(reference), Gaussian.of(others))
+            found[name, fate] = distance, KernelDistance(reference, others).squared_mmd()
     for fate in ("low-pass", "mu-law"):
         for name, hears in (("aisfx", True), ("musicnn", False)):
             (distance, mmd), (clean, clean_mmd) = found[name, fate], found[name, "clean"]
