@@ -12,11 +12,11 @@ Excerpts are read, not memory-mapped: the system's page cache serves both alike,
 (SIGBUS) when its file is truncated, where a read just comes back short.
 """
 
-import ast
 import hashlib
 import os
 import struct
-from collections.abc import Callable
+import tokenize
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
@@ -169,16 +169,33 @@ def keep_copy(name: str, fill: Callable[[Path], object]) -> Path:
 
 @cache
 def code_digest(*modules: ModuleType) -> str:
-    """Hash what modules do, for the keys of records that depend on it. Comments and docstrings do not count."""
+    """Hash what modules do, for the keys of records that depend on it. Comments and docstrings do not count.
+
+    It reads tokens and not a syntax tree: CPython 3.11 fails when two threads make one at a time (gh-106905), and
+    recordings are read by several.
+    """
     digest = hashlib.blake2b(digest_size=8)
     for module in modules:
         assert module.__file__ is not None
-        tree = ast.parse(Path(module.__file__).read_bytes())
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-                node.body = node.body[1:]
-        digest.update(ast.dump(tree).encode())
+        with Path(module.__file__).open("rb") as file:
+            for token in _code_tokens(tokenize.tokenize(file.readline)):
+                text = "" if token.type == tokenize.INDENT else token.string
+                digest.update(f"{token.type} {text}\0".encode())
     return digest.hexdigest()
+
+
+def _code_tokens(tokens: Iterable[tokenize.TokenInfo]) -> Iterator[tokenize.TokenInfo]:
+    """Yield tokens without comments, empty lines and docstrings."""
+    before, after_docstring = tokenize.NEWLINE, False
+    for token in tokens:
+        if token.type in (tokenize.COMMENT, tokenize.NL, tokenize.ENCODING):
+            continue
+        if token.type == tokenize.STRING and before in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT):
+            after_docstring = True
+            continue
+        if not after_docstring or token.type != tokenize.NEWLINE:
+            yield token
+        before, after_docstring = token.type, False
 
 
 def _decoded_path(digest: str) -> Path:

@@ -3,6 +3,7 @@
 import ast
 import sys
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
@@ -37,6 +38,7 @@ def digest_of(path: Path, code: str) -> str:
         (("# decibels", "# dB"), False),
         (("Say more.", "Say less."), False),
         (("\n\n\n", "\n\n"), False),
+        (('    """Say more."""\n', ""), False),
         (("GAIN = 2", "GAIN = 3"), True),
         (("x * GAIN", "x + GAIN"), True),
     ],
@@ -45,6 +47,14 @@ def test_what_code_does_counts_and_what_it_says_does_not(tmp_path: Path, change:
     before = digest_of(tmp_path / "one.py", CODE)
     assert CODE.replace(*change) != CODE
     assert (digest_of(tmp_path / "other.py", CODE.replace(*change)) != before) == counts
+
+
+def test_threads_may_ask_at_once(tmp_path: Path) -> None:
+    """CPython 3.11 cannot make two syntax trees at a time."""
+    codes = [f"VALUE = {'(' * 30}{n}{')' * 30}\n" * 200 for n in range(32)]
+    with ThreadPoolExecutor(8) as executor:
+        digests = list(executor.map(lambda n: digest_of(tmp_path / f"{n}.py", codes[n]), range(32)))
+    assert len(set(digests)) == 32
 
 
 # These change no record: constants that stay, errors, files out, the path of a recording, and the caller of the rest.
