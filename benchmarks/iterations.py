@@ -8,7 +8,9 @@ from benchmarks.figures import Figure, Target
 from benchmarks.limits import precisions
 from benchmarks.training import CLASSIC, SAME
 from pipeline.config import Settings
-from pipeline.training.loop import Progress, Unwatched, begin, train
+from pipeline.training.begin import begin
+from pipeline.training.loop import train
+from pipeline.training.progress import Progress, Unwatched
 from waveforms import SAMPLE_RATE
 from waveforms.corpus import Corpus
 from waveforms.dsp.blocks import BLOCK_SIZE

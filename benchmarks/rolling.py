@@ -16,7 +16,8 @@ from pipeline.config import DEFAULT_PRESET, MAX_SEQ_LEN, PianoSettings, preset_n
 from pipeline.models.backends.int8 import quantised
 from pipeline.prompts import Prompt, held_out
 from pipeline.session import Session, arithmetic
-from pipeline.training.loop import Unwatched, begin
+from pipeline.training.begin import begin
+from pipeline.training.progress import Unwatched
 from waveforms import SAMPLE_RATE
 from waveforms.corpus import Corpus
 from waveforms.dsp.blocks import BLOCK_SIZE

@@ -10,13 +10,15 @@ from pipeline.cli.watching import Watching
 from pipeline.config import BEST, LAST, SECTIONS, Settings
 from pipeline.distributed import loss_of_others_told
 from pipeline.errors import OutputError
-from pipeline.training.loop import Outcome, Progress, begin, train
+from pipeline.training.begin import begin
+from pipeline.training.loop import train
+from pipeline.training.progress import Outcome, Progress
 from waveforms.corpus import Corpus
 
 
 @dataclass(frozen=True)
 class Fresh:
-    """What a run is begun with; see `pipeline.training.loop.begin`."""
+    """What a run is begun with; see `pipeline.training.begin.begin`."""
 
     settings: Settings
     held_out: list[str] | None = None

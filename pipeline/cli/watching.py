@@ -16,7 +16,7 @@ from pipeline.config import MAX_SEQ_LEN
 from pipeline.pictures import draw_clip
 from pipeline.prompts import held_out
 from pipeline.session import Session
-from pipeline.training.loop import Progress
+from pipeline.training.progress import Progress
 from waveforms import SAMPLE_RATE
 
 PROMPT_BLOCKS = 20
@@ -45,22 +45,22 @@ class Watching:
             self._board.close()
 
     def listening(self, done: float, total: float) -> None:
-        """See `pipeline.training.loop.Watcher`."""
+        """See `pipeline.training.progress.Watcher`."""
         self._bar.update(self._task, description="reading notes", completed=done, total=total)
 
     def fitting(self, done: int, total: int) -> None:
-        """See `pipeline.training.loop.Watcher`."""
+        """See `pipeline.training.progress.Watcher`."""
         self._bar.update(self._task, description="fitting", completed=done, total=total)
 
     def started(self, progress: Progress, n_steps: int) -> None:
-        """See `pipeline.training.loop.Watcher`."""
+        """See `pipeline.training.progress.Watcher`."""
         self._bar.reset(self._task, description="training", completed=progress.step, total=n_steps, note="")
         # Steps after the save that a run resumes from are written again: the old ones are hidden.
         self._board = SummaryWriter(self._out / "tensorboard", purge_step=progress.step + 1)
         self._since = time.perf_counter()
 
     def stepped(self, progress: Progress, loss: float, n_blocks: int) -> None:
-        """See `pipeline.training.loop.Watcher`."""
+        """See `pipeline.training.progress.Watcher`."""
         now = time.perf_counter()
         rate = n_blocks / (now - self._since)
         self._since = now
@@ -75,7 +75,7 @@ class Watching:
             self._board.add_scalar("training/blocks_per_second", rate, progress.step)
 
     def validated(self, row: dict[str, float], run: Checkpoint, is_best: bool) -> None:
-        """See `pipeline.training.loop.Watcher`."""
+        """See `pipeline.training.progress.Watcher`."""
         self._skill = f"  skill {row['skill_mean']:.2f} %"
         self._bar.console.print(
             f"step {row['step']:>6.0f}  loss {row['loss']:.4f}  skill {row['skill_mean']:6.2f} % against the mean, "
@@ -88,7 +88,7 @@ class Watching:
         self._since = time.perf_counter()
 
     def noted(self, sentence: str) -> None:
-        """See `pipeline.training.loop.Watcher`."""
+        """See `pipeline.training.progress.Watcher`."""
         self._bar.console.print(sentence, markup=False)
 
     def _write_clip(self, board: SummaryWriter, run: Checkpoint, step: int) -> None:

@@ -14,7 +14,9 @@ from pipeline.checkpoint import FORMAT, Checkpoint
 from pipeline.config import BEST, Settings, preset_named
 from pipeline.errors import EvaluationError
 from pipeline.evaluation.pruning import drop_oldest
-from pipeline.training.loop import Progress, begin, train
+from pipeline.training.begin import begin
+from pipeline.training.loop import train
+from pipeline.training.progress import Progress
 from waveforms.corpus import Corpus, cache
 
 _VERSION = 1  # a change of what the preset means makes a new anchor

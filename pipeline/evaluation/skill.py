@@ -17,8 +17,8 @@ from pipeline.errors import EvaluationError
 from pipeline.evaluation import next_blocks
 from pipeline.evaluation.report import Value
 from pipeline.evaluation.statistics import bootstrap
-from pipeline.training.loop import skill, validate
 from pipeline.training.pieces import Piece, fitted_to, held_out_rows, pieces_of
+from pipeline.training.validation import skill, validate
 from waveforms.corpus import Corpus
 from waveforms.dsp.blocks import BLOCK_SIZE
 

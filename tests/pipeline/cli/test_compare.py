@@ -23,7 +23,9 @@ from pipeline.cli.main import main, make_parser
 from pipeline.cli.watching import Watching
 from pipeline.config import LAST, preset_named
 from pipeline.errors import SettingsError
-from pipeline.training.loop import Progress, begin, train
+from pipeline.training.begin import begin
+from pipeline.training.loop import train
+from pipeline.training.progress import Progress
 from tests.pipeline.conftest import TINY, as_flags
 from tests.pipeline.evaluation.playing import playing
 from tests.pipeline.training.test_train import Silent

@@ -15,7 +15,8 @@ from pipeline.evaluation.copies import find_copies
 from pipeline.evaluation.reading import read_what
 from pipeline.evaluation.request import Entrant, Gathered, Request
 from pipeline.evaluation.systems import Gatherer
-from pipeline.training.loop import begin, train
+from pipeline.training.begin import begin
+from pipeline.training.loop import train
 from tests.pipeline.conftest import TINY, melody
 from tests.pipeline.training.test_train import Silent
 from waveforms import SAMPLE_RATE

@@ -17,8 +17,8 @@ from pipeline.evaluation.log_spectral import floor_below, log_spectral_distance
 from pipeline.evaluation.skill import measure_skill
 from pipeline.models import Latents, Losses, Model
 from pipeline.models.base import Block, Part
+from pipeline.training.begin import begin
 from pipeline.training.lanes import encode_rows
-from pipeline.training.loop import begin
 from pipeline.training.pieces import Stretch, fitted_to, pieces_of, read_blocks
 from tests.pipeline.training.test_train import Silent, validated
 from waveforms.corpus import Corpus

@@ -8,7 +8,8 @@ import torch
 from pipeline import checkpoint
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import BEST, LAST, Settings
-from pipeline.training.loop import begin, train
+from pipeline.training.begin import begin
+from pipeline.training.loop import train
 from tests.pipeline.training.test_train import Silent, run, validated
 from waveforms.corpus import Corpus
 

@@ -9,7 +9,9 @@ import torch
 from pipeline import checkpoint
 from pipeline.config import BEST, LAST, Settings
 from pipeline.errors import TrainingError
-from pipeline.training.loop import Progress, begin, train
+from pipeline.training.begin import begin
+from pipeline.training.loop import train
+from pipeline.training.progress import Progress
 from tests.pipeline.training.test_train import Silent
 from waveforms.corpus import Corpus
 

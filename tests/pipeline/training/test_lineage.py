@@ -11,8 +11,9 @@ from pipeline import checkpoint
 from pipeline.checkpoint import Checkpoint
 from pipeline.cli.main import main
 from pipeline.config import BEST, LAST, Settings
+from pipeline.training.begin import begin
 from pipeline.training.lineage import trained_on
-from pipeline.training.loop import begin, train
+from pipeline.training.loop import train
 from tests.pipeline.conftest import TINY, as_flags, melody
 from tests.pipeline.training.test_train import Silent
 from waveforms import SAMPLE_RATE

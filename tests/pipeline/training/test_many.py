@@ -21,8 +21,9 @@ from pipeline.config import BEST, LAST, Settings, note_rows, preset_named
 from pipeline.errors import SettingsError, TrainingError
 from pipeline.models import Losses
 from pipeline.models.base import total_of
+from pipeline.training.begin import begin
 from pipeline.training.lanes import batches, encode_batch
-from pipeline.training.loop import begin, train
+from pipeline.training.loop import train
 from pipeline.training.pieces import fitted_to, pieces_of
 from tests.pipeline.conftest import TINY, TINY_CODES, TINY_FLOW, as_flags
 from tests.pipeline.training.test_train import Silent

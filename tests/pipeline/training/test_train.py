@@ -13,8 +13,11 @@ from pipeline import checkpoint
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import BEST, LAST, Settings, preset_named
 from pipeline.errors import TrainingError
-from pipeline.training.loop import Outcome, Progress, begin, learning_rate, train, validate
+from pipeline.training.begin import begin
+from pipeline.training.loop import learning_rate, train
 from pipeline.training.pieces import Stretch, fitted_to, held_out_rows, pieces_of
+from pipeline.training.progress import Outcome, Progress
+from pipeline.training.validation import validate
 from tests.pipeline.conftest import LENGTHS, TINY, TINY_FLOW, melody_notes
 from waveforms.corpus import Corpus
 from waveforms.dsp.blocks import n_blocks_of
