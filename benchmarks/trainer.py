@@ -10,7 +10,7 @@ from benchmarks.recordings import random_notes
 from pipeline.codecs import Codec, Sound, make_codec
 from pipeline.codecs.events import BLOCK_SECONDS, EventBatch, encode
 from pipeline.config import Settings, note_rows
-from pipeline.memory import keep_freed_memory
+from pipeline.distributed import keep_freed_memory
 from pipeline.models import Latents, make_model
 from pipeline.models.base import total_of
 from pipeline.training.loop import make_optimiser

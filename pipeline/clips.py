@@ -17,9 +17,8 @@ import torch
 from pipeline import __version__
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import Sampling
-from pipeline.distributed import mixed
+from pipeline.distributed import derive_seed, keep_freed_memory
 from pipeline.errors import OutputError
-from pipeline.memory import keep_freed_memory
 from pipeline.pictures import SECONDS_SHOWN, draw_clip, save_picture
 from pipeline.prompts import Prompt
 from pipeline.session import Session, arithmetic
@@ -138,7 +137,7 @@ def render_clips(
     session = Session(checkpoint.model, checkpoint.codec, device)
     for first in range(rank * MOST_AT_ONCE, len(prompts), n_ranks * MOST_AT_ONCE):
         batch = prompts[first : first + MOST_AT_ONCE]
-        session.prime(batch, seed=mixed(rendering.seed, first))
+        session.prime(batch, seed=derive_seed(rendering.seed, first))
         session.change(**asdict(rendering.sampling))
         takes = [_Take(paths[0].parent) for _ in batch]
         try:

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transcriber_examples import SampledPiano, held_out_performances, make_examples
 
-from pipeline.memory import keep_freed_memory
+from pipeline.distributed import keep_freed_memory
 from waveforms.notes import N_KEYS, Notes
 from waveforms.notes.events import match
 from waveforms.notes.network import CONTEXT, Network

@@ -77,10 +77,10 @@ def _compare_settings(args: argparse.Namespace) -> int:
         )
 
     from pipeline.cli.console import console, open_corpus
-    from pipeline.distributed import company
+    from pipeline.distributed import connect_to_render
     from pipeline.evaluation.reading import What
 
-    if company().world_size > 1:
+    if connect_to_render().world_size > 1:
         raise SettingsError("compare trains in one process; train each run with torchrun, and compare checkpoints")
     evaluate.check(args)
     corpus = open_corpus(*args.what)

@@ -116,10 +116,10 @@ def run(args: argparse.Namespace) -> int:
     from pipeline import checkpoint
     from pipeline.cli.console import console, duration, make_folder, progress_bar
     from pipeline.clips import check_free, render_clips
-    from pipeline.distributed import company
+    from pipeline.distributed import connect_to_render
 
     since = time.perf_counter()
-    fabric = company()
+    fabric = connect_to_render()
     console.quiet = not fabric.is_global_zero
     seed = fabric.broadcast(seed)
     notes = _given_notes(args.notes) if args.notes else None

@@ -72,13 +72,13 @@ def run(args: argparse.Namespace) -> int:
 
     from pipeline.cli.console import console, make_folder, open_corpus
     from pipeline.cli.training import Fresh, tell_cost, train_into
-    from pipeline.distributed import from_first, join
+    from pipeline.distributed import broadcast_from_first, connect_to_train
 
     started = _resumed(checkpoint.load(out / LAST), args, out) if args.resume else None
-    fabric = join(started.settings.training if started else settings.training)
+    fabric = connect_to_train(started.settings.training if started else settings.training)
     console.quiet = not fabric.is_global_zero
     make_folder(out)
-    corpus = from_first(fabric, lambda: open_corpus(*args.places))
+    corpus = broadcast_from_first(fabric, lambda: open_corpus(*args.places))
     outcome = train_into(out, corpus, started or Fresh(settings, args.held_out, learned, args.music))
     if outcome.reason == "stopped":
         console.print(f"go on with: quarterwave train {' '.join(args.places)} --out {out} --resume")

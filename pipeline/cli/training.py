@@ -8,7 +8,6 @@ from pipeline.checkpoint import Checkpoint, read_document
 from pipeline.cli.console import console, duration, make_folder, progress_bar
 from pipeline.cli.watching import Watching
 from pipeline.config import BEST, LAST, SECTIONS, Settings
-from pipeline.distributed import loss_of_others_told
 from pipeline.errors import OutputError
 from pipeline.training.begin import begin
 from pipeline.training.loop import train
@@ -39,7 +38,7 @@ def train_into(out: Path, corpus: Corpus, start: Checkpoint | Fresh) -> Outcome:
         QuarterwaveError: see `pipeline.training.loop`.
     """
     make_folder(out)
-    with progress_bar() as bar, Watching(bar, out) as watching, loss_of_others_told():
+    with progress_bar() as bar, Watching(bar, out) as watching:
         run = _begun(start, corpus, out, watching) if isinstance(start, Fresh) else start
         _introduce(run, corpus)
         outcome = train(run, corpus, out, watching)

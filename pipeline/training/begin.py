@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from pipeline.checkpoint import Checkpoint
 from pipeline.codecs import Codec, make_codec
 from pipeline.config import Settings
-from pipeline.distributed import join
-from pipeline.memory import keep_freed_memory
+from pipeline.distributed import broadcast_from_first, connect_to_train, keep_freed_memory
 from pipeline.models import Latents, make_model
 from pipeline.prompts import choose_passages
 from pipeline.training.lanes import encode_rows
@@ -56,7 +56,7 @@ def begin(
         CorpusError: the corpus cannot be split as asked, nothing is left to hold out, or no MIDI file is usable.
         SettingsError: a batch cannot be divided among the processes.
     """
-    fabric = join(settings.training)
+    fabric = connect_to_train(settings.training)
     ancestors = ancestors_with(learned) if learned else []
     training, validation = corpus.split(
         held_out,
@@ -101,13 +101,16 @@ def _fitted(training: Corpus, settings: Settings, watcher: Watcher, fabric: Fabr
     torch.manual_seed(settings.training.seed)
     codec = make_codec(settings.codec)
     model = make_model(settings, codec)
-    if fabric.is_global_zero:
+
+    def fit() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         pieces = pieces_of(training, codec, watcher.listening)
         codec.fit(excerpts(pieces, codec.margins), watcher.fitting)
         with torch.no_grad():
             model.fit(_latents_of(fitted_to(pieces, codec), codec, fabric))
-    codec.load_state_dict(fabric.broadcast(codec.state_dict()))
-    model.load_state_dict(fabric.broadcast(model.state_dict()))
+        return codec.state_dict(), model.state_dict()
+
+    for module, tensors in zip((codec, model), broadcast_from_first(fabric, fit), strict=True):
+        module.load_state_dict(tensors)
     return Checkpoint(settings, model, codec, split={})
 
 

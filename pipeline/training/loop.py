@@ -25,8 +25,13 @@ from torch.utils._pytree import tree_map
 from pipeline import checkpoint
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import LAST, TrainingSettings, note_rows
-from pipeline.distributed import join, mixed, total
-from pipeline.memory import keep_freed_memory
+from pipeline.distributed import (
+    connect_to_train,
+    derive_seed,
+    keep_freed_memory,
+    lost_process_reported,
+    sum_over_processes,
+)
 from pipeline.models import Losses, Model
 from pipeline.models.base import total_of
 from pipeline.training.begin import music_again, split_again
@@ -58,7 +63,7 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
         TrainingError: a loss, a gradient or a weight is no longer a finite number; what was saved before stays.
     """
     settings = run.settings.training
-    fabric = join(settings)
+    fabric = connect_to_train(settings)
     watcher = watcher if fabric.is_global_zero else Unwatched()
     training, validation = split_again(corpus, run.split)
 
@@ -70,7 +75,8 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
     average = run.model.to(fabric.device)
     model = copy.deepcopy(average) if settings.averaging else average
     optimiser = make_optimiser(model, settings)
-    learner, optimiser = fabric.setup(model, optimiser)
+    with lost_process_reported(fabric):
+        learner, optimiser = fabric.setup(model, optimiser)
     learner.mark_forward_method("loss")
     progress = Progress(**run.progress)
     run.provenance.append({"first_step": progress.step} | checkpoint.versions())
@@ -101,14 +107,18 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(progress.step, settings)
             learner.train()
-            torch.manual_seed(mixed(settings.seed, progress.step, fabric.global_rank))  # of dropout and noise
+            torch.manual_seed(derive_seed(settings.seed, progress.step, fabric.global_rank))  # of dropout and noise
             latents = encode_batch(batch, codec, fabric.device)
-            with fabric.autocast():  # by itself, Fabric opens it only where several processes train
+            # Fabric opens autocast itself only where several processes train; these exchange buffers here.
+            with fabric.autocast(), lost_process_reported(fabric):
                 parts, state = learner.loss(latents, tree_map(Tensor.detach, state))
             part = total_of(_of_all(parts, fabric))
-            loss = total(fabric, part.detach()).item()
+            loss = sum_over_processes(fabric, part.detach()).item()
             check_finite(loss, "loss", progress.step + 1, settings)
-            fabric.backward(part * fabric.world_size)  # the processes' gradients are averaged, not added
+            with lost_process_reported(fabric):
+                fabric.backward(
+                    part * fabric.world_size
+                )  # DDP averages the processes' gradients; the loss is their sum
             norm = fabric.clip_gradients(learner, optimiser, max_norm=settings.clip_norm, error_if_nonfinite=False)
             check_finite(float(norm or 0.0), "gradient's norm", progress.step + 1, settings)
             optimiser.step()
@@ -138,7 +148,7 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
                 if progress.n_worse >= settings.patience:
                     reason = "early"
                     break
-            if total(fabric, torch.tensor(float(stop_asked()))):  # any of them
+            if sum_over_processes(fabric, torch.tensor(float(stop_asked()))):  # any of them
                 save(run, progress, model, optimiser, state, out, fabric, is_best=False)
                 reason = "stopped"
                 break
@@ -165,7 +175,7 @@ def make_optimiser(model: Model, settings: TrainingSettings) -> torch.optim.Opti
 
 def _of_all(parts: Losses, fabric: Fabric) -> Losses:
     """Parts of one process, each to be divided by what it counts in all of them."""
-    numbers = total(fabric, torch.tensor([float(part.number) for part in parts.values()])).long().tolist()
+    numbers = sum_over_processes(fabric, torch.tensor([float(part.number) for part in parts.values()])).long().tolist()
     return {name: part._replace(number=number) for (name, part), number in zip(parts.items(), numbers, strict=True)}
 
 

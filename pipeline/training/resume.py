@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 from pipeline import checkpoint
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import BEST, LAST, note_rows
-from pipeline.distributed import total
+from pipeline.distributed import lost_process_reported, sum_over_processes
 from pipeline.models import Model, State
 from pipeline.training.progress import Progress, check_finite
 
@@ -37,7 +37,8 @@ def save(
         if is_best:
             checkpoint.save(run, out / BEST)
         checkpoint.save(run, out / LAST, resume=resume)
-    fabric.barrier()  # whoever ends sooner has the first one killed by torchrun
+    with lost_process_reported(fabric):
+        fabric.barrier()  # torchrun would kill the first process as soon as another one ends
 
 
 def restore(
@@ -90,4 +91,4 @@ def _gathered(value: Tensor, run: Checkpoint, fabric: Fabric) -> Tensor:
     n_lanes = run.settings.training.batch_size + note_rows(run.settings)
     rows = value.new_zeros(n_lanes, *value.shape[1:])
     rows[lanes_of(fabric.global_rank, run, fabric).to(value.device)] = value.detach()
-    return total(fabric, rows)
+    return sum_over_processes(fabric, rows)

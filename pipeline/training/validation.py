@@ -4,7 +4,7 @@ import torch
 from lightning_fabric import Fabric
 
 from pipeline.codecs import Codec
-from pipeline.distributed import total
+from pipeline.distributed import sum_over_processes
 from pipeline.models import Model
 from pipeline.models.base import Part
 from pipeline.training.lanes import encode_rows
@@ -44,5 +44,5 @@ def skill(loss: float, baseline: float) -> float:
 def _means(losses: dict[str, Part], fabric: Fabric) -> dict[str, float]:
     """The mean of each part over all processes, which all have the same parts."""
     sums = torch.tensor([[float(part.sum), part.number] for part in losses.values()], dtype=torch.float64)
-    summed = total(fabric, sums)
+    summed = sum_over_processes(fabric, sums)
     return dict(zip(losses, (summed[:, 0] / summed[:, 1].clamp(min=1)).tolist(), strict=True))

@@ -241,7 +241,7 @@ def test_a_mistake_gets_one_sentence_before_anything_is_trained(
 def test_one_process_trains_a_grid(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(distributed, "company", lambda: SimpleNamespace(world_size=2))
+    monkeypatch.setattr(distributed, "connect_to_render", lambda: SimpleNamespace(world_size=2))
     assert main(["compare", "takes", "--layers=1,2", "--out=new"]) == 1
     told = "compare trains in one process; train each run with torchrun, and compare checkpoints"
     assert capsys.readouterr().err == f"quarterwave: {told}\n"

@@ -11,14 +11,16 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from pipeline import checkpoint, distributed
 from pipeline.cli.main import main
 from pipeline.config import BEST, LAST, Settings, note_rows, preset_named
-from pipeline.errors import SettingsError, TrainingError
+from pipeline.errors import TrainingError
 from pipeline.models import Losses
 from pipeline.models.base import total_of
 from pipeline.training.begin import begin
@@ -208,13 +210,6 @@ def test_gradients_of_the_parts_add_up_to_that_of_the_batch(corpus: Corpus, pres
     torch.testing.assert_close(parts, whole, atol=2e-6 * float(whole.abs().max()), rtol=1e-3)
 
 
-def test_a_batch_that_cannot_be_divided_is_refused(tiny: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distributed, "_joined", lambda *_: SimpleNamespace(world_size=3))
-    with pytest.raises(SettingsError) as caught:
-        distributed.join(tiny.training)
-    assert str(caught.value) == "batch_size must be a multiple of the number of processes, 3, and not 4"
-
-
 @pytest.mark.parametrize(
     ("environment", "started"),
     [
@@ -224,20 +219,20 @@ def test_a_batch_that_cannot_be_divided_is_refused(tiny: Settings, monkeypatch: 
         ({"SLURM_NTASKS": "6", "SLURM_NTASKS_PER_NODE": "3", "SLURM_NNODES": "2", "SLURM_JOB_NAME": "bash"}, (1, 1)),
     ],
 )
-def test_processes_are_counted_as_they_were_started(
-    environment: dict[str, str], started: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("TORCHELASTIC_RUN_ID", "SLURM_NTASKS"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    assert distributed._started() == started
+def test_processes_are_counted_as_they_were_started(environment: dict[str, str], started: tuple[int, int]) -> None:
+    assert distributed.launched_processes(environment) == started
 
 
-def test_only_faults_of_the_network_are_told_as_such() -> None:
-    with pytest.raises(TrainingError, match="another process of this job has ended"), distributed.loss_of_others_told():
-        raise RuntimeError("[gloo/transport/tcp/pair.cc:553] Connection closed by peer")
-    with pytest.raises(RuntimeError, match="shapes"), distributed.loss_of_others_told():
+def test_an_exchange_that_fails_tells_of_a_lost_process() -> None:
+    """One process has nobody to lose, and what does not fit in memory is nobody's end."""
+    two, alone = (cast(Fabric, SimpleNamespace(world_size=n)) for n in (2, 1))
+    with pytest.raises(TrainingError) as caught, distributed.lost_process_reported(two):
+        raise RuntimeError("Connection closed by peer")
+    told = "another process of this job has ended; --resume goes on from the last save (Connection closed by peer)"
+    assert str(caught.value) == told
+    with pytest.raises(torch.OutOfMemoryError), distributed.lost_process_reported(two):
+        raise torch.OutOfMemoryError("tried to allocate 20 GiB")
+    with pytest.raises(RuntimeError, match="shapes"), distributed.lost_process_reported(alone):
         raise RuntimeError("shapes do not match")
 
 
