@@ -88,7 +88,7 @@ def rows_of_sizes() -> Iterator[tuple[str, ...]]:
 
 def rows_of_starts() -> Iterator[tuple[str, ...]]:
     """Seconds of a core before the first step: once, and whenever training begins."""
-    yield "hours", "first opening", "listening, once", "later opening", "profiles", "heard notes refined"
+    yield "hours", "first opening", "transcription, once", "later opening", "profiles", "transcribed notes refined"
     for hours in PASSES:
         costs = costs_of(hours)
         seconds = (
