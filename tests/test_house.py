@@ -106,8 +106,22 @@ def test_the_readme_speaks_of_rooms_that_are_there() -> None:
     places = ("", "waveforms/", "pipeline/", "pipeline/*/", "tests/*/")
     for name in names:
         assert any(HOUSE.glob(f"{place}{name}") for place in places), name
-    for link in re.findall(r"\]\((?!http)([^)#]+)\)", README):
-        assert (HOUSE / link).exists(), link
+
+
+DOCUMENTS = sorted(
+    file
+    for place in (".", "docs", "docs/decisions", "docs/clips", "checkpoints")
+    for file in (HOUSE / place).glob("*.md")
+)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: str(file.relative_to(HOUSE)))
+def test_documents_name_files_that_are_there(document: Path) -> None:
+    text = document.read_text()
+    for link in re.findall(r"\]\((?!http)([^)#]+)[^)]*\)", text):
+        assert (document.parent / link).exists(), link
+    for path in re.findall(r"`((?:waveforms|pipeline|tests|tools|benchmarks|docs)/[\w./-]+)`", text):
+        assert (HOUSE / path).exists(), path
 
 
 def test_the_demo_from_end_to_end_in_small(tmp_path: Path) -> None:
