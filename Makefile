@@ -10,7 +10,7 @@
 #   make thorough                    add the thorough transcriber, for evaluating
 #   make bench ARGS=--quick          a short look at speed and memory; without ARGS, all of it in half an hour
 #
-# Each is a thin call of the command line: `.venv/bin/quarterwave --help` tells the rest.
+# Each is a thin call of the command line: `.venv/bin/quarterwave --help` lists everything else.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -65,7 +65,7 @@ demo: setup
 
 # Sound is learned from the base repertoire, from the performances in PLAYED and from RECORDINGS; music from many more
 # pieces and from all performances in MIDI, of which those in PLAYED are some: notes cost a fraction of what sound costs.
-# checkpoints/piano.md tells what these were, and of the works that are held out.
+# checkpoints/piano.md names these performances and recordings, and the works that are held out.
 PIANO_HELD_OUT := johnson_lift handel_lascia dichterliebe_2 bwv244_54 \
 	$(if $(PLAYED),chopin_etudes_op10 scarlatti_keyboard_sonata_in_f_minor \
 	debussy_suite_bergamasque_xakeiyjjtkk_cut_no_4) \

@@ -4,7 +4,7 @@
 
 renders the examples into FOLDER (two gigabytes, half an hour on one core; existing ones stay), trains for an hour,
 writes `waveforms/notes/transcriber.safetensors`, and reports how well it transcribes held-out works, on the sampled
-Steinway and on the pianos that `--unheard` names. `waveforms/notes/transcriber.md` lists the sources of the data.
+Steinway and on the pianos that `--unseen` names. `waveforms/notes/transcriber.md` lists the sources of the data.
 
 Augmentation transposes and detunes each excerpt, filters it, changes its loudness, and adds noise.
 """
@@ -168,10 +168,10 @@ def train(folder: Path, n_steps: int) -> None:
             save_file({name: weight.half().contiguous() for name, weight in network.state_dict().items()}, WEIGHTS)
 
 
-def report(midi: Path | None, unheard: Sequence[Path]) -> None:
+def report(midi: Path | None, unseen: Sequence[Path]) -> None:
     """Print how well held-out works are transcribed, piano by piano."""
     performances = list(held_out_performances(midi))
-    for name, piano in {"steinway": Steinway(), **{path.name: SampledPiano(path) for path in unheard}}.items():
+    for name, piano in {"steinway": Steinway(), **{path.name: SampledPiano(path) for path in unseen}}.items():
         scores = []
         for performance in performances:
             played = Notes.of_performance(performance)
@@ -186,13 +186,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="for the examples")
     parser.add_argument("--midi", type=Path, help="folder of performances as MIDI files")
     parser.add_argument("--pianos", type=Path, nargs="*", default=[], help="folders of other sampled pianos")
-    parser.add_argument("--unheard", type=Path, nargs="*", default=[], help="the same, for the report alone")
+    parser.add_argument("--unseen", type=Path, nargs="*", default=[], help="the same, for the report alone")
     parser.add_argument("--steps", type=int, default=STEPS, help=f"training steps (default: {STEPS})")
     args = parser.parse_args()
     keep_freed_memory()
     make_examples(args.folder, args.midi, args.pianos)
     train(args.folder, args.steps)
-    report(args.midi, args.unheard)
+    report(args.midi, args.unseen)
 
 
 if __name__ == "__main__":

@@ -133,18 +133,18 @@ def _keep(path: Path, views: NDArray[np.float16], notes: Notes) -> None:
 
 def _performances(midi: Path | None, pianos: Sequence[str]) -> Iterator[tuple[str, Performance]]:
     """Yield each performance with the piano that plays it."""
-    turn = cycle(pianos)
+    next_piano = cycle(pianos)
     for index, piece in enumerate(first_pieces(N_PIECES)):
         if not held_out(piece.name) and (index < N_BASE or index % CHORALES == 0):
             for seed in range(1 + (index < N_BASE)):
-                yield next(turn), perform(piece.score, piece.work.style, name=piece.name, seed=seed)
+                yield next(next_piano), perform(piece.score, piece.work.style, name=piece.name, seed=seed)
     for path in find_midi_files(midi)[0] if midi else ():
         if not held_out(path.stem):
             performance = read_midi(path)
             takes = [_take(performance, take) for take in range(N_TAKES)]
-            yield from ((next(turn), take) for take in takes if take.notes)
+            yield from ((next(next_piano), take) for take in takes if take.notes)
     for index in range(N_RANDOM):
-        yield next(turn), _random_performance(f"random_{index}")
+        yield next(next_piano), _random_performance(f"random_{index}")
 
 
 def _take(performance: Performance, take: int) -> Performance:

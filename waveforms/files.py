@@ -69,7 +69,7 @@ def find_files(folder: str | Path) -> tuple[list[tuple[str, Path]], list[AudioEr
     """List every file in a folder and the folders in it.
 
     Hidden files and folders (names that begin with ".") are skipped: systems and editors leave them behind. Links are
-    followed; a file with many links counts as many. A folder is entered once, however many links lead to it, so a
+    followed; a file with many links counts as many. A folder is entered once, however many links point to it, so a
     circle of links ends.
 
     Returns:

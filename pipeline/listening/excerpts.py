@@ -85,13 +85,13 @@ def reachable(excerpt: Excerpt, loudness: float) -> float:
 
 def _stretches(corpus: Corpus, n_samples: int, rng: np.random.Generator) -> Iterator[tuple[Recording, int]]:
     """Yield every (recording, start) once: one of each recording in random order, then a second of each, ..."""
-    turns: list[tuple[int, float, Recording, int]] = []
+    rows: list[tuple[int, float, Recording, int]] = []
     for recording in corpus:
         n_stretches, n_left = divmod(recording.n_samples, n_samples)
         offset = int(rng.integers(n_left + 1))
         order = rng.permutation(n_stretches)
-        turns += [(turn, rng.random(), recording, offset + int(n) * n_samples) for turn, n in enumerate(order)]
-    for _, _, recording, start in sorted(turns, key=lambda row: row[:2]):
+        rows += [(round_, rng.random(), recording, offset + int(n) * n_samples) for round_, n in enumerate(order)]
+    for _, _, recording, start in sorted(rows, key=lambda row: row[:2]):
         yield recording, start
 
 

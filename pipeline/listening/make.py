@@ -4,7 +4,7 @@ OUT/page.html                     for a browser: one file, offline
 OUT/all.wav, OUT/all.txt          for an audio editor: every clip in one session, and its label file
 OUT/clips/clip-001.wav, ...       the same clips one by one
 OUT/sheet.csv, OUT/README.txt     what listeners with an editor fill in, and how
-OUT-key.json                      the answer key, which tells whose clip is whose: never inside OUT
+OUT-key.json                      the answer key, which names the system of each clip: never inside OUT
 """
 
 import hashlib
@@ -248,7 +248,7 @@ def _write_for_editor(key: AnswerKey, pcm: Mapping[str, Pcm], folder: Path) -> N
 _HOW = """\
 Listening test {test}
 
-In a browser: open page.html. It needs no network, tells you what to do, and saves a results file at the end.
+In a browser: open page.html. It needs no network, explains what to do, and saves a results file at the end.
 
 In an audio editor: open all.wav; it holds every clip, with a mark at each. In Audacity, File > Import > Labels,
 all.txt. (The same clips lie one by one in clips/.) Then fill in sheet.csv:

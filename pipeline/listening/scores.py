@@ -269,9 +269,9 @@ def share(answers: Sequence[Answer]) -> Estimate:
         n_effective *= min(1.0, independent / variance * float(ratio) ** 2)
     squared = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) ** 2
     centre = mean + squared / (2 * n_effective)
-    margin = math.sqrt(squared * (mean * (1 - mean) / n_effective + squared / (4 * n_effective**2)))
+    half_width = math.sqrt(squared * (mean * (1 - mean) / n_effective + squared / (4 * n_effective**2)))
     scale = 1 + squared / n_effective
-    return Estimate(mean, max(0.0, (centre - margin) / scale), min(1.0, (centre + margin) / scale), n)
+    return Estimate(mean, max(0.0, (centre - half_width) / scale), min(1.0, (centre + half_width) / scale), n)
 
 
 def _clustered(answers: Sequence[Answer]) -> tuple[float, float, float]:

@@ -13,7 +13,7 @@ const player = {
   decoded: null, // {track, buffer}: the last that was played
   source: null, // the node that sounds
   began: 0, // when second 0 of the track would have sounded, in the context's time
-  turn: 0, // counts starts and stops: a track that is decoded after the next of them is not played
+  attempt: 0, // counts starts and stops: a track that is decoded after the next of them is not played
   frame: 0, // of the animation
   context: null, // made when first needed: browsers allow no sound before a click or a key
   volume: null,
@@ -49,12 +49,12 @@ const player = {
     this.queue = queue;
     this.playing = true;
     track.paint();
-    const turn = this.turn;
+    const attempt = this.attempt;
     try {
       const buffer = await this.decode(track);
-      if (turn === this.turn) this.start(buffer);
+      if (attempt === this.attempt) this.start(buffer);
     } catch (error) {
-      if (turn === this.turn) this.pause();
+      if (attempt === this.attempt) this.pause();
       say(`This browser cannot play the clip: ${error.message}`);
     }
   },
@@ -97,7 +97,7 @@ const player = {
   },
 
   pause() {
-    this.turn++;
+    this.attempt++;
     cancelAnimationFrame(this.frame);
     const { source } = this;
     Object.assign(this, { playing: false, queue: [], source: null });

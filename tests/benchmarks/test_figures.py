@@ -75,7 +75,7 @@ def test_figures_go_into_json_with_what_follows_from_them() -> None:
     assert written["peer"] == {"name": "theirs", "value": 200.0}
 
 
-def test_works_are_done_in_turn_and_the_first_round_does_not_count() -> None:
+def test_works_alternate_and_the_first_round_does_not_count() -> None:
     done: list[str] = []
     times = {"a": iter([99.0, 1.0, 5.0, 2.0]), "b": iter([99.0, 7.0, 7.0, 1.0])}
 
@@ -87,7 +87,7 @@ def test_works_are_done_in_turn_and_the_first_round_does_not_count() -> None:
     assert done == ["a", "b"] * 4
 
 
-def test_a_plot_is_drawn_of_any_figures(tmp_path: Path) -> None:
+def test_any_figures_can_be_plotted(tmp_path: Path) -> None:
     for name, figures in {"all": [SPEED, SECONDS], "none": []}.items():
         save_plot(figures, tmp_path / f"{name}.png")
         assert (tmp_path / f"{name}.png").stat().st_size > 1000

@@ -92,7 +92,7 @@ def test_the_presets_weights() -> None:
     assert sum(p.numel() for p in model.parameters()) == N_WEIGHTS
 
 
-@pytest.mark.filterwarnings("ignore:TF32 acceleration")  # told whenever mkldnn is turned off or on
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")  # given whenever mkldnn is switched off or on
 @pytest.mark.parametrize(
     ("preset", "changes"),
     [
@@ -117,7 +117,7 @@ def test_operations_are_those_that_torch_counts(preset: str, changes: dict[str, 
     assert both == pytest.approx(products.step_flops, rel=0.01)  # no gradient goes beyond the first block
 
 
-def test_operations_of_another_head_are_not_told() -> None:
+def test_operations_of_another_head_are_not_counted() -> None:
     with pytest.raises(TypeError, match="settings must be of a point or a flow"):
         products_of(preset_named("codes"))
 

@@ -27,7 +27,7 @@ _N_HEADER_BYTES = 1 << 16  # enough for any header, and for the last page of an 
 # libsndfile shortens a file to what it holds and reports this in its log alone, for example
 # "data : 192000 (should be 115182)". RIFF and FORM sizes are left out: many writers get them wrong.
 _CLAIM = re.compile(r"^ *(?:data|SSND|Data Size|riff|Riff size) *: *(\d+) \(should be (\d+)\)", re.MULTILINE)
-_OGG_CUT = re.compile(r"lacks an end-of-stream bit|without an End-Of-Stream flag")
+_OGG_TRUNCATED = re.compile(r"lacks an end-of-stream bit|without an End-Of-Stream flag")
 _EMPTY_DATA = re.compile(r"^RIFF : (?:0|4294967295)\b.*^data : 0$", re.MULTILINE | re.DOTALL)
 
 
@@ -157,7 +157,7 @@ def _check(sound: Sound) -> None:
         if int(held) < int(claimed) and not _is_placeholder(int(claimed)):
             promise = f"its header promises {claimed} bytes and the file holds {held}"
             raise AudioError(sound.path, f"truncated: {promise}")
-    if _OGG_CUT.search(log):
+    if _OGG_TRUNCATED.search(log):
         raise AudioError(sound.path, "truncated: the last page of the stream is missing")
     if sound.format == "OGG" and _is_chained(sound.path):
         raise AudioError(sound.path, "chained: streams stand one after another, and only the first can be read")

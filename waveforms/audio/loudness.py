@@ -89,8 +89,8 @@ def _k_weighting() -> npt.NDArray[np.float64]:
     The standard gives coefficients for 48 kHz alone; these are De Man's parametrisation of them for any rate, which
     meets the published numbers (pyloudnorm's own default is an approximation).
     """
-    stages = [
+    filters = [
         IIRfilter(3.99984385397, 0.7071752369554193, 1681.9744509555319, SAMPLE_RATE, "high_shelf_DeMan"),
         IIRfilter(0.0, 0.5003270373253953, 38.13547087613982, SAMPLE_RATE, "high_pass_DeMan"),
     ]
-    return np.array([[*stage.b, *stage.a] for stage in stages])
+    return np.array([[*each.b, *each.a] for each in filters])

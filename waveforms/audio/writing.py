@@ -87,9 +87,9 @@ class ClipWriter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._writing.__exit__(kind, error, trace)
+        self._writing.__exit__(kind, error, traceback)
 
     @contextmanager
     def _written(self) -> Iterator[None]:

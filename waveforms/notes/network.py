@@ -47,7 +47,7 @@ class Network(nn.Module):
         self.related = nn.Linear(SHARED * len(RELATED), WIDTH)
         self.everything = nn.Linear(2 * WIDTH, WIDTH)
         self.later = nn.Conv2d(WIDTH, WIDTH, (5, 1), dilation=(2, 1))
-        self.memory = nn.GRU(WIDTH, WIDTH, batch_first=True)
+        self.recurrent = nn.GRU(WIDTH, WIDTH, batch_first=True)
         self.heads = nn.Linear(2 * WIDTH, 3)
 
     def forward(self, short: Tensor, long: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -68,13 +68,13 @@ class Network(nn.Module):
         x = x[:, 4:-4] + _along_time(self.later, x)
         n_batch, n_frames = x.shape[:2]
         by_key = x.transpose(1, 2).reshape(n_batch * N_KEYS, n_frames, WIDTH)
-        hidden, state = self.memory(by_key, state)
+        hidden, state = self.recurrent(by_key, state)
         hidden = hidden.reshape(n_batch, N_KEYS, n_frames, WIDTH).transpose(1, 2)
         return self.heads(torch.cat((x, hidden), dim=-1)), state
 
 
 class _Gathered(torch.autograd.Function):
-    """Slices side by side. The backward pass of `torch.cat` would fill and add a whole tensor for each slice."""
+    """Views side by side. The backward pass of `torch.cat` would fill and add a whole tensor for each view."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, offsets: Sequence[int]) -> Tensor:
@@ -95,7 +95,7 @@ class _Gathered(torch.autograd.Function):
 
 
 def _overlaps(offsets: Sequence[int], n_semitones: int) -> Iterator[tuple[slice, slice]]:
-    """Yield, for each offset, the keys that have a value there, and the slice that holds it."""
+    """Yield, for each offset, the keys that have a value there, and where their values are."""
     for offset in offsets:
         first, beyond = max(0, -offset), min(N_KEYS, n_semitones - offset)
         yield slice(first, beyond), slice(first + offset, beyond + offset)

@@ -23,7 +23,7 @@ from waveforms.notes.spectrogram import FRAME_SAMPLES, PADDING, to_spectrograms
 from waveforms.notes.tracking import Tracker
 
 WEIGHTS = Path(__file__).with_name("transcriber.safetensors")
-LOUDNESS = -23.0  # LUFS of all input: a file's loudness says nothing about how hard keys are struck
+LOUDNESS = -23.0  # LUFS of all input: a file's loudness says nothing about the velocities of its notes
 N_CHUNK = 250  # frames transcribed at a time, 5 s: memory does not grow with the recording
 _N_BEFORE = CONTEXT * FRAME_SAMPLES + PADDING  # samples that a chunk needs before and after its own
 

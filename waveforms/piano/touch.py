@@ -24,7 +24,7 @@ ACCENT_VELOCITY = 12.0
 HIGH_LOUD = 0.35  # velocity a semitone above the piece's mean
 VELOCITY_NOISE = 3.0  # std
 MELODY_LEAD = 0.016  # seconds
-CHORD_SPREAD = 0.006  # seconds, std of each note's onset
+ONSET_STD = 0.006  # seconds, std of each note's onset
 STACCATO = 0.45  # of the written time
 REPETITION_GAP = 0.06  # seconds a key needs to come up before it is struck again
 
@@ -77,7 +77,7 @@ def asynchrony(melody: Bools, rng: np.random.Generator) -> Floats:
         (n_notes,) -> (n_notes,)
     """
     lead = MELODY_LEAD * (1 + np.clip(rng.standard_normal(len(melody)) / 3, -1, 1))
-    scatter = CHORD_SPREAD * np.clip(rng.standard_normal(len(melody)), -2, 2)
+    scatter = ONSET_STD * np.clip(rng.standard_normal(len(melody)), -2, 2)
     return np.where(melody, -lead, 0.0) + scatter
 
 
@@ -87,7 +87,7 @@ def durations(score: Score, style: Style, onset: Floats, written: Floats) -> Flo
     Args:
         score: the score.
         style: the style.
-        onset: (n_notes,) when each key is struck, in seconds.
+        onset: (n_notes,) the onset of each note, in seconds.
         written: (n_notes,) the written duration of each note, in seconds of the tempo curve.
 
     Returns:

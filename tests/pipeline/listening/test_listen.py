@@ -49,7 +49,7 @@ def test_from_folders_to_scores(run: Callable[..., str], systems: dict[str, Path
     }
     with pytest.raises(OutputError, match=r"score.json: exists already; --force overwrites$"):
         run("--score", sheet, "--key", tmp_path / "test-key.json", "--save", saved)
-    run(out, "--score", sheet, "--save", saved, "--force")  # OUT leads to the answer key beside it
+    run(out, "--score", sheet, "--save", saved, "--force")  # the answer key lies beside OUT
 
 
 @pytest.mark.parametrize(

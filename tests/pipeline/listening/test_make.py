@@ -99,7 +99,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_test(make: 
     assert [clip.system for clip in other.key.clips] != [clip.system for clip in one.key.clips]
 
 
-def test_the_key_leads_from_every_clip_to_its_place(make: Make, systems: dict[str, Path], tmp_path: Path) -> None:
+def test_the_key_names_the_source_of_every_clip(make: Make, systems: dict[str, Path], tmp_path: Path) -> None:
     made = make()
     assert answer_key.load(made.key_path) == made.key
     assert Counter(clip.system for clip in made.key.clips) == dict.fromkeys(SYSTEMS, 3)
@@ -114,7 +114,7 @@ def test_the_key_leads_from_every_clip_to_its_place(make: Make, systems: dict[st
     assert [mark.label for mark in read_labels(tmp_path / "test/all.txt")] == [clip.name for clip in made.key.clips]
 
 
-def test_stretches_of_one_recording_do_not_overlap_and_every_recording_has_its_turn(make: Make) -> None:
+def test_stretches_of_one_recording_do_not_overlap_and_every_recording_is_used(make: Make) -> None:
     for seed in range(5):
         clips = make(f"test-{seed}", seed=seed).key.clips
         starts = sorted(clip.start for clip in clips if clip.system == "zebra-classic")

@@ -106,8 +106,8 @@ def test_simulated_listeners_are_scored_within_their_intervals(tmp_path: Path) -
             rating = int(np.clip(np.rint(truth[clip.system] + strictness + rng.normal(0, 0.6)), 1, 5))
             answers[clip.name] = {"rating": rating} if rng.random() < 0.8 else {}
         for pair in key.pairs:
-            lead = truth[key.system_of[pair.a]] - truth[key.system_of[pair.b]] + rng.logistic(0, 0.8)
-            answers[pair.name] = {"preferred": "A" if lead > 0 else "B"}
+            preference = truth[key.system_of[pair.a]] - truth[key.system_of[pair.b]] + rng.logistic(0, 0.8)
+            answers[pair.name] = {"preferred": "A" if preference > 0 else "B"}
         if listener % 2:
             write_json(tmp_path / f"{listener}.json", results(key, answers, listener=str(listener)))
         else:

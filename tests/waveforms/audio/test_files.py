@@ -217,7 +217,7 @@ def test_a_flac_of_unknown_length_is_counted(record: Record) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.mp3"])
-def test_read_is_a_slice_of_the_whole(record: Record, name: str) -> None:
+def test_an_excerpt_read_equals_that_of_the_whole(record: Record, name: str) -> None:
     path = record(name, noise(40_000))
     expected = whole(path)
     for start, stop in [(0, None), (0, 0), (5, 17), (39_990, 50_000), (50_000, 60_000), (1000, None)]:

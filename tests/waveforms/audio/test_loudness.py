@@ -10,9 +10,9 @@ from waveforms import SAMPLE_RATE
 from waveforms.audio.loudness import LoudnessMeter
 
 
-def measured(waveform: np.ndarray, cuts: tuple[int, ...] = ()) -> float:
+def measured(waveform: np.ndarray, bounds: tuple[int, ...] = ()) -> float:
     meter = LoudnessMeter()
-    for piece in np.split(waveform, sorted(cuts)):
+    for piece in np.split(waveform, sorted(bounds)):
         meter.add(piece)
     return meter.integrated()
 
@@ -54,8 +54,8 @@ def test_agrees_with_the_common_approximation(name: str) -> None:
 
 @settings(deadline=None, max_examples=25)
 @given(st.sampled_from(sorted(SIGNALS)), st.lists(st.integers(0, 5 * SAMPLE_RATE), max_size=6))
-def test_the_size_of_pieces_does_not_matter(name: str, cuts: list[int]) -> None:
-    assert measured(SIGNALS[name], tuple(cuts)) == pytest.approx(measured(SIGNALS[name]), abs=1e-9)
+def test_the_size_of_pieces_does_not_matter(name: str, bounds: list[int]) -> None:
+    assert measured(SIGNALS[name], tuple(bounds)) == pytest.approx(measured(SIGNALS[name]), abs=1e-9)
 
 
 @settings(deadline=None, max_examples=20)

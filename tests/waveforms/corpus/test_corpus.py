@@ -41,7 +41,7 @@ FORMATS = [
 
 
 @pytest.mark.parametrize(("name", "sample_rate", "kind"), FORMATS)
-def test_any_window_is_the_slice_of_the_whole(
+def test_any_window_equals_that_of_the_whole(
     record: Record, tmp_path: Path, name: str, sample_rate: int, kind: dict
 ) -> None:
     path = record(name, noise(60_123, 2), sample_rate, **kind)

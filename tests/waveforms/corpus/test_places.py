@@ -111,8 +111,8 @@ def test_a_promise_of_a_manifest_is_held_against_the_file(takes: Path, tmp_path:
 def test_a_manifest_splits(takes: Path, record: Record, tmp_path: Path) -> None:
     record("takes/copy.wav", noise(30_000, seed=1), subtype="PCM_16")
     lines = [{"path": f"takes/{name}"} for name in ("one.wav", "two.flac", "copy.wav")]
-    drawn = Corpus.open(listed(tmp_path / "drawn.jsonl", *lines)).split()
-    assert sorted(len(side) for side in drawn) == [1, 2]
+    chosen = Corpus.open(listed(tmp_path / "silent.jsonl", *lines)).split()
+    assert sorted(len(side) for side in chosen) == [1, 2]
     lines[0]["split"] = "validation"
     training, validation = Corpus.open(listed(tmp_path / "said.jsonl", *lines)).split()
     assert names(training) == ["takes/two.flac"]
@@ -147,7 +147,7 @@ def test_a_manifest_names_works(record: Record, tmp_path: Path) -> None:
     assert reported == ["held out as well, being of the same works: b.wav, rag 2of2.wav"]
 
 
-def test_what_a_manifest_trains_on_is_not_drawn(record: Record, tmp_path: Path) -> None:
+def test_what_a_manifest_trains_on_is_not_held_out(record: Record, tmp_path: Path) -> None:
     for n in range(6):
         record(f"x{n}.wav", noise(30_000, seed=n))
     lines = [{"path": f"x{n}.wav", **({"split": "training"} if n != 3 else {})} for n in range(6)]
@@ -258,7 +258,7 @@ def test_what_storage_refuses_is_one_sentence(monkeypatch: pytest.MonkeyPatch, m
         Corpus.open(memory)
 
 
-def test_a_url_is_told_from_a_path() -> None:
+def test_a_url_is_distinguished_from_a_path() -> None:
     assert remote.is_url("s3://bucket/x")
     assert not remote.is_url("C:/takes")
     assert not remote.is_url("takes:/x")

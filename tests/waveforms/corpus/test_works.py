@@ -106,7 +106,7 @@ def test_a_long_name_takes_no_time() -> None:
     assert work_of("1-" * 120 + ".wav") != work_of("1-" * 119 + ".wav")
 
 
-def test_works_of_the_demo_corpus_are_told_by_its_names() -> None:
+def test_works_of_the_demo_corpus_are_known_by_their_names() -> None:
     works = [*WORKS, *further_chorales(corpus_folder())]
     found = {
         work.slug: {

@@ -132,15 +132,15 @@ def test_widths_add_up_to_the_octaves_that_bands_cover() -> None:
     assert high == pytest.approx([1 / PER_OCTAVE] * len(high), rel=0.01)
 
 
-def test_levels_are_mu_law_of_a_power_of_the_magnitude_and_lead_back() -> None:
+def test_companding_is_mu_law_of_a_power_of_the_magnitude_and_is_undone() -> None:
     """Against the formula in 64 bits: log(1 + (m / knee) ** 0.3) / 0.3, the knee at exp(-5)."""
     magnitudes = np.geomspace(MAGNITUDE_FLOOR, 1.0, 200)
     bands = torch.from_numpy(np.log(magnitudes)).float()
-    levels = compand(bands)
-    np.testing.assert_allclose(levels.numpy(), np.log1p((magnitudes * np.exp(5)) ** 0.3) / 0.3, rtol=1e-5)
-    torch.testing.assert_close(expand(levels), bands, atol=1e-3, rtol=0)
+    companded = compand(bands)
+    np.testing.assert_allclose(companded.numpy(), np.log1p((magnitudes * np.exp(5)) ** 0.3) / 0.3, rtol=1e-5)
+    torch.testing.assert_close(expand(companded), bands, atol=1e-3, rtol=0)
 
 
-def test_no_level_leads_below_the_floor() -> None:
+def test_nothing_expands_below_the_floor() -> None:
     bands = expand(torch.tensor([-3.0, 0.0, 1e-9]))
     torch.testing.assert_close(bands.exp(), torch.full((3,), MAGNITUDE_FLOOR), rtol=1e-3, atol=0)

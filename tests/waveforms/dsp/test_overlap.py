@@ -15,7 +15,7 @@ def noise(*shape: int) -> torch.Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
-def cut(waveform: torch.Tensor, overlap: int = 0) -> torch.Tensor:
+def divided(waveform: torch.Tensor, overlap: int = 0) -> torch.Tensor:
     """Cut a whole waveform into blocks, completed and surrounded with zeros."""
     before, after = context_padding(overlap)
     missing = n_blocks_of(waveform.shape[-1]) * BLOCK_SIZE - waveform.shape[-1]
@@ -30,7 +30,7 @@ def join(blocks: torch.Tensor, overlap: int = 0) -> torch.Tensor:
 @given(n_samples=st.integers(1, 4 * BLOCK_SIZE), overlap=OVERLAPS)
 def test_joining_the_blocks_of_a_waveform_restores_it(n_samples: int, overlap: int) -> None:
     waveform = noise(2, n_samples)
-    again = join(cut(waveform, overlap), overlap)
+    again = join(divided(waveform, overlap), overlap)
     assert again.shape == (2, n_blocks_of(n_samples) * BLOCK_SIZE)
     torch.testing.assert_close(again[:, :n_samples], waveform, atol=1e-6, rtol=0)
     assert (again[:, n_samples:] == 0).all()  # zeros complete the last block
@@ -39,7 +39,7 @@ def test_joining_the_blocks_of_a_waveform_restores_it(n_samples: int, overlap: i
 @given(n_samples=st.integers(1, 10 * BLOCK_SIZE))
 def test_every_sample_is_in_some_block(n_samples: int) -> None:
     waveform = torch.arange(1, n_samples + 1, dtype=torch.float64)
-    assert cut(waveform).sum() == waveform.sum()
+    assert divided(waveform).sum() == waveform.sum()
     assert (n_blocks_of(n_samples) - 1) * BLOCK_SIZE < n_samples <= n_blocks_of(n_samples) * BLOCK_SIZE
 
 
@@ -53,12 +53,11 @@ def test_windows_are_power_complementary(overlap: int) -> None:
     torch.testing.assert_close(inside, torch.ones_like(inside), atol=1e-12, rtol=0)
 
 
-@given(overlap=OVERLAPS, cuts=st.lists(st.integers(1, 6), max_size=3))
-def test_a_stream_of_blocks_joins_as_all_at_once(overlap: int, cuts: list[int]) -> None:
+@given(overlap=OVERLAPS, bounds=st.lists(st.integers(1, 6), max_size=3))
+def test_a_stream_of_blocks_joins_as_all_at_once(overlap: int, bounds: list[int]) -> None:
     blocks = noise(1, 7, BLOCK_SIZE + overlap)
     joiner = Joiner(overlap)
-    bounds = [0, *sorted(set(cuts)), 7]
-    pieces = [joiner.push(blocks[:, a:b]) for a, b in pairwise(bounds)]
+    pieces = [joiner.push(blocks[:, a:b]) for a, b in pairwise([0, *sorted(set(bounds)), 7])]
     assert torch.equal(torch.cat([*pieces, joiner.finish()], dim=-1), join(blocks, overlap))
 
 
@@ -70,7 +69,7 @@ def test_an_excerpt_from_the_middle_brings_its_own_neighbours() -> None:
     torch.testing.assert_close(again, waveform[2 * BLOCK_SIZE : 4 * BLOCK_SIZE], atol=1e-6, rtol=0)
 
 
-def test_an_overlap_turns_a_step_at_the_edge_into_a_cross_fade() -> None:
+def test_an_overlap_makes_a_step_at_the_edge_a_cross_fade() -> None:
     blocks = torch.cat([torch.full((1, BLOCK_SIZE + 1000), 0.5), torch.full((1, BLOCK_SIZE + 1000), -0.5)])
     assert join(blocks[:, :BLOCK_SIZE]).diff().abs().max() == 1
     assert join(blocks, 1000).diff().abs().max() < 0.01
@@ -78,4 +77,4 @@ def test_an_overlap_turns_a_step_at_the_edge_into_a_cross_fade() -> None:
 
 @pytest.mark.parametrize("overlap", [0, 600])
 def test_silence_stays_silence(overlap: int) -> None:
-    assert not join(cut(torch.zeros(30_000), overlap), overlap).any()
+    assert not join(divided(torch.zeros(30_000), overlap), overlap).any()

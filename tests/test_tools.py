@@ -13,7 +13,7 @@ from waveforms.notes.tracking import Tracker
 
 @pytest.fixture
 def training(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "tools"))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "tools"))
     import train_transcriber
 
     return train_transcriber
