@@ -77,7 +77,7 @@ def frechet(one: Gaussian, other: Gaussian) -> float:
     return max(0.0, float(np.square(one.mean - other.mean).sum() + variance - 2.0 * overlap))
 
 
-def frechet_without_end(reference: VectorSet, other: VectorSet, *, seed: int) -> tuple[float, float]:
+def extrapolated_frechet(reference: VectorSet, other: VectorSet, *, seed: int) -> tuple[float, float]:
     """Extrapolate the Frechet distance to infinitely many clips on both sides.
 
     Chong & Forsyth, "Effectively unbiased FID and Inception Score and where to find them" (CVPR 2020): the bias is
@@ -209,7 +209,7 @@ def distances_of(
         values[name] = _gaps(gaps, gap_rows, k)
         for m, e in enumerate(NAMES):
             values[name][f"fd_{e}"] = with_interval(exact[0, m, k], rows[:, 0, m, k], least=0.0)
-            values[name][f"fd_{e}_without_end"] = _without_end(real[e], sets[name][e], seed)
+            values[name][f"fd_{e}_extrapolated"] = _extrapolated(real[e], sets[name][e], seed)
             values[name][f"mmd_{e}"] = with_interval(exact[1, m, k], rows[:, 1, m, k], least=0.0)
         advanced(1)
     return values
@@ -258,8 +258,8 @@ def _gaps(exact: Doubles, rows: Doubles, k: int) -> dict[str, Value]:
     }
 
 
-def _without_end(reference: VectorSet, vectors: VectorSet, seed: int) -> Value:
+def _extrapolated(reference: VectorSet, vectors: VectorSet, seed: int) -> Value:
     if len(reference) < _LEAST_CLIPS:
         return Value(None)
-    distance, error = frechet_without_end(reference, vectors, seed=seed)
+    distance, error = extrapolated_frechet(reference, vectors, seed=seed)
     return Value(distance, max(0.0, distance - 1.96 * error), distance + 1.96 * error)

@@ -11,16 +11,15 @@ from pipeline import __version__
 from pipeline.config import n_blocks_in
 from pipeline.errors import EvaluationError
 from pipeline.evaluation import aisfx, basic_pitch, musicnn
+from pipeline.evaluation.aggregation import MeasuredClip, clip_results, histograms_of, measure, system_values
 from pipeline.evaluation.analysis import Ears
 from pipeline.evaluation.cache import RememberingEars
-from pipeline.evaluation.catalogue import measures
 from pipeline.evaluation.distances import FAR, N_REPLICATES, NEAR, distances_of
 from pipeline.evaluation.embeddings import NAMES, Vectors
 from pipeline.evaluation.landmarks import LandmarkIndex
-from pipeline.evaluation.measuring import Measured, measure
-from pipeline.evaluation.report import Measure, Report, System, Value
+from pipeline.evaluation.metrics import Metric, metrics
+from pipeline.evaluation.report import Report, SystemResult, Value
 from pipeline.evaluation.request import Entrant, Gathered, Request, Stage
-from pipeline.evaluation.results import clips_of, histograms_of, values_of
 from pipeline.evaluation.segments import Cut
 from pipeline.evaluation.systems import Gatherer
 from waveforms.audio import Waveform
@@ -63,7 +62,7 @@ def evaluate(request: Request, stage: Stage) -> Evaluation:
     reference = _listened(remembering, gathered.reference, None, advanced)
     measured = {each.name: _listened(remembering, each.cuts, each.index, advanced) for each in gathered.entrants}
     remembering.tidy()
-    shown = measures(continued=any(each.continuation for each in gathered.entrants), thorough=request.thorough)
+    shown = metrics(continued=any(each.continuation for each in gathered.entrants), thorough=request.thorough)
     systems = _systems(gathered, reference, measured, shown, request.seed, stage)
     return Evaluation(
         Report(
@@ -72,7 +71,7 @@ def evaluate(request: Request, stage: Stage) -> Evaluation:
             clip_seconds=request.seconds,
             seed=request.seed,
             versions=_versions(ears),
-            measures=shown,
+            metrics=shown,
             systems=systems,
             notes=(*gathered.notes, *_without_notes(reference), *_without_gap(systems)),
             seconds=time.perf_counter() - since,
@@ -103,8 +102,8 @@ def ears_for(request: Request) -> Ears:
 
 def _listened(
     ears: RememberingEars, cuts: Sequence[Cut], index: LandmarkIndex | None, advanced: Callable[[int], None]
-) -> list[Measured]:
-    found: list[Measured] = []
+) -> list[MeasuredClip]:
+    found: list[MeasuredClip] = []
     for cut in cuts:
         if found and found[-1].cut.part is cut.part:  # the same sound again, as in silence
             found.append(replace(found[-1], cut=cut))
@@ -116,12 +115,12 @@ def _listened(
 
 def _systems(
     gathered: Gathered,
-    reference: list[Measured],
-    measured: dict[str, list[Measured]],
-    shown: Sequence[Measure],
+    reference: list[MeasuredClip],
+    measured: dict[str, list[MeasuredClip]],
+    shown: Sequence[Metric],
     seed: int,
     stage: Stage,
-) -> tuple[System, ...]:
+) -> tuple[SystemResult, ...]:
     advanced = stage("comparing", N_REPLICATES + len(measured))
     distances = distances_of(
         _vectors(reference), {name: _vectors(clips) for name, clips in measured.items()}, seed=seed, advanced=advanced
@@ -133,29 +132,29 @@ def _systems(
 
 def _system(
     entrant: Entrant,
-    measured: dict[str, list[Measured]],
+    measured: dict[str, list[MeasuredClip]],
     distances: dict[str, Value],
-    reference: list[Measured],
-    shown: Sequence[Measure],
+    reference: list[MeasuredClip],
+    shown: Sequence[Metric],
     seed: int,
-) -> System:
+) -> SystemResult:
     clips, real = measured[entrant.name], measured["real"]
     continuation, resynthesis = (measured.get(name, []) for name in (entrant.continuation, entrant.resynthesis))
-    values = distances | values_of(clips, reference, real, continuation, resynthesis, seed=seed) | entrant.skill
-    return System(
+    values = distances | system_values(clips, reference, real, continuation, resynthesis, seed=seed) | entrant.skill
+    return SystemResult(
         name=entrant.name,
         kind=entrant.kind,
-        about=entrant.about,
+        description=entrant.about,
         n_clips=len(clips),
         seconds=sum(clip.seconds for clip in clips),
-        values={measure.id: values[measure.id] for measure in shown if measure.id in values},
-        clips=clips_of(clips, reference),
+        values={metric.id: values[metric.id] for metric in shown if metric.id in values},
+        clips=clip_results(clips, reference),
         histograms=histograms_of(clips),
         facts=entrant.facts,
     )
 
 
-def _vectors(clips: Sequence[Measured]) -> dict[str, list[Vectors]]:
+def _vectors(clips: Sequence[MeasuredClip]) -> dict[str, list[Vectors]]:
     return {name: [clip.vectors[name] for clip in clips] for name in NAMES}
 
 
@@ -164,13 +163,13 @@ def _title(gathered: Gathered) -> str:
     return f"{names} against {', '.join(Path(place).name for place in gathered.corpus.places)}"
 
 
-def _without_gap(systems: Sequence[System]) -> list[str]:
+def _without_gap(systems: Sequence[SystemResult]) -> list[str]:
     if systems[0].values["gap_closed"].value is not None:
         return []
     return [f"there is no gap to close: the anchor {FAR} is no further from the reference than {NEAR} is"]
 
 
-def _without_notes(reference: Sequence[Measured]) -> list[str]:
+def _without_notes(reference: Sequence[MeasuredClip]) -> list[str]:
     if any(clip.notes["quick"].n_notes for clip in reference):
         return []
     return ["no notes are heard in the reference, so there are no distances of notes"]

@@ -4,8 +4,7 @@ from dataclasses import asdict
 
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import SECTIONS
-
-Fact = str | float
+from pipeline.evaluation.report import Fact
 
 
 def facts_of(checkpoint: Checkpoint) -> dict[str, Fact]:

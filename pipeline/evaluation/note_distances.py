@@ -18,10 +18,10 @@ _Rows = Sequence[_Doubles]  # one for each clip; their sum is the set's
 HISTOGRAMS: Mapping[str, Callable[[NoteStatistics], _Doubles]] = {
     "pitches": lambda clip: clip.pitches,
     "pitch_classes": lambda clip: clip.pitch_classes,
-    "intervals": lambda clip: clip.intervals,
-    "at_once": lambda clip: clip.at_once,
+    "onset_intervals": lambda clip: clip.intervals,
+    "polyphony": lambda clip: clip.at_once,
     "velocities": lambda clip: clip.velocities,
-    "lengths": lambda clip: clip.lengths,
+    "durations": lambda clip: clip.lengths,
 }
 
 

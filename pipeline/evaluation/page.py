@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.evaluation.report import Clip, Report
+from pipeline.evaluation.report import ClipResult, Report
 from pipeline.web.pages import assemble
 from pipeline.web.sounds import prepare
 from waveforms.audio import Waveform
@@ -21,7 +21,7 @@ from waveforms.files import write_whole
 REAL = "real"  # the anchor whose clips show what is usual
 N_ODDITIES = 4  # shown of a clip: more would hide what matters
 
-Usual = Mapping[str, tuple[float, float, float]]  # {measure: 5th percentile, median and 95th of real clips}
+Usual = Mapping[str, tuple[float, float, float]]  # {metric: 5th percentile, median and 95th of real clips}
 
 
 def write_page(report: Report, waveform_of: Callable[[str, str], Waveform], path: Path, *, n_clips: int = 4) -> None:
@@ -56,7 +56,7 @@ def as_shown(report: Report, n_clips: int) -> dict[str, Any]:
 
     Returns:
         the report as dictionaries and lists, all numbers finite or None, with `usual`. The strangest clips come first;
-        each has a `rank` ("worst" or "best" if it is played, else ""), `oddities` (ids of measures, the most unusual
+        each has a `rank` ("worst" or "best" if it is played, else ""), `oddities` (ids of metrics, the most unusual
         first), and a `sound` that is None.
     """
     usual = usual_of(report)
@@ -73,29 +73,29 @@ def as_shown(report: Report, n_clips: int) -> dict[str, Any]:
 
 
 def usual_of(report: Report) -> Usual:
-    """Return what is usual for real clips, by measure; nothing if the report has none."""
+    """Return what is usual for real clips, by metric; nothing if the report has none."""
     real = next((system.clips for system in report.systems if system.name == REAL), ())
-    values = {measure.id: _numbers(measure.id, real) for measure in report.measures}
+    values = {metric.id: _numbers(metric.id, real) for metric in report.metrics}
     return {name: tuple(np.percentile(found, [5, 50, 95]).tolist()) for name, found in values.items() if found}
 
 
-def oddities(clip: Clip, usual: Usual) -> list[str]:
-    """Return the measures by which a clip lies outside what is usual, the most unusual first."""
+def oddities(clip: ClipResult, usual: Usual) -> list[str]:
+    """Return the metrics by which a clip lies outside what is usual, the most unusual first."""
     away: dict[str, float] = {}
-    for measure, (low, _, high) in usual.items():
-        for value in _numbers(measure, [clip]):
+    for metric, (low, _, high) in usual.items():
+        for value in _numbers(metric, [clip]):
             beyond = max(low - value, value - high)
             if beyond > 0:
-                away[measure] = beyond / (high - low) if high > low else math.inf
-    return sorted(away, key=lambda measure: -away[measure])[:N_ODDITIES]
+                away[metric] = beyond / (high - low) if high > low else math.inf
+    return sorted(away, key=lambda metric: -away[metric])[:N_ODDITIES]
 
 
-def _numbers(measure: str, clips: Sequence[Clip]) -> list[float]:
-    values = [clip.values[measure].value for clip in clips if measure in clip.values]
+def _numbers(metric: str, clips: Sequence[ClipResult]) -> list[float]:
+    values = [clip.values[metric].value for clip in clips if metric in clip.values]
     return [value for value in values if value is not None and math.isfinite(value)]
 
 
-def _strangeness(clip: Clip) -> float:
+def _strangeness(clip: ClipResult) -> float:
     return clip.strangeness if math.isfinite(clip.strangeness) else math.inf
 
 

@@ -1,43 +1,17 @@
-"""What an evaluation found: plain data, the way into `report.json` and back.
+"""The report of an evaluation: plain data, which becomes `report.json`, a page and a table.
 
-A report holds systems; a system holds values and clips; a value belongs to a measure, which says what it means. The
-table, the JSON file and the page are three views of one `Report`.
+A report holds systems; a system holds values and clips; a value belongs to a metric, which says what it means.
 """
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-FORMAT = 1
+from pipeline.evaluation.metrics import Metric
 
-Better = Literal["higher", "lower", "reference"]
+FORMAT = 2
+
 Kind = Literal["system", "anchor"]
-
-
-@dataclass(frozen=True)
-class Measure:
-    """What a number means.
-
-    Attributes:
-        id: its key in `System.values` or `Clip.values`.
-        room: the group it is shown in (`distances`, `notes`, `copies`, `seams`, `faults`, `life`, `level`, `skill`).
-        title: in a table's head.
-        unit: as printed after the number; "" for none.
-        digits: after the decimal point.
-        better: which way is better; `reference` if the reference's own number is.
-        meaning: one sentence: what it says.
-        blind: one sentence: what it cannot tell.
-        headline: whether the terminal's table and the page's first table show it.
-    """
-
-    id: str
-    room: str
-    title: str
-    unit: str
-    digits: int
-    better: Better
-    meaning: str
-    blind: str
-    headline: bool = False
+Fact = str | float
 
 
 @dataclass(frozen=True)
@@ -56,11 +30,11 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Mark:
-    """A moment of a clip worth listening to: a copied passage, a click, a collapse.
+class Annotation:
+    """A moment of a clip that is worth listening to: a copied excerpt, a click, a collapse.
 
     Attributes:
-        kind: the id of the measure that found it.
+        kind: the id of the metric that found it.
         start: in seconds.
         seconds: its length; 0 for a moment.
         text: what is there, in words.
@@ -73,23 +47,23 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Clip:
-    """One clip of a system.
+class ClipResult:
+    """What was measured in one clip of a system.
 
     Attributes:
         name: unique in its system.
         source: the file it was read from, and from which second on; "" for one made in memory.
-        values: by measure.
+        values: by metric.
         strangeness: how far it is from the reference: 1 is as far as the reference's own clips in the median. Clips
             are ordered by it, the worst first.
-        marks: in order of time.
+        annotations: in order of time.
     """
 
     name: str
     source: str
     values: dict[str, Value]
     strangeness: float
-    marks: tuple[Mark, ...] = ()
+    annotations: tuple[Annotation, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,7 +71,7 @@ class Histogram:
     """A distribution of a system, for a plot.
 
     Attributes:
-        id: `pitch_classes`, `pitches`, `intervals`, `at_once`, `velocities`, `lengths`.
+        id: `pitch_classes`, `pitches`, `onset_intervals`, `polyphony`, `velocities`, `durations`.
         title: of the plot.
         axis: what the bins count, with unit.
         labels: one a bin.
@@ -112,16 +86,16 @@ class Histogram:
 
 
 @dataclass(frozen=True)
-class System:
-    """What was evaluated, or an anchor to hold it against.
+class SystemResult:
+    """What was measured of a system, or of an anchor to compare it with.
 
     Attributes:
         name: unique in the report.
         kind: `system` or `anchor`.
-        about: one sentence: what it is and where it is from.
+        description: one sentence: what it is and where it is from.
         n_clips: measured.
         seconds: of sound measured.
-        values: by measure.
+        values: by metric.
         clips: in the order measured.
         histograms: of the system as a whole.
         facts: of a checkpoint: its settings, how many weights it has, how long it was trained, its loss; no figures
@@ -130,18 +104,18 @@ class System:
 
     name: str
     kind: Kind
-    about: str
+    description: str
     n_clips: int
     seconds: float
     values: dict[str, Value]
-    clips: tuple[Clip, ...]
+    clips: tuple[ClipResult, ...]
     histograms: tuple[Histogram, ...]
-    facts: dict[str, str | float] = field(default_factory=dict)
+    facts: dict[str, Fact] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Report:
-    """Everything an evaluation found, and what it depended on.
+    """Everything that an evaluation measured, and what it depended on.
 
     Attributes:
         title: what was compared.
@@ -149,7 +123,7 @@ class Report:
         clip_seconds: length of every clip.
         seed: of every random choice.
         versions: of what measured: quarterwave, torch, ..., and the embeddings' packages.
-        measures: in the order shown.
+        metrics: in the order shown.
         systems: in the order shown, the user's before the anchors.
         notes: sentences a reader must know (files left out, sets too small, ...).
         seconds: how long evaluating took.
@@ -160,14 +134,15 @@ class Report:
     clip_seconds: float
     seed: int
     versions: dict[str, str]
-    measures: tuple[Measure, ...]
-    systems: tuple[System, ...]
-    notes: tuple[str, ...] = field(default=())
+    metrics: tuple[Metric, ...]
+    systems: tuple[SystemResult, ...]
+    notes: tuple[str, ...] = ()
     seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """As plain dictionaries and lists, with the format's number."""
-        document: dict[str, Any] = _unsigned({"format": FORMAT} | asdict(self))
+        metrics = [metric.to_json() for metric in self.metrics]
+        document: dict[str, Any] = _unsigned({"format": FORMAT} | asdict(self) | {"metrics": metrics})
         return document
 
 

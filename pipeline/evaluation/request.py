@@ -4,10 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.evaluation.facts import Fact
 from pipeline.evaluation.landmarks import LandmarkIndex
 from pipeline.evaluation.reading import What
-from pipeline.evaluation.report import Kind, Value
+from pipeline.evaluation.report import Fact, Kind, Value
 from pipeline.evaluation.segments import Cut
 from waveforms.corpus import Corpus
 

@@ -98,6 +98,18 @@ def measure_skill(
     return _summed_up(losses, distances, seed)
 
 
+def skill_values(skill: Skill) -> dict[str, Value]:
+    """A checkpoint's skill, by metric."""
+    return {
+        "skill_mean": skill.against_mean,
+        "skill_repeat": skill.against_repeat,
+        "skill_decoded_mean": skill.decoded_against_mean,
+        "skill_decoded_repeat": skill.decoded_against_repeat,
+        "skill_distance": skill.distance,
+        "skill_distance_of_real": skill.distance_of_real,
+    }
+
+
 def _held_out(checkpoint: Checkpoint, corpus: Corpus) -> Corpus:
     names, there = checkpoint.split["validation"], {recording.name for recording in corpus}
     if gone := [name for name in names if name not in there]:

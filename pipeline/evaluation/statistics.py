@@ -121,9 +121,3 @@ def over_all(numbers: Sequence[float | None], of: Callable[[list[float]], float]
     """Make one number of those that are there, such as their sum or the largest, without an interval."""
     known = [number for number in numbers if number is not None]
     return Value(of(known)) if known else Value(None)
-
-
-def is_usual(number: float, reference: Sequence[float]) -> bool:
-    """Whether a number lies between the 5th and the 95th percentile of a reference's."""
-    low, high = np.percentile(reference, [5, 95])
-    return bool(low <= number <= high)

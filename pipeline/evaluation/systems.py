@@ -26,9 +26,8 @@ from pipeline.evaluation.rendered import (
 )
 from pipeline.evaluation.report import Kind, Value
 from pipeline.evaluation.request import Entrant, Gathered, Request, Stage
-from pipeline.evaluation.results import skill_values
 from pipeline.evaluation.segments import spread
-from pipeline.evaluation.skill import measure_skill
+from pipeline.evaluation.skill import measure_skill, skill_values
 from pipeline.prompts import BLOCK_SECONDS, Prompt, choose_passages
 from pipeline.training.lineage import ancestors_with, held_out_but_learned, trained_on
 from pipeline.training.pieces import fitted_to, pieces_of

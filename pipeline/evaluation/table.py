@@ -1,11 +1,12 @@
-"""A report as text: systems side by side, measures by room, in a hundred columns."""
+"""A report as text: systems side by side, metrics by group, in a hundred columns."""
 
 from collections.abc import Callable, Iterator, Sequence
 
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.evaluation.report import Measure, Report, System, Value
+from pipeline.evaluation.metrics import Metric
+from pipeline.evaluation.report import Report, SystemResult, Value
 
 WIDTH = 100  # columns
 _RESULTS = ("weights", "steps", "minutes of these steps", "held-out loss")  # shown even where they are the same
@@ -14,7 +15,7 @@ Row = tuple[str, list[str]]  # what is told, and of each system
 
 
 def tables(report: Report, width: int = WIDTH) -> Iterator[Table]:
-    """The headline measures, in as many tables as it takes to cut nothing off.
+    """The headline metrics, in as many tables as it takes to cut nothing off.
 
     Intervals stand with the user's systems; anchors are there to be looked at beside them.
     """
@@ -30,10 +31,10 @@ def fact_tables(report: Report, width: int = WIDTH) -> Iterator[Table]:
 
 
 def _in_width(
-    systems: Sequence[System], rows_of: Callable[[Sequence[System]], list[Row]], width: int
-) -> Iterator[list[System]]:
+    systems: Sequence[SystemResult], rows_of: Callable[[Sequence[SystemResult]], list[Row]], width: int
+) -> Iterator[list[SystemResult]]:
     """Part systems so that each part's table fits; a single one is never parted."""
-    part: list[System] = []
+    part: list[SystemResult] = []
     for system in systems:
         if part and _width(rows_of([*part, system]), [*part, system]) > width:
             yield part
@@ -43,13 +44,13 @@ def _in_width(
         yield part
 
 
-def _width(rows: list[Row], systems: Sequence[System]) -> int:
+def _width(rows: list[Row], systems: Sequence[SystemResult]) -> int:
     heads = [len(row[0]) for row in rows]
     columns = [max([len(system.name), *(len(cells[k]) for _, cells in rows)]) for k, system in enumerate(systems)]
     return max(heads, default=0) + sum(columns) + 2 * (1 + len(columns))
 
 
-def _table(rows: list[Row], systems: Sequence[System]) -> Table:
+def _table(rows: list[Row], systems: Sequence[SystemResult]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     for system in systems:
@@ -60,25 +61,25 @@ def _table(rows: list[Row], systems: Sequence[System]) -> Table:
     return table
 
 
-def _rows(report: Report, systems: Sequence[System]) -> list[Row]:
+def _rows(report: Report, systems: Sequence[SystemResult]) -> list[Row]:
     rows: list[Row] = []
-    room = ""
-    for measure in report.measures:
-        if not measure.headline:
+    group = ""
+    for metric in report.metrics:
+        if not metric.headline:
             continue
-        if measure.room != room:
-            room = measure.room
-            rows.append((room, [""] * len(systems)))
-        unit = f", {measure.unit}" if measure.unit else ""
-        rows.append((f"  {measure.title}{unit}", [_cell(measure, system) for system in systems]))
+        if metric.group != group:
+            group = metric.group
+            rows.append((group, [""] * len(systems)))
+        unit = f", {metric.unit}" if metric.unit else ""
+        rows.append((f"  {metric.name}{unit}", [_cell(metric, system) for system in systems]))
     return rows
 
 
-def _fact_rows(systems: Sequence[System], known: Sequence[System]) -> list[Row]:
+def _fact_rows(systems: Sequence[SystemResult], known: Sequence[SystemResult]) -> list[Row]:
     return [(name, [_fact(system.facts.get(name, "-")) for system in systems]) for name in _differing(known)]
 
 
-def _differing(systems: Sequence[System]) -> list[str]:
+def _differing(systems: Sequence[SystemResult]) -> list[str]:
     """Names of the facts to show side by side: _RESULTS, and before them what is not the same for all."""
     names = list(dict.fromkeys(name for system in systems for name in system.facts))
     differ = [name for name in names if len({repr(system.facts.get(name)) for system in systems}) > 1]
@@ -92,11 +93,11 @@ def _fact(fact: str | float) -> str:
     return f"{fact / 1e6:.1f} million" if isinstance(fact, int) and fact >= 1e5 else str(fact)
 
 
-def _cell(measure: Measure, system: System) -> str:
-    value = system.values.get(measure.id, Value(None))
+def _cell(metric: Metric, system: SystemResult) -> str:
+    value = system.values.get(metric.id, Value(None))
     if value.value is None:
         return "-"
-    text = f"{value.value:z.{measure.digits}f}"
+    text = f"{value.value:z.{metric.digits}f}"
     if system.kind == "system" and value.low is not None and value.high is not None:
-        text += f" [{value.low:z.{measure.digits}f}, {value.high:z.{measure.digits}f}]"
+        text += f" [{value.low:z.{metric.digits}f}, {value.high:z.{metric.digits}f}]"
     return text

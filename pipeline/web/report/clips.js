@@ -4,15 +4,15 @@
 const strangeness = (clip) => (clip.strangeness === null ? "–" : clip.strangeness.toFixed(2));
 
 function oddity(clip, id) {
-  const measure = measures.get(id);
+  const metric = metrics.get(id);
   const [low, , high] = report.usual[id];
-  return make("li", {}, make("b", {}, titleOf(measure)), ` ${number(measure, clip.values[id].value)}`,
-    make("small", {}, ` usual ${range(measure, low, high)}`));
+  return make("li", {}, make("b", {}, titleOf(metric)), ` ${number(metric, clip.values[id].value)}`,
+    make("small", {}, ` usual ${range(metric, low, high)}`));
 }
 
 function oddities(clip) {
   if (!Object.keys(report.usual).length) return [];
-  if (!clip.oddities.length) return [make("p", { class: "soft" }, "No measure is outside what is usual.")];
+  if (!clip.oddities.length) return [make("p", { class: "soft" }, "No metric is outside what is usual.")];
   return [make("ul", { class: "oddities", "aria-label": "Unusual" }, ...clip.oddities.map((id) => oddity(clip, id)))];
 }
 
@@ -20,7 +20,7 @@ function clipCard(system, clip) {
   const rank = make("span", { class: `rank ${clip.rank}` }, clip.rank === "worst" ? "strangest" : "least strange");
   const title = make("h4", {}, make("span", { class: "name" }, clip.name), " ", rank, " ",
     make("small", {}, `strangeness ${strangeness(clip)}`));
-  const track = makeClip(`${system.name}, ${clip.name}`, clip.sound, clip.marks, [title], oddities(clip));
+  const track = makeClip(`${system.name}, ${clip.name}`, clip.sound, clip.annotations, [title], oddities(clip));
   track.renderedGain = 1 / clip.sound.gain;
   return track.card;
 }
@@ -28,8 +28,8 @@ function clipCard(system, clip) {
 function clipRow(clip) {
   const track = clip.sound && player.tracks.find((each) => each.id === clip.sound.id);
   const name = track ? makeButton({ class: "quiet" }, () => { showClip(track); player.playFrom(track, 0); }, clip.name) : clip.name;
-  const odd = clip.oddities.map((id) => `${titleOf(measures.get(id))} ${number(measures.get(id), clip.values[id].value)}`);
-  return [rowHead(name), numberCell(strangeness(clip)), numberCell(String(clip.marks.length)), make("td", {}, odd.join("; ")),
+  const odd = clip.oddities.map((id) => `${titleOf(metrics.get(id))} ${number(metrics.get(id), clip.values[id].value)}`);
+  return [rowHead(name), numberCell(strangeness(clip)), numberCell(String(clip.annotations.length)), make("td", {}, odd.join("; ")),
     make("td", { class: "soft" }, clip.source)];
 }
 
@@ -39,7 +39,7 @@ function showSystem(system) {
   const all = make("details", { class: "clips" }, make("summary", {}, name),
     makeTable(name, ["Clip", "Strangeness", "Marks", "Unusual", "From"], system.clips.map(clipRow)));
   return make("section", { class: `system ${hue(system)}` }, make("h3", {}, ...nameOf(system)),
-    make("p", { class: "soft" }, system.about), make("div", { class: "cards" }, ...cards), all);
+    make("p", { class: "soft" }, system.description), make("div", { class: "cards" }, ...cards), all);
 }
 
 function setGains() {

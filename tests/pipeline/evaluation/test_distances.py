@@ -11,8 +11,8 @@ from pipeline.evaluation.distances import (
     Gaussian,
     KernelDistance,
     distances_of,
+    extrapolated_frechet,
     frechet,
-    frechet_without_end,
     gap_closed,
     median_distance,
 )
@@ -142,27 +142,27 @@ def test_extrapolation_is_nearer_to_the_truth(dim: int) -> None:
     truth = dim * (1.3 - 1.0) ** 2 + dim * 0.1**2
     sets = [(draw(2 * n, 24, dim), draw(2 * n + 1, 24, dim, mean=0.1, scale=1.3)) for n in range(5)]
     plain = np.mean([distance(*pair) for pair in sets])
-    found = [frechet_without_end(*pair, seed=0)[0] for pair in sets]
+    found = [extrapolated_frechet(*pair, seed=0)[0] for pair in sets]
     assert abs(np.mean(found) - truth) < 0.7 * abs(plain - truth)
 
 
 def test_extrapolation_of_one_distribution_is_zero() -> None:
     sets = [(draw(2 * n, 64, 4), draw(2 * n + 1, 64, 4)) for n in range(20)]
-    found = [frechet_without_end(*pair, seed=0)[0] for pair in sets]
+    found = [extrapolated_frechet(*pair, seed=0)[0] for pair in sets]
     assert np.mean(found) < 0.4 * np.mean([distance(*pair) for pair in sets])
     assert min(found) == 0.0
 
 
 def test_extrapolation_knows_its_error() -> None:
     reference, other = draw(0, 40), draw(1, 40, mean=1.0)
-    found = [frechet_without_end(reference, other, seed=seed) for seed in range(12)]
+    found = [extrapolated_frechet(reference, other, seed=seed) for seed in range(12)]
     errors = [error for _, error in found]
     assert 0.0 < max(errors) < 0.1 * found[0][0]
     assert np.std([value for value, _ in found]) == pytest.approx(np.mean(errors), rel=0.6)
 
 
 def test_where_there_is_no_bias_the_line_is_flat() -> None:
-    value, error = frechet_without_end(draw(0, 40, 2), draw(1, 40, 2, mean=100.0), seed=0)
+    value, error = extrapolated_frechet(draw(0, 40, 2), draw(1, 40, 2, mean=100.0), seed=0)
     assert value == pytest.approx(2 * 100.0**2, rel=0.01)
     assert error < 0.002 * value
 
@@ -212,11 +212,11 @@ def test_gaps_have_their_ends_and_their_middle() -> None:
         sets = [np.array(vectors, np.float64) for vectors in (clips(1), each)]
         assert found[name]["fd_aisfx"].value == pytest.approx(textbook(*sets), rel=1e-5)
         assert found[name]["mmd_aisfx"].value == pytest.approx(max(0, squared_mmd(*sets)))
-    assert found["real"]["fd_musicnn_without_end"].value < found["real"]["fd_musicnn"].value
-    assert found["half"]["fd_musicnn_without_end"].value == pytest.approx(6 * 1.5**2, rel=0.25)  # |shift|^2, in truth
+    assert found["real"]["fd_musicnn_extrapolated"].value < found["real"]["fd_musicnn"].value
+    assert found["half"]["fd_musicnn_extrapolated"].value == pytest.approx(6 * 1.5**2, rel=0.25)  # |shift|^2, in truth
     assert found == distances_of(reference, both, seed=0, advanced=lambda _: None)
     others = distances_of(reference, both, seed=1, advanced=lambda _: None)
-    for measure in ("gap_closed", "fd_aisfx", "fd_aisfx_without_end", "mmd_aisfx"):
+    for measure in ("gap_closed", "fd_aisfx", "fd_aisfx_extrapolated", "mmd_aisfx"):
         assert others["half"][measure] != found["half"][measure]
 
 
@@ -228,4 +228,4 @@ def test_without_a_gap_none_is_closed() -> None:
     assert found["real"]["fd_aisfx"].value > 1
     few = {name: {e: vectors[:7] for e, vectors in each.items()} for name, each in both.items()}
     found = distances_of({e: clips(9)[:7] for e in ("musicnn", "aisfx")}, few, seed=0, advanced=lambda _: None)
-    assert found["real"]["fd_aisfx_without_end"].value is None  # too few clips
+    assert found["real"]["fd_aisfx_extrapolated"].value is None  # too few clips

@@ -15,7 +15,7 @@ import soundfile
 
 from pipeline.errors import OutputError
 from pipeline.evaluation.page import write_page
-from pipeline.evaluation.report import System, Value
+from pipeline.evaluation.report import SystemResult, Value
 from tests.chromium import Chromium
 from tests.pipeline.evaluation.reports import EVIL, SECONDS, small_report, sounds
 
@@ -70,14 +70,14 @@ def card(n: int) -> str:
 
 
 def test_the_page_shows_the_reports_numbers_and_names(page: Chromium) -> None:
-    for table in ("#headline tr", "#rooms article"):
-        for measure in REPORT.measures:
-            cells = f"document.querySelectorAll('{table}[data-measure={measure.id}] td.number')"
+    for table in ("#headline tr", "#groups article"):
+        for metric in REPORT.metrics:
+            cells = f"document.querySelectorAll('{table}[data-metric={metric.id}] td.number')"
             found = page.evaluate(f"[...{cells}].map((cell) => cell.textContent)")
-            values = [system.values.get(measure.id) for system in REPORT.systems]
-            if table == "#rooms article":  # which leaves out whoever has neither a number nor clips
+            values = [system.values.get(metric.id) for system in REPORT.systems]
+            if table == "#groups article":  # which leaves out whoever has neither a number nor clips
                 values = [value for value in values if value and value.value is not None]
-            assert found == [cell_text(value, measure.digits, measure.unit) for value in values], measure.id
+            assert found == [cell_text(value, metric.digits, metric.unit) for value in values], metric.id
     gaps = page.evaluate("[...document.querySelectorAll('.gap tbody tr')].map((row) => row.innerText)")
     assert [" ".join(gap.split()) for gap in gaps] == ["ours 24 % 0 to 48", " ".join(f"{EVIL} 4 % 0 to 8".split())]
     text = page.text()
@@ -106,7 +106,7 @@ def test_marks_of_the_gap_stand_where_the_numbers_say(page: Chromium) -> None:
 def test_bold_is_what_is_better_beyond_chance(page: Chromium) -> None:
     bold = page.evaluate(
         """[...document.querySelectorAll('#headline td b')].map((number) =>
-        [number.closest('tr').dataset.measure, number.closest('td').cellIndex])"""
+        [number.closest('tr').dataset.metric, number.closest('td').cellIndex])"""
     )
     assert bold == [["copied", 2], ["clicks", 2], ["collapse", 2]]  # the gaps' intervals meet; real is no contestant
 
@@ -115,7 +115,7 @@ def test_strangest_first_and_what_is_odd_is_told(page: Chromium) -> None:
     names = page.evaluate("[...document.querySelectorAll('.clip .name')].map((name) => name.textContent)")
     assert names == [clip for _, clip in HEARD]
     assert "usual 9.10 to 10.90" in page.evaluate(f"document.querySelector('{card(0)} .oddities').innerText")
-    assert "No measure is outside what is usual." in page.evaluate(f"document.querySelector('{card(3)}').innerText")
+    assert "No metric is outside what is usual." in page.evaluate(f"document.querySelector('{card(3)}').innerText")
     rows = page.evaluate("[...document.querySelectorAll('.system tbody th')].map((name) => name.textContent)")
     assert rows[:5] == ["clip-4", "clip-3", "clip-2", "clip-1", "clip-0"]
 
@@ -243,14 +243,14 @@ def test_names_are_never_read_as_html(path: Path) -> None:
 
 
 def test_a_report_without_anchors_clips_or_notes(browser: Chromium, tmp_path: Path) -> None:
-    alone = System("ours", "system", "What it is.", 1, 2.0, {"clicks": Value(3.0)}, (), ())
+    alone = SystemResult("ours", "system", "What it is.", 1, 2.0, {"clicks": Value(3.0)}, (), ())
     write_page(replace(REPORT, title="ours", systems=(alone,), notes=()), sounds, tmp_path / "report.html")
     browser.open(tmp_path / "report.html")
     browser.press(" ")
     shown = browser.evaluate(
         "[...document.querySelectorAll('section')].filter((s) => s.checkVisibility()).map((s) => s.id)"
     )
-    assert shown == ["summary", "measures", "about"]
+    assert shown == ["summary", "metrics", "about"]
     assert "3.0" in browser.evaluate("document.querySelector('#headline').innerText")
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.evaluation import statistics
 from pipeline.evaluation.report import Value
-from pipeline.evaluation.statistics import bootstrap, is_usual, with_interval
+from pipeline.evaluation.statistics import bootstrap, with_interval
 
 
 def test_a_mean_has_the_interval_of_theory() -> None:
@@ -64,9 +64,3 @@ def test_a_bootstrap_has_a_seed_bounds_and_two_clips() -> None:
     assert bootstrap(middle, clips, seed=3) == found != bootstrap(middle, clips, seed=4)
     assert bootstrap(middle, clips, seed=3, least=0.6, most=0.9) == Value(found.value, 0.6, 0.9)
     assert bootstrap(middle, clips[:1]) == Value(0.0)
-
-
-def test_what_nine_in_ten_are_between_is_usual() -> None:
-    reference = list(np.linspace(0.0, 100.0, 101))
-    assert [is_usual(number, reference) for number in (4.9, 5.0, 50.0, 95.0, 95.1)] == [False, True, True, True, False]
-    assert is_usual(1.0, [1.0, 1.0])

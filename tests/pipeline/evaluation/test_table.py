@@ -5,20 +5,20 @@ import json
 
 from rich.console import Console
 
-from pipeline.evaluation.catalogue import MEASURES
-from pipeline.evaluation.report import Report, System, Value
+from pipeline.evaluation.metrics import METRICS
+from pipeline.evaluation.report import Report, SystemResult, Value
 from pipeline.evaluation.table import fact_tables, tables
 
 
-def system(name: str, **facts: str | float) -> System:
-    values = {measure.id: Value(-123.456, -234.5, -12.3) for measure in MEASURES}
+def system(name: str, **facts: str | float) -> SystemResult:
+    values = {metric.id: Value(-123.456, -234.5, -12.3) for metric in METRICS}
     values["copied"] = Value(None)
     kind = "system" if facts else "anchor"
-    return System(name, kind, "", 4, 12.0, values, (), (), facts)  # type: ignore[arg-type]
+    return SystemResult(name, kind, "", 4, 12.0, values, (), (), facts)  # type: ignore[arg-type]
 
 
-def shown(*systems: System) -> list[str]:
-    report = Report("", {}, 3.0, 0, {}, MEASURES, systems)
+def shown(*systems: SystemResult) -> list[str]:
+    report = Report("", {}, 3.0, 0, {}, METRICS, systems)
     out = io.StringIO()
     console = Console(file=out, width=100)
     for table in (*fact_tables(report), *tables(report)):
@@ -33,20 +33,18 @@ def test_every_headline_of_every_system_is_there() -> None:
     assert not any("…" in line for line in lines)
     for name in (*names, "real"):
         assert any(name in line for line in lines)
-    for measure in MEASURES:
-        cells = "".join(
-            line for line in lines if line.strip().startswith(measure.title + ("," if measure.unit else " "))
-        )
-        if measure.headline and measure.id != "copied":
-            number = f"{-123.456:.{measure.digits}f}"
-            assert cells.count(number) == 8, measure.id
-            assert cells.count("[") == 7, measure.id  # intervals stand with the user's systems
+    for metric in METRICS:
+        cells = "".join(line for line in lines if line.strip().startswith(metric.name + ("," if metric.unit else " ")))
+        if metric.headline and metric.id != "copied":
+            number = f"{-123.456:.{metric.digits}f}"
+            assert cells.count(number) == 8, metric.id
+            assert cells.count("[") == 7, metric.id  # intervals stand with the user's systems
     assert sum(line.split()[-1] == "-" for line in lines if "copied, %" in line) >= 1
 
 
 def test_zero_has_no_sign() -> None:
-    small = {measure.id: Value(-0.0001, -0.0002, -0.0) for measure in MEASURES}
-    nothing = System("new", "system", "", 4, 12.0, small, (), ())
+    small = {metric.id: Value(-0.0001, -0.0002, -0.0) for metric in METRICS}
+    nothing = SystemResult("new", "system", "", 4, 12.0, small, (), ())
     assert "-0" not in "".join(shown(nothing))
     written = json.dumps(Report("", {}, 3.0, 0, {}, (), (nothing,)).to_json())
     assert "-0.0001" in written

@@ -1,48 +1,48 @@
-// Every measure, room by room: what it says, what it cannot tell, where systems and clips stand. Then distributions.
+// Every metric, group by group: what it says, what it cannot tell, where systems and clips stand. Then distributions.
 "use strict";
 
-const clipValues = (measure, system) =>
-  system.clips.map((clip) => clip.values[measure.id]?.value ?? null).filter((n) => n !== null);
+const clipValues = (metric, system) =>
+  system.clips.map((clip) => clip.values[metric.id]?.value ?? null).filter((n) => n !== null);
 
-function scaleFor(measure) {
+function scaleFor(metric) {
   const numbers = report.systems.flatMap((system) =>
-    [...Object.values(valueOf(system, measure)), ...clipValues(measure, system)]);
-  return scaleOf([...numbers, ...(report.usual[measure.id] ?? [])]);
+    [...Object.values(valueOf(system, metric)), ...clipValues(metric, system)]);
+  return scaleOf([...numbers, ...(report.usual[metric.id] ?? [])]);
 }
 
-function measureRow(measure, system, scale) {
-  const value = valueOf(system, measure);
-  const label = `${measure.title}, ${system.name}: ${number(measure, value.value)}`;
-  const strip = drawStrip(label, scale, clipValues(measure, system), value, report.usual[measure.id]);
-  return make("tr", { class: `${system.kind} ${hue(system)}` }, rowHead(...nameOf(system)), valueCell(measure, system),
+function metricRow(metric, system, scale) {
+  const value = valueOf(system, metric);
+  const label = `${metric.name}, ${system.name}: ${number(metric, value.value)}`;
+  const strip = drawStrip(label, scale, clipValues(metric, system), value, report.usual[metric.id]);
+  return make("tr", { class: `${system.kind} ${hue(system)}` }, rowHead(...nameOf(system)), valueCell(metric, system),
     make("td", { class: "track" }, strip));
 }
 
-function stripsHead(measure, { least, most }) {
+function stripsHead(metric, { least, most }) {
   const unseen = (text) => make("th", { scope: "col", class: "unseen" }, text);
-  const ends = least < most ? [make("span", {}, number(measure, least)), make("span", {}, number(measure, most))] : [];
+  const ends = least < most ? [make("span", {}, number(metric, least)), make("span", {}, number(metric, most))] : [];
   return make("thead", {}, make("tr", {}, unseen("System"), unseen("Value"), make("td", { class: "ends" }, ...ends)));
 }
 
-function showMeasure(measure) {
+function showMetric(metric) {
   const shown = report.systems.filter(
-    (system) => valueOf(system, measure).value !== null || clipValues(measure, system).length);
+    (system) => valueOf(system, metric).value !== null || clipValues(metric, system).length);
   if (!shown.length) return [];
-  const scale = scaleFor(measure);
-  return [make("article", { "data-measure": measure.id },
-    make("h4", {}, titleOf(measure), " ", make("small", {}, direction(measure))),
-    make("p", {}, measure.meaning),
-    make("p", { class: "soft" }, make("b", {}, "What it cannot tell: "), measure.blind),
-    make("table", { class: "strips" }, stripsHead(measure, scale),
-      make("tbody", {}, ...shown.map((system) => measureRow(measure, system, scale)))))];
+  const scale = scaleFor(metric);
+  return [make("article", { "data-metric": metric.id },
+    make("h4", {}, titleOf(metric), " ", make("small", {}, direction(metric))),
+    make("p", {}, metric.meaning),
+    make("p", { class: "soft" }, make("b", {}, "What it cannot tell: "), metric.limits),
+    make("table", { class: "strips" }, stripsHead(metric, scale),
+      make("tbody", {}, ...shown.map((system) => metricRow(metric, system, scale)))))];
 }
 
-function showRoom(room) {
-  const shown = report.measures.filter((measure) => measure.room === room).flatMap(showMeasure);
+function showGroup(group) {
+  const shown = report.metrics.filter((metric) => metric.group === group).flatMap(showMetric);
   if (!shown.length) return [];
-  const names = shown.map((article) => measures.get(article.dataset.measure).title).join(" · ");
-  return [make("details", { class: "room" },
-    make("summary", {}, make("h3", {}, capital(room)), " ", make("span", { class: "soft" }, names)), ...shown)];
+  const names = shown.map((article) => metrics.get(article.dataset.metric).name).join(" · ");
+  return [make("details", { class: "group" },
+    make("summary", {}, make("h3", {}, capital(group)), " ", make("span", { class: "soft" }, names)), ...shown)];
 }
 
 // ---- distributions, each system's against that of real recordings ----
@@ -76,8 +76,8 @@ function showHistogram(id) {
 const histogramIds = [...new Set(report.systems.flatMap((system) => system.histograms.map(({ id }) => id)))];
 $("histograms").append(...histogramIds.flatMap(showHistogram));
 $("plots").hidden = !histogramIds.length;
-$("rooms").append(...rooms.flatMap(showRoom));
-$("usual").hidden = !$("rooms").children.length;
+$("groups").append(...groups.flatMap(showGroup));
+$("usual").hidden = !$("groups").children.length;
 addEventListener("beforeprint", () => {
   for (const details of document.querySelectorAll("details")) details.open = true;
 });

@@ -1,0 +1,253 @@
+"""From what is measured in clips to the results of a system: its values, clips and histograms."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.evaluation import statistics
+from pipeline.evaluation.analysis import Heard
+from pipeline.evaluation.cache import RememberingEars
+from pipeline.evaluation.copies import Copies, find_copies
+from pipeline.evaluation.embeddings import NAMES, at_equal_loudness
+from pipeline.evaluation.landmarks import LandmarkIndex
+from pipeline.evaluation.metrics import METRICS, NOTES, Metric
+from pipeline.evaluation.note_distances import compare_notes, js_divergence
+from pipeline.evaluation.notes import (
+    INTERVAL_EDGES,
+    LENGTH_EDGES,
+    MOST_AT_ONCE,
+    VELOCITY_EDGES,
+    NoteStatistics,
+    pooled,
+)
+from pipeline.evaluation.report import Annotation, ClipResult, Histogram, Value
+from pipeline.evaluation.segments import Cut
+from waveforms.notes.performance import HIGHEST_PITCH, LOWEST_PITCH
+
+NOTE_NAMES = ("C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B")
+_OF_CLIPS = tuple(metric for metric in METRICS if metric.of_clip)
+_OF_NOTES = tuple(metric for metric in NOTES if metric.of_notes)
+_OUTLIERS = ("flatness", "flux")  # compared with those of the reference's clips one by one
+_RATIOS = ("notes_per_second", "polyphony")  # compared with those of the anchor resynthesis
+
+Notes = Sequence[NoteStatistics]  # one a clip
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredClip(Heard):
+    """What is known of a clip.
+
+    Attributes:
+        cut: which clip.
+        copies: None where it is not known what its model was trained on.
+    """
+
+    cut: Cut
+    copies: Copies | None
+
+
+def measure(ears: RememberingEars, cut: Cut, index: LandmarkIndex | None) -> MeasuredClip:
+    """Measure a clip.
+
+    Args:
+        ears: analyse its sound, or have done so before.
+        cut: the clip.
+        index: of what its model was trained on, if that is known.
+    """
+    waveform = cut.read()
+    copies = find_copies(index, at_equal_loudness(waveform), origin=cut.origin) if index else None
+    return MeasuredClip(**vars(ears.hear(waveform)), cut=cut, copies=copies)
+
+
+def clip_values(clips: Sequence[MeasuredClip]) -> dict[str, list[float | None]]:
+    """The values of every metric that a clip has, {id: one a clip}."""
+    values = {metric.id: [_finite(metric.of_clip(clip)) for clip in clips] for metric in _OF_CLIPS if metric.of_clip}
+    for transcriber in clips[0].notes:
+        notes = _notes(clips, transcriber)
+        values |= {
+            _id(transcriber, metric.id): [metric.of_notes(each) for each in notes]
+            for metric in _OF_NOTES
+            if metric.of_notes
+        }
+    return values
+
+
+def system_values(
+    clips: Sequence[MeasuredClip],
+    reference: Sequence[MeasuredClip],
+    real: Sequence[MeasuredClip],
+    continuation: Sequence[MeasuredClip] = (),
+    resynthesis: Sequence[MeasuredClip] = (),
+    *,
+    seed: int,
+) -> dict[str, Value]:
+    """Pool the values of a system's clips, {id: value}: all metrics but distances of embeddings and skill.
+
+    Args:
+        clips: the system's.
+        reference: the reference's.
+        real: the anchor's of that name.
+        continuation: of the system's prompts, where that anchor is there.
+        resynthesis: likewise.
+        seed: of the intervals.
+    """
+    numbers, usual = clip_values(clips), clip_values(reference)
+    values = {metric.id: _pooled(metric, numbers[metric.id], seed) for metric in _OF_CLIPS}
+    for name in _OUTLIERS:
+        values[f"{name}_outliers"] = statistics.mean(_outliers(numbers[name], usual[name]), seed=seed)
+    values["piano_ratio"] = _ratio([clip.piano for clip in clips], [clip.piano for clip in real], seed)
+    for transcriber in clips[0].notes:
+        found = _note_values(
+            *(_notes(each, transcriber) for each in (clips, reference, continuation, resynthesis)), seed=seed
+        )
+        values |= {_id(transcriber, name): value for name, value in found.items()}
+    return values
+
+
+def clip_results(clips: Sequence[MeasuredClip], reference: Sequence[MeasuredClip]) -> tuple[ClipResult, ...]:
+    """The clips, each with its own values, its strangeness and its annotations."""
+    values = clip_values(clips)
+    strangeness = _strangeness(clips, reference)
+    return tuple(
+        ClipResult(
+            name=clip.cut.name,
+            source=clip.cut.source,
+            values={name: Value(each[n]) for name, each in values.items()},
+            strangeness=strangeness[n],
+            annotations=annotations_of(clip),
+        )
+        for n, clip in enumerate(clips)
+    )
+
+
+def annotations_of(clip: MeasuredClip) -> tuple[Annotation, ...]:
+    """The moments of a clip that are worth listening to, in order of time."""
+    life, faults = clip.life, clip.faults
+    found = [Annotation("clicks", time, 0.0, "click") for time in clip.seams.clicks]
+    for copy in clip.copies.copies if clip.copies else ():
+        kind = "continued" if copy.is_continuation else "copied"
+        text = f"{copy.kind} from {copy.recording} @ {copy.source:.2f} s"
+        found.append(Annotation(kind, copy.start, copy.seconds, text))
+    found += [Annotation("glides", start, seconds, "a partial glides") for start, seconds in faults.glides]
+    found += [Annotation("bursts", time, 0.0, f"a note {excess:.0f} dB too loud") for time, excess in faults.bursts]
+    if life.collapse:
+        rest = clip.seconds - life.collapse_at
+        found.append(Annotation("collapse", life.collapse_at, rest, f"{life.collapse} from here on"))
+    if life.loop_share:
+        text = f"{100 * life.loop_share:.0f} % repeats what was {life.loop_period:.2f} s before"
+        found.append(Annotation("loops", 0.0, clip.seconds, text))
+    return tuple(sorted(found, key=lambda annotation: annotation.start))
+
+
+def histograms_of(clips: Sequence[MeasuredClip]) -> tuple[Histogram, ...]:
+    """The distributions of a system's notes."""
+    notes = pooled(_notes(clips, "quick"))
+    pitches = tuple(f"{NOTE_NAMES[pitch % 12]}{pitch // 12 - 1}" for pitch in range(LOWEST_PITCH, HIGHEST_PITCH + 1))
+    times = (*(f"{edge:.2f}" for edge in INTERVAL_EDGES[:-2]), f"{INTERVAL_EDGES[-2]:.2f} or more")
+    durations = (*(f"{edge:.2f}" for edge in LENGTH_EDGES[:-2]), f"{LENGTH_EDGES[-2]:.2f} or more")
+    velocities = tuple(f"{edge:.0f}" for edge in VELOCITY_EDGES[:-1])
+    counts = (*map(str, range(MOST_AT_ONCE)), f"{MOST_AT_ONCE} or more")
+    return (
+        Histogram("pitch_classes", "pitch classes", "pitch class", NOTE_NAMES, _shares(notes.pitch_classes)),
+        Histogram("pitches", "pitches", "pitch", pitches, _shares(notes.pitches)),
+        Histogram("onset_intervals", "time from onset to onset", "seconds, from", times, _shares(notes.intervals)),
+        Histogram("polyphony", "notes at once", "notes, by time", counts, _shares(notes.at_once)),
+        Histogram("velocities", "velocities", "MIDI velocity, from", velocities, _shares(notes.velocities)),
+        Histogram("durations", "durations of notes", "seconds, from", durations, _shares(notes.lengths)),
+    )
+
+
+def _note_values(
+    notes: Notes, reference: Notes, continuation: Notes, resynthesis: Notes, *, seed: int
+) -> dict[str, Value]:
+    """A system's values of the notes that one transcriber finds."""
+    values = {
+        metric.id: statistics.quotient([_weighted(metric, each) for each in notes], seed=seed)
+        for metric in _OF_NOTES
+        if metric.weight
+    }
+    values["median_onset_interval"] = statistics.median([each.gaps for each in notes], seed=seed)
+    distances = compare_notes(reference, notes, seed=seed)
+    if distances:
+        divergence = js_divergence(pooled(reference).pitch_classes, pooled(notes).pitch_classes)
+        values["js_divergence_pitch_classes"] = Value(divergence)
+    values |= {f"js_{name}": value for name, value in distances.items()}
+    if continuation:
+        distances = compare_notes(continuation, notes, seed=seed)
+        values |= {f"js_{name}_continuation": value for name, value in distances.items()}
+    if resynthesis:
+        for name in _RATIOS:
+            ours, theirs = ([getattr(each, name) for each in clips] for clips in (notes, resynthesis))
+            values[f"{name}_ratio"] = _ratio(ours, theirs, seed)
+    return values
+
+
+def _notes(clips: Sequence[MeasuredClip], transcriber: str) -> Notes:
+    return [clip.notes[transcriber] for clip in clips]
+
+
+def _id(transcriber: str, metric: str) -> str:
+    """The id of a metric of the notes that a transcriber finds; the quick one's have the plain id."""
+    return metric if transcriber == "quick" else f"{transcriber}_{metric}"
+
+
+def _pooled(metric: Metric, numbers: Sequence[float | None], seed: int) -> Value:
+    if metric.pool == "mean":
+        return statistics.mean(numbers, seed=seed)
+    return statistics.over_all(numbers, _POOLS[metric.pool])
+
+
+def _stouffer(z: Sequence[float]) -> float:
+    """One z of many (Stouffer): their sum over the root of their number."""
+    return float(np.sum(z) / np.sqrt(len(z)))
+
+
+_POOLS: Mapping[str, Callable[[list[float]], float]] = {"largest": max, "sum": sum, "stouffer": _stouffer}
+
+
+def _weighted(metric: Metric, notes: NoteStatistics) -> tuple[float, float]:
+    """A clip's number times its weight, and its weight."""
+    assert metric.of_notes
+    assert metric.weight
+    weight = metric.weight(notes)
+    return (metric.of_notes(notes) or 0.0) * weight, weight
+
+
+def _ratio(numbers: Sequence[float], others: Sequence[float], seed: int) -> Value:
+    """The ratio of two means, in per cent."""
+    value = statistics.ratio_of_means(numbers, others, seed=seed)
+    return Value(*(None if part is None else 100 * part for part in (value.value, value.low, value.high)))
+
+
+def _outliers(numbers: Sequence[float | None], reference: Sequence[float | None]) -> list[float | None]:
+    """100 for each number beyond the 5th or the 95th percentile of the reference's, 0 for the others."""
+    known = [number for number in reference if number is not None]
+    if not known:
+        return [None] * len(numbers)
+    low, high = np.percentile(known, [5, 95])
+    return [None if n is None else 0.0 if low <= n <= high else 100.0 for n in numbers]
+
+
+def _strangeness(clips: Sequence[MeasuredClip], reference: Sequence[MeasuredClip]) -> list[float]:
+    """The distance of each clip's mean vector from the reference's, over the median of the reference's own clips.
+
+    Each clip of the reference is compared with the mean of the others. The mean over embeddings is taken.
+    """
+    found = []
+    for e in NAMES:
+        ours = np.array([clip.vectors[e].mean(axis=0) for clip in reference], np.float64)
+        theirs = np.array([clip.vectors[e].mean(axis=0) for clip in clips], np.float64)
+        others = (ours.sum(axis=0) - ours) / (len(ours) - 1)  # of all but this one
+        usual = float(np.median(np.linalg.norm(ours - others, axis=1))) or 1.0
+        found.append(np.linalg.norm(theirs - ours.mean(axis=0), axis=1) / usual)
+    strangeness: list[float] = np.mean(found, axis=0).tolist()
+    return strangeness
+
+
+def _shares(histogram: np.ndarray) -> tuple[float, ...]:
+    return tuple((histogram / (histogram.sum() or 1.0)).tolist())
+
+
+def _finite(number: float | None) -> float | None:
+    return number if number is not None and np.isfinite(number) else None
