@@ -1,1 +1,1 @@
-"""Speed and memory of the main line: against peers, and as shares of what this machine can do, measured in one run."""
+"""Speed and memory, compared with peers and with what this machine can do, measured in one run."""

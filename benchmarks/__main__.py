@@ -1,10 +1,10 @@
-"""`python -m benchmarks`: measure the main line against its peers and the machine, print a table, keep the figures.
+"""`python -m benchmarks`: measure speed and memory against peers and the machine, print tables, and save the figures.
 
-Every figure is the median of several rounds after a warm-up. What is compared is run in turn, A B A B ..., since the
-speed of a shared machine drifts. `results/` keeps `bench.json`, and `bench.png` shows it.
+Every figure is the median of several rounds after a warm-up. What is compared is run alternately, A B A B ..., because
+the speed of a shared machine drifts. `results/bench.json` holds the figures, and `results/bench.png` shows them.
 
-All is measured on the CPU, where the peers run; but `gpu`, and what is measured as a person gets it (iterations, clips
-to files), which takes a GPU if there is one.
+Everything but `gpu` is measured on the CPU, where the peers run. Only iterations and clips to files, which are measured
+as a person gets them, use a GPU if there is one.
 """
 
 import argparse
@@ -21,12 +21,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import gpu, ingest, iterations, limits, machine, memory, rolling, starting, training, transcribing
-from benchmarks.effort import FULL, QUICK, Effort
-from benchmarks.figures import HEAD, Figure, table
+from benchmarks import command_line, ingest, iterations, machine, rolling, training
+from benchmarks.figures import HEAD, Figure, save_plot, table
 from benchmarks.peers.keras_process import PYTHON, Keras, has_keras
-from benchmarks.plot import save_plot
 from benchmarks.recordings import make_recordings
+from benchmarks.timing import FULL, QUICK, Effort
 from waveforms.corpus import Corpus
 
 RESULTS = Path(__file__).parent / "results"
@@ -35,10 +34,10 @@ PARTS = ("machine", "start", "ingest", "notes", "training", "iterations", "roll-
 
 
 def measure(effort: Effort, parts: Sequence[str], console: Console) -> list[Figure]:
-    """All figures of some parts, in the order of PARTS."""
+    """Measure some parts, in the order of PARTS."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        os.environ["QUARTERWAVE_CACHE"] = str(home / "cache")  # of these recordings the user's shall not speak
+        os.environ["QUARTERWAVE_CACHE"] = str(home / "cache")  # the user's cache learns nothing of these recordings
         folder = home / "recordings"
         folder.mkdir()
         paths = make_recordings(folder, effort.n_recordings)
@@ -46,17 +45,20 @@ def measure(effort: Effort, parts: Sequence[str], console: Console) -> list[Figu
         if keras is None:
             console.print(f"left out: Keras, which is not in {PYTHON.parents[1]}; `make bench` puts it there")
         measures: dict[str, Callable[[], list[Figure]]] = {
-            "machine": lambda: limits.measure(home, effort.n_rounds),
-            "start": lambda: starting.measure(effort.n_rounds),
+            "machine": lambda: machine.measure(home, effort.n_rounds),
+            "start": lambda: command_line.measure_start(effort.n_rounds),
             "ingest": lambda: ingest.measure(folder, paths, effort.n_rounds),
-            "notes": lambda: transcribing.measure(paths[0], effort.n_rounds),
+            "notes": lambda: ingest.measure_notes(paths[0], effort.n_rounds),
             "training": lambda: training.measure(keras, effort.batches, effort.n_rounds),
             "iterations": lambda: iterations.measure(Corpus.open(folder), home, effort.steps, effort.n_rounds),
             "roll-out": lambda: rolling.measure(
                 keras, Corpus.open(folder), effort.clips, effort.n_clips, effort.n_rounds
             ),
-            "memory": lambda: memory.measure(paths[0], effort.hours),
-            "gpu": lambda: gpu.measure(Corpus.open(folder), effort.batches, effort.n_clips, effort.n_rounds),
+            "memory": lambda: command_line.measure_memory(paths[0], effort.hours),
+            "gpu": lambda: (
+                training.measure_gpu(effort.batches, effort.n_rounds)
+                + rolling.measure_gpu(Corpus.open(folder), effort.n_clips, effort.n_rounds)
+            ),
         }
         if not torch.cuda.is_available():
             del measures["gpu"]
@@ -69,7 +71,7 @@ def measure(effort: Effort, parts: Sequence[str], console: Console) -> list[Figu
 
 
 def show(figures: Sequence[Figure], console: Console) -> None:
-    """Print a table a group."""
+    """Print a table for each group."""
     for group, members in groupby(figures, lambda figure: figure.group):
         grid = Table(*HEAD, title=group, title_justify="left", box=None)
         for row in table(list(members)):
@@ -78,10 +80,10 @@ def show(figures: Sequence[Figure], console: Console) -> None:
 
 
 def main() -> int:
-    """Measure, print, keep."""
+    """Measure, print and save."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="a short look: one round, fewer sizes")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all, if none is named")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"one of {', '.join(PARTS)}; default: all")
     args = parser.parse_args()
     if unknown := set(args.parts) - set(PARTS):
         parser.error(f"a part must be one of {', '.join(PARTS)} and not {', '.join(unknown)}")

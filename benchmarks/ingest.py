@@ -1,28 +1,35 @@
-"""From files to what a model reads: ours, the ancestor's way, and what decoding alone costs."""
+"""From files to what a model reads: here, as GRUV did it, and decoding alone; and the notes of a recording."""
 
 import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.clock import median_seconds, timed
+import torch
+
 from benchmarks.figures import Figure, Reference, Target
 from benchmarks.peers.ancestor import load_training_examples
+from benchmarks.recordings import SECONDS
+from benchmarks.timing import median_seconds, timed
 from pipeline.codecs import Codec, make_codec
 from pipeline.config import preset_named
 from pipeline.training.lanes import prefetch
 from pipeline.training.pieces import excerpts, pieces_of
+from waveforms.audio import read
 from waveforms.corpus import Corpus
 from waveforms.dsp.blocks import n_blocks_of
+from waveforms.notes.transcriber import transcribe
+
+NOTES_SPEED = 10  # times real time, at least
 
 
 def measure(folder: Path, paths: Sequence[Path], n_rounds: int) -> list[Figure]:
-    """Rates of ingest.
+    """Measure how many blocks a second are surveyed, decoded, encoded and fitted.
 
     Args:
-        folder: that holds nothing else.
-        paths: the recordings in it.
-        n_rounds: counted ones.
+        folder: a folder that holds the recordings and nothing else.
+        paths: the recordings.
+        n_rounds: rounds that count.
     """
     settings = preset_named("classic").codec
     codec = make_codec(settings)
@@ -30,7 +37,7 @@ def measure(folder: Path, paths: Sequence[Path], n_rounds: int) -> list[Figure]:
     pieces = pieces_of(corpus, codec)
 
     def survey() -> None:
-        shutil.rmtree(os.environ["QUARTERWAVE_CACHE"])  # what is known of recordings lies there
+        shutil.rmtree(os.environ["QUARTERWAVE_CACHE"])  # the findings about recordings lie there
         Corpus.open(folder)
 
     def decode() -> None:
@@ -63,3 +70,15 @@ def measure(folder: Path, paths: Sequence[Path], n_rounds: int) -> list[Figure]:
         Figure("ingest", "encode", rates["encode"] * real_time, "times real time"),
         Figure("ingest", "first survey of a folder", rates["survey"], "blocks/s", limit=decoding),
     ]
+
+
+def measure_notes(path: Path, n_rounds: int) -> list[Figure]:
+    """Measure how many times faster than real time one core transcribes a recording of SECONDS."""
+    waveform, n_threads = read(path), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        seconds = median_seconds({"transcribe": timed(lambda: transcribe(waveform))}, n_rounds)["transcribe"]
+    finally:
+        torch.set_num_threads(n_threads)
+    speed = SECONDS / seconds
+    return [Figure("notes", "transcribe, one core", speed, "times real time", target=Target("value", NOTES_SPEED))]

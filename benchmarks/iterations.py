@@ -1,11 +1,11 @@
-"""The ancestor's headline, 2000 iterations over 20 songs of a minute, from a slice of a real training run."""
+"""Minutes for 2000 iterations over 20 songs of a minute, the run that GRUV is known for, from its first steps."""
 
 import statistics
 import time
 from pathlib import Path
 
 from benchmarks.figures import Figure, Target
-from benchmarks.limits import precisions
+from benchmarks.machine import precisions
 from benchmarks.training import CLASSIC, SAME
 from pipeline.config import Settings
 from pipeline.training.begin import begin
@@ -17,7 +17,7 @@ from waveforms.dsp.blocks import BLOCK_SIZE
 
 N_ITERATIONS, N_SONGS, SONG_SECONDS = 2000, 20, 60  # an iteration is once through all songs
 N_TARGETS = N_SONGS * (SONG_SECONDS * SAMPLE_RATE // BLOCK_SIZE - 1)
-N_WARM = 8  # steps that do not count: until then memory is still being taken
+N_WARM = 8  # steps that do not count: the process still grows in them
 MOST_MINUTES = 45
 
 FASTEST = precisions()[-1]
@@ -30,7 +30,7 @@ SETTINGS = {
 
 
 class Stopwatch(Unwatched):
-    """Watches a run and notes when each step was done and how many blocks it saw."""
+    """Watches a run: notes when each step ended and how many blocks it had."""
 
     def __init__(self) -> None:
         self.steps: list[tuple[float, int]] = []
@@ -40,14 +40,14 @@ class Stopwatch(Unwatched):
         self.steps.append((time.perf_counter(), n_blocks))
 
     def rate(self) -> float:
-        """Blocks in a second, after the first steps: reading, transforming and learning."""
+        """Return the blocks read, encoded and trained on in a second, after the first steps."""
         since, _ = self.steps[N_WARM - 1]
         until, _ = self.steps[-1]
         return sum(n for _, n in self.steps[N_WARM:]) / (until - since)
 
 
 def measure(corpus: Corpus, folder: Path, n_steps: int, n_rounds: int) -> list[Figure]:
-    """Minutes that the headline would take, of each network."""
+    """Measure each network, and return the minutes that 2000 iterations would take."""
     rounds = [
         {name: _rate(corpus, settings, folder / "run", n_steps) for name, settings in SETTINGS.items()}
         for _ in range(n_rounds)
@@ -56,9 +56,9 @@ def measure(corpus: Corpus, folder: Path, n_steps: int, n_rounds: int) -> list[F
 
 
 def _rate(corpus: Corpus, settings: Settings, out: Path, n_steps: int) -> float:
-    slice_of_it = settings.with_values({"steps": n_steps, "validate_every": n_steps, "validation_sequences": 1})
+    shortened = settings.with_values({"steps": n_steps, "validate_every": n_steps, "validation_sequences": 1})
     watch = Stopwatch()
-    train(begin(corpus, slice_of_it, None, watch), corpus, out, watch)
+    train(begin(corpus, shortened, None, watch), corpus, out, watch)
     return watch.rate()
 
 

@@ -1,4 +1,4 @@
-"""One-minute recordings, as in the ancestor's headline, with their notes in MIDI files beside them."""
+"""Recordings of a minute, as GRUV was trained on, with their notes in MIDI files beside them."""
 
 from functools import cache
 from pathlib import Path
@@ -22,7 +22,7 @@ _AMPLITUDE, _NOISE = 0.05, 1e-4
 
 
 def make_recordings(folder: Path, n_recordings: int) -> list[Path]:
-    """Tones that decay over a little noise, 16 bits."""
+    """Write recordings of decaying tones over a little noise, in 16 bits."""
     paths = [folder / f"{n:02d}.wav" for n in range(n_recordings)]
     for n, path in enumerate(paths):
         rng = np.random.default_rng(n)
@@ -33,7 +33,7 @@ def make_recordings(folder: Path, n_recordings: int) -> list[Path]:
 
 
 def random_notes(rng: np.random.Generator, seconds: float) -> Notes:
-    """Random keys at random moments, NOTES_PER_BLOCK of them in each block."""
+    """Sample random keys at random times, NOTES_PER_BLOCK of them in each block."""
     n_blocks = int(seconds / BLOCK_SECONDS)
     rows = []
     for block in range(n_blocks):
@@ -56,7 +56,7 @@ def _sound(notes: Notes, rng: np.random.Generator) -> NDArray[np.float64]:
 
 @cache
 def _tone(pitch: int) -> NDArray[np.float64]:
-    """A key held for as long as any, at velocity 64."""
+    """Make the tone of a key that is held as long as any, at velocity 64."""
     time = np.arange(round((_LONGEST + _FADE) * SAMPLE_RATE)) / SAMPLE_RATE
     frequencies = 440 * 2 ** ((pitch - 69) / 12) * np.arange(1, _N_PARTIALS + 1)
     partials = [np.sin(2 * np.pi * f * time) / n for n, f in enumerate(frequencies, 1) if f < SAMPLE_RATE / 2]

@@ -1,15 +1,17 @@
-"""Roll-outs: one clip against Keras, the cost of a block in a long clip, the first samples, many clips at once."""
+"""Speed of roll-outs: one clip, against Keras; a block late in a long clip; the first samples; many clips at once."""
 
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from benchmarks.clock import Work, median_seconds, timed
 from benchmarks.figures import Figure, Reference, Target
-from benchmarks.limits import read
+from benchmarks.machine import read
 from benchmarks.peers.keras_process import Keras
+from benchmarks.timing import Work, median_seconds, timed
+from benchmarks.training import GPU_PRESETS
 from pipeline.checkpoint import Checkpoint
 from pipeline.clips import Rendering, render_clips
 from pipeline.config import DEFAULT_PRESET, MAX_SEQ_LEN, PianoSettings, preset_named
@@ -22,22 +24,22 @@ from waveforms import SAMPLE_RATE
 from waveforms.corpus import Corpus
 from waveforms.dsp.blocks import BLOCK_SIZE
 
-TARGETS = {40: 40, 120: 100, 400: 300}  # by blocks in the clip: so many times faster than Keras
-REAL_TIME = 20  # seconds of sound in a second, many clips at once
-MOST_SECONDS = 0.5  # to the first samples
-MOST_GROWTH = 1.2  # of a block's cost in a long clip over that in a short one
+TARGETS = {40: 40, 120: 100, 400: 300}  # {blocks in the clip: times faster than Keras}
+REAL_TIME = 20  # times real time, many clips at once
+MOST_SECONDS = 0.5  # until the first samples are there
+MOST_GROWTH = 1.2  # cost of a block in a long clip over its cost in a short one
 FIT_STEPS = 50  # of the default preset's instrument: a rough one costs as much to play
 
 
 def measure(keras: Keras | None, corpus: Corpus, clips: Mapping[int, int], n_clips: int, n_rounds: int) -> list[Figure]:
-    """Speed of roll-outs.
+    """Measure roll-outs on the CPU.
 
     Args:
         keras: the peer, if it is there.
-        corpus: to fit models on.
-        clips: blocks in a clip, and each so many-th that the peer predicts.
-        n_clips: rendered together.
-        n_rounds: counted ones.
+        corpus: the recordings to fit models on.
+        clips: {blocks in a clip: of how many blocks the peer predicts one}.
+        n_clips: clips that are rendered together.
+        n_rounds: rounds that count.
     """
     classic, default = fresh("classic", corpus), fresh(DEFAULT_PRESET, corpus)
     session_of_classic, session = (Session(run.model, run.codec) for run in (classic, default))
@@ -94,8 +96,28 @@ def measure(keras: Keras | None, corpus: Corpus, clips: Mapping[int, int], n_cli
     ]
 
 
+def measure_gpu(corpus: Corpus, n_clips: int, n_rounds: int) -> list[Figure]:
+    """Measure one clip and many clips of two presets on a GPU."""
+    works: dict[tuple[str, int], Work] = {}
+    for preset in GPU_PRESETS:
+        run = fresh(preset, corpus)
+        session = Session(run.model, run.codec, "cuda")
+        for n in (1, n_clips):
+            prompts = prompts_of(run, n)
+            works[preset, n] = timed(lambda s=session, p=prompts: render(s, p, MAX_SEQ_LEN))  # type: ignore[misc]
+    return [
+        Figure(
+            torch.cuda.get_device_name(),
+            f"roll-out of {preset}, {n} clips",
+            n * MAX_SEQ_LEN * BLOCK_SIZE / SAMPLE_RATE / seconds,
+            "times real time",
+        )
+        for (preset, n), seconds in median_seconds(works, n_rounds).items()
+    ]
+
+
 def fresh(preset: str, corpus: Corpus) -> Checkpoint:
-    """A preset fitted on a corpus, its weights as training begins; it plays as many notes as the corpus does."""
+    """Make an untrained checkpoint: a preset fitted on a corpus, which plays as many notes as the corpus does."""
     settings = preset_named(preset)
     if isinstance(settings.codec, PianoSettings):
         settings = settings.with_values({"fit_steps": FIT_STEPS})
@@ -103,32 +125,32 @@ def fresh(preset: str, corpus: Corpus) -> Checkpoint:
 
 
 def prompts_of(checkpoint: Checkpoint, n_clips: int) -> list[Prompt]:
-    """Prompts of 10 s, as the ancestor's, their notes known."""
+    """Choose prompts of 10 s, as long as GRUV's, whose notes are known."""
     rng = np.random.default_rng(0)
     return [held_out(checkpoint.passages, MAX_SEQ_LEN, rng) for _ in range(n_clips)]
 
 
 def render(session: Session, prompts: list[Prompt], n_blocks: int) -> None:
-    """Roll out."""
+    """Render clips of n_blocks, and drop their samples."""
     session.prime(prompts, seed=0)
     for _ in session.stream(n_blocks):
         pass
 
 
 def first_samples(session: Session, prompts: list[Prompt]) -> None:
-    """Read the prompts and render until there is something to hear."""
+    """Read the prompts, and render until the first samples are there."""
     session.prime(prompts, seed=0)
     next(part for part in session.stream(None) if part.samples.shape[1])
 
 
 def _bytes_read(checkpoint: Checkpoint) -> int:
-    """Of the weights as a roll-out on a CPU has them; each block reads them all."""
+    """Count the bytes of the weights in a roll-out on a CPU; each block reads them all."""
     model = quantised(checkpoint.model) if arithmetic("cpu") == "int8" else checkpoint.model
     return sum(tensor.nbytes for tensor in model.state_dict().values())
 
 
 def _to_files(checkpoint: Checkpoint, prompts: list[Prompt]) -> None:
-    """As a person gets them, which moves the model to a GPU if there is one."""
+    """Render clips to files as the command line does, on a GPU if there is one."""
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{n}.wav" for n in range(len(prompts))]
         rendering = Rendering(n_blocks=MAX_SEQ_LEN, seed=0)
@@ -138,7 +160,7 @@ def _to_files(checkpoint: Checkpoint, prompts: list[Prompt]) -> None:
 
 
 def _growth(seconds: Mapping[int, float]) -> float:
-    """What a block costs between the two longest clips, over what one costs in the shortest."""
+    """Divide the cost of a block between the two longest clips by that of a block in the shortest."""
     *_, second, longest = sorted(seconds)
     shortest = min(seconds)
     late = (seconds[longest] - seconds[second]) / (longest - second)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.scaling`: the tables of docs/scale.md. Arithmetic and a simulation; nothing is measured."""
+"""`python -m benchmarks.scaling` prints the tables of docs/scale.md: arithmetic and a simulation, no measurement."""
 
 import math
 import sys
@@ -22,20 +22,20 @@ FLOW = preset_named("flow")
 BATCH, LENGTH = FLOW.training.batch_size, FLOW.training.sequence_blocks
 STEP_BLOCKS = BATCH * LENGTH  # 192 with sound
 CODEC, PRODUCTS = make_codec(FLOW.codec), products_of(FLOW)
-BLOCK_BYTES = 2 * BLOCK_SIZE  # of WAV: 16 bits, one channel
-LATENT_BYTES = 2 * CODEC.n_slices * (CODEC.dims + CODEC.expected_dims)  # of a block, and of its expected sound: 16 bits
+BLOCK_BYTES = 2 * BLOCK_SIZE  # in a WAV file: 16 bits, one channel
+LATENT_BYTES = 2 * CODEC.n_slices * (CODEC.dims + CODEC.expected_dims)  # a block and its expected sound, in 16 bits
 
 PASSES = {1: 5, 100: 5, 10_000: 1, 1_000_000: 1}  # by hours
 
-# Measured; docs/scale.md tells how.
+# Measured, as docs/scale.md describes.
 STEP_SECONDS = 1.8  # one core
-READER_RATE = 4500.0  # blocks that one reading thread gives in a second, with the rows of notes beside them
+READER_RATE = 4500.0  # blocks a second from one reading thread, with the rows of notes beside them
 GLOO_BANDWIDTH, GLOO_HOP = 82.3e6 / 0.23, 5e-5
 # Assumed or published.
 TWO_CORES_RATE = 1.6 * STEP_BLOCKS / STEP_SECONDS
-OPEN_SECONDS = 1e-3  # until shared storage answers, for each window of a batch
+OPEN_SECONDS = 1e-3  # until shared storage responds, for each window of a batch
 GPU_PEAK, GPU_SHARE, N_GPUS = 989e12, 0.3, 8  # H100, dense bfloat16
-CORES_SHARE = 0.7  # of 64 times one core, as memory is shared
+CORES_SHARE = 0.7  # share of 64 times one core: they share memory
 
 GPU_RATE = GPU_PEAK * GPU_SHARE * STEP_BLOCKS / PRODUCTS.step_flops
 MACHINES = (
@@ -70,7 +70,7 @@ SETUPS = {CORE: (1, 2, 8, 64), NODE: (1, 8, 64, 512, 4096)} | dict.fromkeys((GPU
 
 
 def rows_of_sizes() -> Iterator[tuple[str, ...]]:
-    """What each size costs before it is learned from."""
+    """Make the table of what each size costs before training."""
     yield "hours", "recordings", "blocks", "WAV", "FLAC", "index", "notes", "names"
     for hours in PASSES:
         costs = costs_of(hours)
@@ -87,22 +87,22 @@ def rows_of_sizes() -> Iterator[tuple[str, ...]]:
 
 
 def rows_of_starts() -> Iterator[tuple[str, ...]]:
-    """Seconds of a core before the first step: once, and whenever training begins."""
+    """Make the table of the time of one core before the first step: once, and whenever training begins."""
     yield "hours", "first opening", "transcription, once", "later opening", "profiles", "transcribed notes refined"
     for hours in PASSES:
         costs = costs_of(hours)
         seconds = (
             costs.survey_seconds,
-            costs.listen_seconds,
+            costs.transcription_seconds,
             costs.open_seconds,
             costs.profile_seconds,
-            costs.refine_seconds,
+            costs.refining_seconds,
         )
         yield f"{hours:,}".replace(",", " "), *map(_time, seconds)
 
 
 def rows_of_training() -> Iterator[tuple[str, ...]]:
-    """How long each machine trains, and the steps in a pass."""
+    """Make the table of how long each machine trains, and in how many steps."""
     yield "hours", "passes", *(machine.name for machine in MACHINES), "steps in all"
     for hours, n_passes in PASSES.items():
         times = (_time(training_seconds(hours, n_passes, machine)) for machine in MACHINES)
@@ -111,7 +111,7 @@ def rows_of_training() -> Iterator[tuple[str, ...]]:
 
 
 def rows_of_machines() -> Iterator[tuple[str, ...]]:
-    """How many of each machine train that long in a day, if no second is lost between them."""
+    """Make the table of how many machines finish in a day, if no time is lost between them."""
     yield "hours", *(machine.name for machine in MACHINES)
     for hours, n_passes in PASSES.items():
         days = (training_seconds(hours, n_passes, machine) / 86400 for machine in MACHINES)
@@ -119,7 +119,7 @@ def rows_of_machines() -> Iterator[tuple[str, ...]]:
 
 
 def rows_of_workers() -> Iterator[tuple[str, ...]]:
-    """Efficiency against the number of workers, and where a step's seconds go."""
+    """Make the table of what workers spend their time on, by their number."""
     yield "workers", "N", "step", "computing", "stragglers", "exchange", "input", "most goes to"
     for setup, numbers in SETUPS.items():
         for n in numbers:
@@ -130,7 +130,7 @@ def rows_of_workers() -> Iterator[tuple[str, ...]]:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows, of which the first is the head, as Markdown."""
+    """Format rows, of which the first is the head, as Markdown."""
     head, *rest = rows
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rest))
 
@@ -148,7 +148,7 @@ def _time(seconds: float) -> str:
 
 
 def _in(number: float, units: Sequence[tuple[float, str]]) -> str:
-    """Two figures, and all of those before the point, in the largest unit of which there is one."""
+    """Format with two significant figures or more, in the largest unit that the number reaches."""
     size, name = max(((s, n) for s, n in units if s <= number), default=units[0])
     value = number / size
     return f"{value:.0f}{name}" if value >= 9.95 else f"{value:.2g}{name}"

@@ -1,23 +1,34 @@
-"""Training the ancestor's network: ours, Keras, plain torch, and what torch's matrix products allow; our presets, too.
+"""Speed of training: GRUV's network here, in Keras and in plain torch, our presets, and what matrix products allow.
 
-The same network is dense, one LSTM of 1024, dense, with RMSprop. Ours reads 11 026 numbers a block where the others
-read 22 050, of which half say nothing new; what it does with all of them is told too.
+The same network is dense, one LSTM of 1024, dense, with RMSprop. Ours reads 11 026 numbers a block. The others read
+22 050, of which half are redundant, so ours is measured with 22 050 as well.
 """
 
 from typing import Any
 
-from benchmarks.clock import Work, median_seconds
+import numpy as np
+import torch
+
+from benchmarks.costs import products_of
 from benchmarks.figures import Figure, Reference, Target
-from benchmarks.limits import OPERATIONS, multiply, precisions
-from benchmarks.peers import newcomer
+from benchmarks.machine import DTYPES, OPERATIONS, multiply, precisions
+from benchmarks.peers import ancestor
 from benchmarks.peers.keras_process import Keras
-from benchmarks.trainer import Trainer
-from pipeline.config import DEFAULT_PRESET, preset_named
+from benchmarks.recordings import random_notes
+from benchmarks.timing import Work, median_seconds, timed
+from pipeline.codecs import Codec, Sound, make_codec
+from pipeline.codecs.events import BLOCK_SECONDS, EventBatch, encode
+from pipeline.config import DEFAULT_PRESET, Settings, note_rows, preset_named
+from pipeline.distributed import keep_freed_memory
+from pipeline.models import Latents, make_model
+from pipeline.models.base import total_of
+from pipeline.training.loop import make_optimiser
 
 CLASSIC = preset_named("classic")
 SAME = CLASSIC.with_values({"layers": 1, "dropout": 0.0, "optimiser": "rmsprop"})
 REDUNDANT = SAME.with_values({"lap": 11_023})  # a window twice as long has 22 050 numbers
 DEFAULT = preset_named(DEFAULT_PRESET)
+GPU_PRESETS = ("classic", DEFAULT_PRESET)
 TARGET_BATCH, TARGET_RATIO, TARGET_OF_BEST, TARGET_SHARE = 16, 8, 15, 0.4
 WORDS = {
     "same": "same network",
@@ -29,8 +40,59 @@ WORDS = {
 Rates = dict[tuple[Any, ...], float]
 
 
+class Trainer:
+    """A model with its optimiser, which makes steps on random sequences in memory, at any batch size and precision.
+
+    Args:
+        settings: the settings of the run.
+        device: "cpu" or "cuda".
+    """
+
+    def __init__(self, settings: Settings, device: str = "cpu") -> None:
+        keep_freed_memory()  # as training does
+        self.settings, self._device = settings, torch.device(device)
+        self._codec = make_codec(settings.codec)
+        self._model = make_model(settings, self._codec).to(device).train()
+        self._optimiser = make_optimiser(self._model, settings.training)
+
+    def step(self, batch: int, precision: str) -> Work:
+        """Make a work: an optimiser step."""
+        latents = random_latents(self._with(batch), self._codec, self._device)
+        state = self._model.start(latents.n_rows)
+
+        def step() -> None:
+            with torch.autocast(self._device.type, DTYPES[precision], enabled=precision != "float32"):
+                losses, _ = self._model.loss(latents, state)
+            total_of(losses).backward()  # type: ignore[no-untyped-call]
+            self._optimiser.step()
+            self._optimiser.zero_grad()
+
+        return timed(step)
+
+    def step_flops(self, batch: int) -> int:
+        """Count the operations of a step."""
+        return products_of(self._with(batch)).step_flops
+
+    def _with(self, batch: int) -> Settings:
+        return self.settings.with_values({"batch_size": batch})
+
+
+def random_latents(settings: Settings, codec: Codec, device: torch.device) -> Latents:
+    """Sample the sequences of a training step, with `random_notes` where the codec reads notes."""
+    n_rows, n_blocks = settings.training.batch_size, settings.training.sequence_blocks
+    latent = torch.randn(n_rows, n_blocks, codec.n_slices, codec.dims, device=device)
+    if not codec.reads_notes:
+        return Latents(Sound(latent), None)
+    expected = torch.randn(n_rows, n_blocks, codec.n_slices, codec.expected_dims, device=device)
+    of_rows = [
+        random_notes(np.random.default_rng(n), n_blocks * BLOCK_SECONDS) for n in range(n_rows + note_rows(settings))
+    ]
+    events = EventBatch.of([encode(notes, 0, n_blocks) for notes in of_rows]).to(device)
+    return Latents(Sound(latent, expected=expected), events)
+
+
 def measure(keras: Keras | None, batches: tuple[int, ...], n_rounds: int) -> list[Figure]:
-    """Rates of training, in blocks of sound that are predicted in a second."""
+    """Measure the blocks of sound that are trained on in a second."""
     trainers = {
         "same": Trainer(SAME),
         "redundant": Trainer(REDUNDANT),
@@ -40,7 +102,7 @@ def measure(keras: Keras | None, batches: tuple[int, ...], n_rounds: int) -> lis
     length, width = CLASSIC.training.sequence_blocks, CLASSIC.model.width
     works: dict[tuple[Any, ...], Work] = {("limit", p): multiply(p) for p in precisions()}
     for batch in batches:
-        works[("torch", batch, "float32")] = newcomer.training_step(batch, length, width)
+        works[("torch", batch, "float32")] = ancestor.training_step(batch, length, width)
         for precision in precisions():
             works |= {(name, batch, precision): trainer.step(batch, precision) for name, trainer in trainers.items()}
             if keras:
@@ -57,6 +119,24 @@ def measure(keras: Keras | None, batches: tuple[int, ...], n_rounds: int) -> lis
         for precision in precisions()
     }
     return _best(rates) + [_figure(rates, limits, *key) for key in rates if key[0] in trainers] + _torch(rates)
+
+
+def measure_gpu(batches: tuple[int, ...], n_rounds: int) -> list[Figure]:
+    """Measure two presets on a GPU, in absolute figures: the peers run on the CPU."""
+    trainers = {preset: Trainer(preset_named(preset), "cuda") for preset in GPU_PRESETS}
+    works: dict[tuple[Any, ...], Work] = {("limit", p): multiply(p, "cuda") for p in precisions("cuda")}
+    for preset, trainer in trainers.items():
+        works |= {(preset, batch, p): trainer.step(batch, p) for batch in batches for p in precisions("cuda")}
+    seconds = median_seconds(works, n_rounds)
+    figures = []
+    for preset, batch, precision in (key for key in works if key[0] in trainers):
+        n_blocks = batch * trainers[preset].settings.training.sequence_blocks
+        at_most = OPERATIONS / seconds["limit", precision] / trainers[preset].step_flops(batch) * n_blocks
+        name = f"training {preset}, batch {batch}, {precision}"
+        rate = n_blocks / seconds[preset, batch, precision]
+        limit = Reference(f"{precision} products", at_most)
+        figures.append(Figure(torch.cuda.get_device_name(), name, rate, "blocks/s", limit=limit))
+    return figures
 
 
 def _figure(rates: Rates, limits: Rates, name: str, batch: int, precision: str) -> Figure:
@@ -78,7 +158,7 @@ def _figure(rates: Rates, limits: Rates, name: str, batch: int, precision: str) 
 
 
 def _best(rates: Rates) -> list[Figure]:
-    """The fastest of each, whatever its batch size and precision."""
+    """Compare the fastest of each, whatever its batch size and precision."""
 
     def best_of(name: str) -> tuple[Any, ...] | None:
         return max((key for key in rates if key[0] == name), key=rates.__getitem__, default=None)
@@ -88,25 +168,25 @@ def _best(rates: Rates) -> list[Figure]:
     return [
         Figure(
             "training",
-            f"best of ours ({_told(ours)})",
+            f"best of ours ({_setting(ours)})",
             rates[ours],
             "blocks/s",
-            peer=Reference(f"best of Keras: {_told(keras)}", rates[keras]) if keras else None,
+            peer=Reference(f"best of Keras: {_setting(keras)}", rates[keras]) if keras else None,
             target=Target("ratio", TARGET_OF_BEST) if keras else None,
         )
     ]
 
 
-def _told(key: tuple[Any, ...]) -> str:
+def _setting(key: tuple[Any, ...]) -> str:
     return f"batch {key[1]}, {key[2]}"
 
 
 def _torch(rates: Rates) -> list[Figure]:
-    """Ours against plain torch at the same batch size."""
+    """Compare ours with plain torch at the same batch size."""
     return [
         Figure(
             "training",
-            f"same network and plain torch, {_told(key)}",
+            f"same network and plain torch, {_setting(key)}",
             rates[key],
             "blocks/s",
             peer=Reference("plain torch, float32", rates["torch", key[1], "float32"]),

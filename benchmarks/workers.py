@@ -1,7 +1,7 @@
-"""A simulation of many workers that train together: each fetches and computes its part, and all wait for the last.
+"""Simulates workers that train together: each fetches and computes its part, and all wait for the last one.
 
-fetch s begins   when fetch s - 1 is done and step s - depth has begun
-step s begins    when fetch s is done and the gradients of step s - 1 are exchanged
+fetch s begins   when fetch s - 1 has ended and step s - depth has begun
+step s begins    when fetch s has ended and the gradients of step s - 1 are exchanged
 step s ends      when the last worker has computed, and the gradients are exchanged
 """
 
@@ -17,19 +17,19 @@ class Setup:
     """Workers, their storage and their network; every worker has a batch of the same size.
 
     Attributes:
-        name: as tables show it.
-        compute: seconds of a step's computing, on average and without slow moments.
-        gradient_bytes: exchanged in a step.
-        bandwidth: of a worker's link, bytes a second.
+        name: its name in tables.
+        compute: mean seconds in which a worker computes a step that is not slow.
+        gradient_bytes: bytes that are exchanged in a step.
+        bandwidth: bytes a second over the link of a worker.
         hop: seconds from a worker to the next one.
-        batch_bytes: that a worker reads for a step.
+        batch_bytes: bytes that a worker reads for a step.
         reader: bytes a second that one worker can read.
         storage: bytes a second that all workers can read together.
-        latency: seconds until storage answers.
-        jitter: deviation of the logarithm of a step's computing.
-        slow_share: of the steps of a worker that are slow.
-        slow_factor: how many times longer these take.
-        depth: batches fetched ahead.
+        latency: seconds until storage responds.
+        jitter: std of the logarithm of the seconds of a step.
+        slow_share: the share of the steps of a worker that are slow.
+        slow_factor: how many times longer slow steps take.
+        depth: batches that are fetched ahead.
     """
 
     name: str
@@ -47,17 +47,17 @@ class Setup:
     depth: int = 1
 
     def exchange(self, n: int) -> float:
-        """Seconds of a ring all-reduce among n workers (Patarasuk & Yuan 2009)."""
+        """Compute the seconds of a ring all-reduce among n workers (Patarasuk & Yuan 2009)."""
         return 2 * (n - 1) / n * self.gradient_bytes / self.bandwidth + 2 * (n - 1) * self.hop
 
     def fetch(self, n: int) -> float:
-        """Seconds in which each of n workers that read at once has a batch."""
+        """Compute the seconds after which each of n workers that read at once has a batch."""
         return self.latency + self.batch_bytes / min(self.reader, self.storage / n)
 
 
 @dataclass(frozen=True)
 class Share:
-    """The mean step of n workers, and what its seconds go to."""
+    """The mean step of n workers, divided by what its seconds are spent on."""
 
     n: int
     compute: float
@@ -67,25 +67,25 @@ class Share:
 
     @property
     def step(self) -> float:
-        """Seconds."""
+        """The seconds of the step."""
         return self.compute + self.stragglers + self.exchange + self.input
 
     @property
     def efficiency(self) -> float:
-        """The part of a step in which an average worker computes."""
+        """The share of a step in which a mean worker computes."""
         return self.compute / self.step
 
     @property
     def limit(self) -> str:
-        """Where most seconds go."""
+        """The part that takes most seconds."""
         return max(("compute", "stragglers", "exchange", "input"), key=lambda part: float(getattr(self, part)))
 
 
 def simulate(setup: Setup, n: int, *, seed: int = 0) -> Share:
-    """Run n workers for N_STEPS steps after N_WARM_UP.
+    """Simulate n workers for N_STEPS steps after N_WARM_UP.
 
-    What others wait for the slowest, if all had their input at once, is counted to stragglers; what a step takes
-    beyond computing, stragglers and exchange, to input.
+    Stragglers are the seconds for which the others would wait for the slowest worker if all had their input at once.
+    Input is what a step takes beyond computing, stragglers and exchange.
     """
     rng = np.random.default_rng([seed, n])
     fetch, exchange = setup.fetch(n), setup.exchange(n)
@@ -106,6 +106,6 @@ def simulate(setup: Setup, n: int, *, seed: int = 0) -> Share:
 
 
 def _compute(setup: Setup, n: int, rng: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """Seconds that each worker computes, (n,): lognormal with the mean `compute`, rarely slow."""
+    """Sample the seconds in which each worker computes, (n,): lognormal with the mean `compute`, rarely slow."""
     seconds = setup.compute * rng.lognormal(-(setup.jitter**2) / 2, setup.jitter, n)
     return np.where(rng.random(n) < setup.slow_share, setup.slow_factor, 1.0) * seconds

@@ -1,1 +1,1 @@
-"""Other ways to the same, written here from their descriptions."""
+"""Other implementations of the same, written here from their descriptions."""

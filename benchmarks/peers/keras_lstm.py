@@ -1,12 +1,12 @@
-"""The ancestor's network as one would write it in Keras 3 today; on TensorFlow, in an environment of its own.
+"""GRUV's network as one would write it in Keras 3 today, on TensorFlow, in an environment of its own.
 
-Imports nothing of ours. Reads a request a line, does its work and answers with the seconds that it took:
+It imports nothing of this project. It reads one request a line, does the work and prints the seconds that it took:
 
     {"work": "train", "batch": 16, "precision": "float32"}    one optimiser step on sequences of 40 blocks
     {"work": "roll out", "n_blocks": 40, "every": 1}          one clip after a prompt of 40 blocks
 
-The ancestor runs the whole growing sequence again for each block. With `every` above 1 only each so many-th block of
-a clip is predicted, and its time counts for those passed over.
+GRUV runs the whole growing sequence again for each block. With `every` above 1, one of `every` blocks is predicted, and
+its time counts for the others.
 """
 
 import json
@@ -29,7 +29,7 @@ _networks: dict[str, Any] = {}
 
 
 def network(precision: str) -> Any:
-    """Dense, one LSTM, dense: 53.6 M parameters, mean absolute error, RMSprop."""
+    """Build dense, one LSTM, dense: 53.6 M parameters, mean absolute error, RMSprop."""
     if precision not in _networks:
         keras.config.set_dtype_policy({"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision])
         layers = [
@@ -44,7 +44,7 @@ def network(precision: str) -> Any:
 
 
 def train(batch: int, precision: str) -> float:
-    """An optimiser step on random sequences that lie in memory."""
+    """Time an optimiser step on random sequences in memory."""
     x, y = np.random.default_rng(0).standard_normal((2, batch, N_BLOCKS, DIM), np.float32)
     model = network(precision)
     since = time.perf_counter()
@@ -53,7 +53,7 @@ def train(batch: int, precision: str) -> float:
 
 
 def roll_out(n_blocks: int, every: int) -> float:
-    """Predict on the whole sequence, append the last element, and again."""
+    """Time a clip: predict on the whole sequence, append the last block, and repeat."""
     model = network("float32")
     sequence = np.random.default_rng(0).standard_normal((1, N_BLOCKS, DIM), np.float32)
     seconds = 0.0

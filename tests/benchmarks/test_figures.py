@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmarks.clock import median_seconds
-from benchmarks.figures import HEAD, Figure, Reference, Target, number, table
+from benchmarks.figures import HEAD, Figure, Reference, Target, number, save_plot, table
 from benchmarks.peers.ancestor import load_training_examples
-from benchmarks.plot import save_plot
+from benchmarks.timing import median_seconds
 from waveforms import SAMPLE_RATE
 from waveforms.dsp.blocks import BLOCK_SIZE
 

@@ -1,4 +1,4 @@
-"""What models are measured on: music as far as our own code can tell."""
+"""The recordings that models are measured on have the notes of their MIDI files; bfloat16 only where it is fast."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.limits import precisions
+from benchmarks.machine import precisions
 from benchmarks.recordings import NOTES_PER_BLOCK, SECONDS, make_recordings, random_notes
 from pipeline.codecs.events import END, encode
 from waveforms.corpus import Corpus

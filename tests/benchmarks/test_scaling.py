@@ -1,4 +1,4 @@
-"""The simulation against closed forms, and what a corpus costs against what our own code does."""
+"""The simulation against closed forms, and the costs of a corpus against measurements of our own code."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from benchmarks.costs import (
 )
 from benchmarks.recordings import random_notes
 from benchmarks.scaling import GLOO_BANDWIDTH, GLOO_HOP, main
-from benchmarks.trainer import random_latents
+from benchmarks.training import random_latents
 from benchmarks.workers import Setup, simulate
 from pipeline.codecs import make_codec
 from pipeline.config import preset_named
@@ -118,7 +118,7 @@ def test_operations_are_those_that_torch_counts(preset: str, changes: dict[str, 
 
 
 def test_operations_of_another_head_are_not_counted() -> None:
-    with pytest.raises(TypeError, match="settings must be of a point or a flow"):
+    with pytest.raises(TypeError, match="the head must be a point or a flow"):
         products_of(preset_named("codes"))
 
 

@@ -1,8 +1,8 @@
 """MusicXML file -> score.
 
 It reads only what a pianist needs: pitches, times, ties, dynamic marks, staccato, accents, fermatas, grace notes,
-endings. This takes a fifth of the time in which the general toolkit music21 parses a piece, and leaves no caches behind.
-Our tests use music21 as the oracle. Elements are those of the MusicXML 4.0 recommendation of the W3C Music Notation
+endings. This takes a fifth of the time in which the general toolkit music21 parses a piece, and leaves no caches. Our
+tests use music21 as the oracle. Elements are those of the MusicXML 4.0 recommendation of the W3C Music Notation
 Community Group.
 
 Every section is played once, through its last ending: a repeat would only show a model the same music twice.
