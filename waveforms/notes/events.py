@@ -19,8 +19,8 @@ class Notes:
 
     Attributes:
         onsets: the times at which hammers strike, in seconds, float64 (n_notes,).
-        offsets: the times at which dampers fall, with the pedal up, in seconds, after the onsets, float64 (n_notes,). The topmost
-            strings have no damper and sound on; their offset is when a damper would fall.
+        offsets: the times at which dampers fall, with the pedal up, in seconds, after the onsets, float64 (n_notes,).
+            The topmost strings have no damper and sound on; their offset is when a damper would fall.
         pitches: MIDI note numbers, 21 to 108, int64 (n_notes,).
         velocities: MIDI velocities, 1 to 127, float64 (n_notes,).
     """
