@@ -6,7 +6,7 @@ The constants were measured or published; docs/scale.md gives the source of each
 from dataclasses import dataclass
 
 from benchmarks.recordings import NOTES_PER_BLOCK
-from pipeline.codecs.piano import N_SLICES
+from pipeline.codecs.piano import N_PATCHES
 from pipeline.config import (
     FlowSettings,
     LSTMSettings,
@@ -14,7 +14,6 @@ from pipeline.config import (
     PianoSettings,
     Settings,
     SpectrumSettings,
-    note_rows,
 )
 from pipeline.models import notes
 from pipeline.models.heads import flow
@@ -152,23 +151,23 @@ def products_of(settings: Settings, notes_per_block: float = NOTES_PER_BLOCK) ->
     model, codec, head = settings.model, settings.codec, settings.head
     n_blocks = settings.training.batch_size * settings.training.sequence_blocks  # with sound
     if isinstance(model, LSTMSettings) and isinstance(codec, SpectrumSettings):
-        dims = 2 * ((BLOCK_SIZE + codec.lap) // 2 + 1)
+        dims = 2 * ((BLOCK_SIZE + codec.overlap) // 2 + 1)
         ends, lstm = dims * model.width, model.layers * 8 * model.width**2
         return Products(n_blocks * ends, n_blocks * (lstm + ends))
     if not (
         isinstance(model, NotesFirstSettings) and isinstance(codec, PianoSettings) and isinstance(head, FlowSettings)
     ):
         raise TypeError("the head must be a point or a flow")
-    n_rows = settings.training.batch_size + note_rows(settings)
+    n_rows = settings.training.batch_size + model.note_sequences
     n_all = n_rows * settings.training.sequence_blocks
     n_events = round(n_all * (notes_per_block + 1))  # each block has an end
     n_sampled = settings.training.batch_size * min(model.residual_blocks, settings.training.sequence_blocks)
     parts = (
         (n_events, _note_decoder(model)),
         (n_all, _context(model)),
-        (n_blocks, Products(N_SLICES * codec.dims * model.width, 0)),  # latents, as the LSTM reads them
+        (n_blocks, Products(N_PATCHES * codec.dims * model.width, 0)),  # latents, as the LSTM reads them
         (n_sampled, _residual_decoder(model, codec)),
-        (n_sampled * N_SLICES, _flow(model, codec, head)),
+        (n_sampled * N_PATCHES, _flow(model, codec, head)),
     )
     return Products(sum(n * of_one.given for n, of_one in parts), sum(n * of_one.hidden for n, of_one in parts))
 
@@ -189,8 +188,8 @@ def _context(model: NotesFirstSettings) -> Products:
 def _residual_decoder(model: NotesFirstSettings, codec: PianoSettings) -> Products:
     """Count a block in the residual decoder: its context, its expected sound and its frames of 50 ms."""
     width = model.residual_width
-    given = N_SLICES * (2 * codec.expected_dims + codec.dims) * width
-    return Products(given, 2 * model.width * width + N_SLICES * 6 * width**2)
+    given = N_PATCHES * (2 * codec.expected_dims + codec.dims) * width
+    return Products(given, 2 * model.width * width + N_PATCHES * 6 * width**2)
 
 
 def _flow(model: NotesFirstSettings, codec: PianoSettings, head: FlowSettings) -> Products:
@@ -199,4 +198,4 @@ def _flow(model: NotesFirstSettings, codec: PianoSettings, head: FlowSettings) -
     conditioning = (model.residual_width + dims + codec.expected_dims) * (depth + 1) * width
     layers = 2 * depth * width**2 + width * dims + flow.TIME_WIDTH * (3 * depth + 2) * width
     given = dims * width + 2 * flow.N_WAVES * flow.TIME_WIDTH
-    return Products(head.moments * given, conditioning + head.moments * layers)
+    return Products(head.flow_times * given, conditioning + head.flow_times * layers)

@@ -14,10 +14,9 @@ from benchmarks.timing import median_seconds, timed
 from pipeline.codecs import Codec, make_codec
 from pipeline.config import preset_named
 from pipeline.training.lanes import prefetch
-from pipeline.training.pieces import excerpts, pieces_of
+from pipeline.training.pieces import examples, pieces_of
 from waveforms.audio import read
 from waveforms.corpus import Corpus
-from waveforms.dsp.blocks import n_blocks_of
 from waveforms.notes.transcriber import transcribe
 
 NOTES_SPEED = 10  # times real time, at least
@@ -41,16 +40,16 @@ def measure(folder: Path, paths: Sequence[Path], n_rounds: int) -> list[Figure]:
         Corpus.open(folder)
 
     def decode() -> None:
-        for _ in excerpts(pieces, codec.margins):
+        for _ in examples(pieces, codec):
             pass
 
     def encode(codec: Codec) -> None:
-        for excerpt in prefetch(excerpts(pieces, codec.margins)):  # as training reads
-            codec.encode(excerpt.waveform[None], None, None)
+        for example in prefetch(examples(pieces, codec)):  # as training reads
+            codec.encode(example.waveform[None], None, None)
 
     def prepare() -> None:
         fresh = make_codec(settings)
-        fresh.fit(prefetch(excerpts(pieces, fresh.margins)))
+        fresh.fit(prefetch(examples(pieces, fresh)))
         encode(fresh)
 
     works = {
@@ -60,7 +59,7 @@ def measure(folder: Path, paths: Sequence[Path], n_rounds: int) -> list[Figure]:
         "prepare": timed(prepare),
         "ancestor": timed(lambda: load_training_examples(paths)),
     }
-    n_blocks = sum(n_blocks_of(recording.n_samples) for recording in corpus)
+    n_blocks = sum(codec.n_blocks_of(recording.n_samples) for recording in corpus)
     rates = {name: n_blocks / seconds for name, seconds in median_seconds(works, n_rounds).items()}
     decoding, ancestor = Reference("decoding", rates["decode"]), Reference("ancestor", rates["ancestor"])
     real_time = corpus.seconds / n_blocks

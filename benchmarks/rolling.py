@@ -1,7 +1,7 @@
 """Speed of roll-outs: one clip, against Keras; a block late in a long clip; the first samples; many clips at once."""
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +13,15 @@ from benchmarks.peers.keras_process import Keras
 from benchmarks.timing import Work, median_seconds, timed
 from benchmarks.training import GPU_PRESETS
 from pipeline.checkpoint import Checkpoint
-from pipeline.clips import Rendering, render_clips
-from pipeline.config import DEFAULT_PRESET, MAX_SEQ_LEN, PianoSettings, preset_named
+from pipeline.config import CLIP_SECONDS, DEFAULT_PRESET, MAX_SEQ_LEN, PianoSettings, preset_named
 from pipeline.models.backends.int8 import quantised
 from pipeline.prompts import Prompt, held_out
+from pipeline.render import RenderRequest
+from pipeline.render import render as render_to_files
 from pipeline.session import Session, arithmetic
 from pipeline.training.begin import begin
 from pipeline.training.progress import Unwatched
-from waveforms import SAMPLE_RATE
 from waveforms.corpus import Corpus
-from waveforms.dsp.blocks import BLOCK_SIZE
 
 TARGETS = {40: 40, 120: 100, 400: 300}  # {blocks in the clip: times faster than Keras}
 REAL_TIME = 20  # times real time, many clips at once
@@ -72,7 +71,7 @@ def measure(keras: Keras | None, corpus: Corpus, clips: Mapping[int, int], n_cli
         )
     growth = _growth({n: seconds[n] for n in clips})
     constant = Target("value", MOST_GROWTH)
-    clip = MAX_SEQ_LEN * BLOCK_SIZE / SAMPLE_RATE
+    clip = float(CLIP_SECONDS)
     return [
         *figures,
         Figure("roll-out", "a block late in a clip", growth, "of an early one", less_is_better=True, target=constant),
@@ -109,7 +108,7 @@ def measure_gpu(corpus: Corpus, n_clips: int, n_rounds: int) -> list[Figure]:
         Figure(
             torch.cuda.get_device_name(),
             f"roll-out of {preset}, {n} clips",
-            n * MAX_SEQ_LEN * BLOCK_SIZE / SAMPLE_RATE / seconds,
+            n * CLIP_SECONDS / seconds,
             "times real time",
         )
         for (preset, n), seconds in median_seconds(works, n_rounds).items()
@@ -127,7 +126,7 @@ def fresh(preset: str, corpus: Corpus) -> Checkpoint:
 def prompts_of(checkpoint: Checkpoint, n_clips: int) -> list[Prompt]:
     """Choose prompts of 10 s, as long as GRUV's, whose notes are known."""
     rng = np.random.default_rng(0)
-    return [held_out(checkpoint.passages, MAX_SEQ_LEN, rng) for _ in range(n_clips)]
+    return [held_out(checkpoint.excerpts, MAX_SEQ_LEN, checkpoint.codec.block_size, rng) for _ in range(n_clips)]
 
 
 def render(session: Session, prompts: list[Prompt], n_blocks: int) -> None:
@@ -152,10 +151,7 @@ def _bytes_read(checkpoint: Checkpoint) -> int:
 def _to_files(checkpoint: Checkpoint, prompts: list[Prompt]) -> None:
     """Render clips to files as the command line does, on a GPU if there is one."""
     with tempfile.TemporaryDirectory() as folder:
-        paths = [Path(folder) / f"{n}.wav" for n in range(len(prompts))]
-        rendering = Rendering(n_blocks=MAX_SEQ_LEN, seed=0)
-        ignored: Callable[[int], None] = lambda _: None  # noqa: E731 - a name for its type
-        for _ in render_clips(checkpoint, "", prompts, paths, rendering, ignored):
+        for _ in render_to_files(checkpoint, RenderRequest(seed=0), Path(folder), prompts=prompts):
             pass
 
 

@@ -15,7 +15,7 @@ from benchmarks.costs import (
 )
 from benchmarks.workers import Setup, simulate
 from pipeline.codecs import make_codec
-from pipeline.config import note_rows, preset_named
+from pipeline.config import preset_named
 from waveforms.dsp.blocks import BLOCK_SIZE
 
 FLOW = preset_named("flow")
@@ -23,7 +23,7 @@ BATCH, LENGTH = FLOW.training.batch_size, FLOW.training.sequence_blocks
 STEP_BLOCKS = BATCH * LENGTH  # 192 with sound
 CODEC, PRODUCTS = make_codec(FLOW.codec), products_of(FLOW)
 BLOCK_BYTES = 2 * BLOCK_SIZE  # in a WAV file: 16 bits, one channel
-LATENT_BYTES = 2 * CODEC.n_slices * (CODEC.dims + CODEC.expected_dims)  # a block and its expected sound, in 16 bits
+LATENT_BYTES = 2 * CODEC.n_frames * (CODEC.dims + CODEC.conditioning_dims)  # a block with its conditioning, in 16 bits
 
 PASSES = {1: 5, 100: 5, 10_000: 1, 1_000_000: 1}  # by hours
 
@@ -156,7 +156,7 @@ def _in(number: float, units: Sequence[tuple[float, str]]) -> str:
 
 def main() -> int:
     """Print the tables."""
-    rows = f"{BATCH} rows of sound and {note_rows(FLOW)} of notes"
+    rows = f"{BATCH} rows of sound and {FLOW.model.note_sequences} of notes"
     forward, step = PRODUCTS.forward_flops / 1e9, PRODUCTS.step_flops / 1e9
     print(f"a step, {rows}: {forward:.1f} GFLOPs forward, {step:.1f} in all\n")
     for rows_of in (rows_of_sizes(), rows_of_starts(), rows_of_training(), rows_of_machines(), rows_of_workers()):

@@ -16,17 +16,17 @@ from benchmarks.peers import ancestor
 from benchmarks.peers.keras_process import Keras
 from benchmarks.recordings import random_notes
 from benchmarks.timing import Work, median_seconds, timed
-from pipeline.codecs import Codec, Sound, make_codec
-from pipeline.codecs.events import BLOCK_SECONDS, EventBatch, encode
-from pipeline.config import DEFAULT_PRESET, Settings, note_rows, preset_named
+from pipeline.codecs import Codec, Latents, make_codec
+from pipeline.codecs.events import EventBatch, encode
+from pipeline.config import DEFAULT_PRESET, LSTMSettings, Settings, preset_named
 from pipeline.distributed import keep_freed_memory
-from pipeline.models import Latents, make_model
-from pipeline.models.base import total_of
+from pipeline.models import Blocks, make_model
+from pipeline.models.base import total_loss
 from pipeline.training.loop import make_optimiser
 
 CLASSIC = preset_named("classic")
 SAME = CLASSIC.with_values({"layers": 1, "dropout": 0.0, "optimiser": "rmsprop"})
-REDUNDANT = SAME.with_values({"lap": 11_023})  # a window twice as long has 22 050 numbers
+REDUNDANT = SAME.with_values({"overlap": 11_023})  # a window twice as long has 22 050 numbers
 DEFAULT = preset_named(DEFAULT_PRESET)
 GPU_PRESETS = ("classic", DEFAULT_PRESET)
 TARGET_BATCH, TARGET_RATIO, TARGET_OF_BEST, TARGET_SHARE = 16, 8, 15, 0.4
@@ -57,13 +57,13 @@ class Trainer:
 
     def step(self, batch: int, precision: str) -> Work:
         """Make a work: an optimiser step."""
-        latents = random_latents(self._with(batch), self._codec, self._device)
-        state = self._model.start(latents.n_rows)
+        blocks = random_blocks(self._with(batch), self._codec, self._device)
+        state = self._model.init_state(blocks.n_rows)
 
         def step() -> None:
             with torch.autocast(self._device.type, DTYPES[precision], enabled=precision != "float32"):
-                losses, _ = self._model.loss(latents, state)
-            total_of(losses).backward()  # type: ignore[no-untyped-call]
+                losses, _ = self._model.loss(blocks, state)
+            total_loss(losses).backward()  # type: ignore[no-untyped-call]
             self._optimiser.step()
             self._optimiser.zero_grad()
 
@@ -77,18 +77,19 @@ class Trainer:
         return self.settings.with_values({"batch_size": batch})
 
 
-def random_latents(settings: Settings, codec: Codec, device: torch.device) -> Latents:
+def random_blocks(settings: Settings, codec: Codec, device: torch.device) -> Blocks:
     """Sample the sequences of a training step, with `random_notes` where the codec reads notes."""
     n_rows, n_blocks = settings.training.batch_size, settings.training.sequence_blocks
-    latent = torch.randn(n_rows, n_blocks, codec.n_slices, codec.dims, device=device)
+    latent = torch.randn(n_rows, n_blocks, codec.n_frames, codec.dims, device=device)
     if not codec.reads_notes:
-        return Latents(Sound(latent), None)
-    expected = torch.randn(n_rows, n_blocks, codec.n_slices, codec.expected_dims, device=device)
+        return Blocks(Latents(latent), None)
+    conditioning = torch.randn(n_rows, n_blocks, codec.n_frames, codec.conditioning_dims, device=device)
     of_rows = [
-        random_notes(np.random.default_rng(n), n_blocks * BLOCK_SECONDS) for n in range(n_rows + note_rows(settings))
+        random_notes(np.random.default_rng(n), n_blocks * codec.block_seconds)
+        for n in range(n_rows + settings.model.note_sequences)
     ]
     events = EventBatch.of([encode(notes, 0, n_blocks) for notes in of_rows]).to(device)
-    return Latents(Sound(latent, expected=expected), events)
+    return Blocks(Latents(latent, conditioning=conditioning), events)
 
 
 def measure(keras: Keras | None, batches: tuple[int, ...], n_rounds: int) -> list[Figure]:
@@ -99,7 +100,7 @@ def measure(keras: Keras | None, batches: tuple[int, ...], n_rounds: int) -> lis
         "classic": Trainer(CLASSIC),
         "default": Trainer(DEFAULT),
     }
-    length, width = CLASSIC.training.sequence_blocks, CLASSIC.model.width
+    length, width = CLASSIC.training.sequence_blocks, LSTMSettings().width
     works: dict[tuple[Any, ...], Work] = {("limit", p): multiply(p) for p in precisions()}
     for batch in batches:
         works[("torch", batch, "float32")] = ancestor.training_step(batch, length, width)

@@ -1,15 +1,15 @@
 """A checkpoint: weights, fitted codec, settings, prompts and provenance in one safetensors file.
 
     tensors    model.*       the weights
-               codec.*       what was fitted
-               prompt.<n>    held-out excerpts to begin roll-outs from, int16
+               codec.*       the fitted buffers
+               excerpt.<n>   held-out excerpts, the prompts of roll-outs, int16
                notes.<n>     their notes, (n_notes, 4): onset, offset, pitch, velocity
-               resume.*      with which training goes on: the optimiser's state, the model's in every lane and, where
-                             weights are averaged, those as trained; absent from `best.safetensors`
+               resume.*      what resuming needs: the optimiser's state, the model's hidden state of every stream and,
+                             beside averaged weights, the trained ones; absent from `best.safetensors`
     metadata   one JSON document under the key "quarterwave": see `Checkpoint`
 
-Tensors are read one by one, so nobody who only renders pays for the optimiser's. Nothing is ever unpickled. Files are
-written beside their place and moved there when complete.
+Tensors are read one by one, so rendering never reads the optimiser's. Nothing is ever unpickled. A file is written
+beside its place and moved there when complete. `pipeline.migrations` reads older formats.
 """
 
 import contextlib
@@ -30,28 +30,27 @@ from torch import Tensor, nn
 
 from pipeline import __version__
 from pipeline.codecs import Codec, make_codec
-from pipeline.codecs.events import BLOCK_SECONDS
 from pipeline.config import Settings
 from pipeline.errors import CheckpointError, OutputError
+from pipeline.migrations import FORMAT, READABLE, migrate_document, tensor_renamer
 from pipeline.models import Model, make_model
-from waveforms.dsp.blocks import BLOCK_SIZE
+from waveforms import SAMPLE_RATE
 from waveforms.files import atomic_write
 from waveforms.notes.events import Notes
 
-FORMAT = 7
 KEY = "quarterwave"
-KEYS = {"format", "settings", "split", "history", "passages", "progress", "provenance", "ancestors"}
+KEYS = {"format", "settings", "split", "history", "excerpts", "progress", "provenance", "ancestors"}
 
 
 @dataclass(frozen=True)
-class Passage:
-    """A held-out passage that roll-outs can begin from.
+class Excerpt:
+    """An excerpt of a held-out recording, from which roll-outs take their prompts.
 
     Attributes:
         source: the recording's name in its corpus.
         seconds: where in the recording it begins.
-        samples: (n_samples,) int16, whole blocks.
-        notes: in seconds from its beginning; of a codec that reads none there are none.
+        samples: whole blocks, (n_samples,) int16.
+        notes: in seconds from its beginning; empty where the codec reads none.
     """
 
     source: str
@@ -59,36 +58,35 @@ class Passage:
     samples: Tensor
     notes: Notes
 
-    def part(self, first: int, n_blocks: int) -> "Passage":
-        """Some blocks of it."""
-        begin, end = first * BLOCK_SECONDS, (first + n_blocks) * BLOCK_SECONDS
+    def part(self, first: int, stop: int) -> "Excerpt":
+        """Return the excerpt's samples from `first` to `stop` with their notes."""
+        begin, end = first / SAMPLE_RATE, stop / SAMPLE_RATE
         notes = self.notes.between(-math.inf, end).sounding_from(begin).moved(seconds=-begin)
-        samples = self.samples[first * BLOCK_SIZE : (first + n_blocks) * BLOCK_SIZE]
-        return Passage(self.source, self.seconds + begin, samples, notes)
+        return Excerpt(self.source, self.seconds + begin, self.samples[first:stop], notes)
 
 
 @dataclass
 class Checkpoint:
-    """What a checkpoint file holds.
+    """The contents of a checkpoint file.
 
     Attributes:
-        settings: that it was trained with.
+        settings: of the training run.
         model: with its weights.
         codec: fitted on the training split.
-        split: what it learned from and what was held out; see `pipeline.training.lineage`.
+        split: the training and the held-out recordings; see `pipeline.training.lineage`.
         history: one row a validation: step, loss, baselines, skills, seconds.
-        passages: held-out prompts.
-        progress: where the run stands, for one that goes on; empty where it cannot.
-        provenance: versions and machine of each stretch that it was trained in, with the stretch's "first_step".
-        ancestors: the checkpoints that this one goes on from, oldest first; see `pipeline.training.lineage`.
+        excerpts: of held-out recordings, for prompts.
+        progress: the run's progress, from which training resumes; empty where it cannot.
+        provenance: versions and machine of each session of training, with the session's "first_step".
+        ancestors: the checkpoints that training started from, oldest first; see `pipeline.training.lineage`.
     """
 
     settings: Settings
-    model: Model
+    model: Model[Any]
     codec: Codec
     split: dict[str, Any]
     history: list[dict[str, float]] = field(default_factory=list)
-    passages: list[Passage] = field(default_factory=list)
+    excerpts: list[Excerpt] = field(default_factory=list)
     progress: dict[str, Any] = field(default_factory=dict)
     provenance: list[dict[str, Any]] = field(default_factory=list)
     ancestors: list[dict[str, Any]] = field(default_factory=list)
@@ -97,13 +95,13 @@ class Checkpoint:
 def save(checkpoint: Checkpoint, path: Path, *, resume: Mapping[str, Tensor] | None = None) -> None:
     """Write a checkpoint. The inverse is `load`.
 
-    Without `resume`, what the model learned is written in float16: half the size, and the held-out loss of the
-    checkpoint that comes along changes by less than 1e-4. Who goes on training needs all digits.
+    Without `resume`, weights are written in float16: half the size, and the shipped checkpoint's held-out loss changes
+    by less than 1e-4. Resuming needs all digits.
 
     Args:
         checkpoint: what to write.
         path: where; an older file stays whole until the new one is complete.
-        resume: tensors with which training goes on, saved with `checkpoint.progress`.
+        resume: the tensors that resuming needs, saved with `checkpoint.progress`.
 
     Raises:
         OutputError: the file cannot be written.
@@ -113,15 +111,15 @@ def save(checkpoint: Checkpoint, path: Path, *, resume: Mapping[str, Tensor] | N
         weights = {name: weight.half() for name, weight in weights.items()}
     tensors = _prefixed("model.", weights)
     tensors |= _prefixed("codec.", checkpoint.codec.state_dict())
-    tensors |= {f"prompt.{n}": p.samples for n, p in enumerate(checkpoint.passages)}
-    tensors |= {f"notes.{n}": torch.from_numpy(p.notes.table) for n, p in enumerate(checkpoint.passages)}
+    tensors |= {f"excerpt.{n}": e.samples for n, e in enumerate(checkpoint.excerpts)}
+    tensors |= {f"notes.{n}": torch.from_numpy(e.notes.table) for n, e in enumerate(checkpoint.excerpts)}
     tensors |= _prefixed("resume.", resume or {})
     document = {
         "format": FORMAT,
         "settings": checkpoint.settings.to_json(),
         "split": checkpoint.split,
         "history": checkpoint.history,
-        "passages": [{"source": p.source, "seconds": p.seconds} for p in checkpoint.passages],
+        "excerpts": [{"source": e.source, "seconds": e.seconds} for e in checkpoint.excerpts],
         "progress": checkpoint.progress if resume else {},
         "provenance": checkpoint.provenance,
         "ancestors": checkpoint.ancestors,
@@ -136,21 +134,21 @@ def save(checkpoint: Checkpoint, path: Path, *, resume: Mapping[str, Tensor] | N
 
 
 def load(path: Path) -> Checkpoint:
-    """Read a checkpoint, all but what only training needs. The model is rebuilt from the file's own settings.
+    """Read a checkpoint without the tensors that only resuming needs. The file's settings determine the model.
 
     Raises:
-        CheckpointError: no such file, not a checkpoint, of another format, or its tensors do not fit its settings;
-            every missing, unexpected and mis-shaped name is listed.
+        CheckpointError: no such file, not a checkpoint, of an unknown format, or its tensors do not fit its settings;
+            the message lists every missing, unexpected and mis-shaped name.
         SettingsError: its settings are not legal.
     """
     document = read_document(path)
     settings = Settings.from_json(document["settings"])
     codec = make_codec(settings.codec)
     model = make_model(settings, codec)
-    tensors = _read_tensors(path, ("model.", "codec.", "prompt.", "notes."))
+    tensors = _read_tensors(path, ("model.", "codec.", "excerpt.", "notes."))
     wanted = _prefixed("model.", model.state_dict())
     wanted |= _prefixed("codec.", codec.state_dict())
-    found = {name: tensor for name, tensor in tensors.items() if not name.startswith(("prompt.", "notes."))}
+    found = {name: tensor for name, tensor in tensors.items() if not name.startswith(("excerpt.", "notes."))}
     _check_fit(path, wanted, found)
     _fill(model, "model.", found)
     _fill(codec, "codec.", found)
@@ -160,9 +158,9 @@ def load(path: Path) -> Checkpoint:
         codec=codec,
         split=document["split"],
         history=document["history"],
-        passages=[
-            Passage(p["source"], p["seconds"], tensors[f"prompt.{n}"], Notes.of_table(tensors[f"notes.{n}"].numpy()))
-            for n, p in enumerate(document["passages"])
+        excerpts=[
+            Excerpt(e["source"], e["seconds"], tensors[f"excerpt.{n}"], Notes.of_table(tensors[f"notes.{n}"].numpy()))
+            for n, e in enumerate(document["excerpts"])
         ],
         progress=document["progress"],
         provenance=document["provenance"],
@@ -171,7 +169,7 @@ def load(path: Path) -> Checkpoint:
 
 
 def load_resume(path: Path) -> dict[str, Tensor]:
-    """The tensors with which training goes on.
+    """Read the tensors that resuming needs.
 
     Raises:
         CheckpointError: there are none, as in `best.safetensors`.
@@ -183,10 +181,10 @@ def load_resume(path: Path) -> dict[str, Tensor]:
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """The metadata of a checkpoint, without its tensors, as the newest format has it.
+    """Read the metadata of a checkpoint, without its tensors, in the newest format.
 
     Raises:
-        CheckpointError: no such file, not a checkpoint, or of another format.
+        CheckpointError: no such file, not a checkpoint, or of an unknown format.
     """
     with _opened(path) as file:
         text = (file.metadata() or {}).get(KEY)
@@ -195,30 +193,34 @@ def read_document(path: Path) -> dict[str, Any]:
     try:
         document: dict[str, Any] = json.loads(text)
         found = document["format"]
+        if found not in READABLE:
+            remedy = "update quarterwave" if found > FORMAT else "train again, or render with the version that wrote it"
+            formats = " and ".join(map(str, READABLE))
+            raise CheckpointError(
+                f"{path}: written in format {found}; quarterwave {__version__} reads {formats}: {remedy}"
+            )
+        document = migrate_document(document)
         missing = sorted(KEYS - document.keys())
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: its description is damaged: {error}") from error
-    if found != FORMAT:
-        remedy = "update quarterwave" if found > FORMAT else "train again, or render with the version that wrote it"
-        raise CheckpointError(f"{path}: written in format {found}; quarterwave {__version__} reads {FORMAT}: {remedy}")
     if missing:
         raise CheckpointError(f"{path}: its description lacks {', '.join(missing)}")
     return document
 
 
 def tensor_sizes(path: Path) -> dict[str, int]:
-    """Bytes by first part of the tensors' names (`model`, `resume`, ...)."""
+    """Return the bytes of the tensors by the first part of their names (`model`, `resume`, ...)."""
     sizes: dict[str, int] = {}
     with _opened(path) as file:
         for name in file.keys():  # noqa: SIM118 - not a mapping
             tensor = file.get_tensor(name)
-            room = name.split(".")[0]
-            sizes[room] = sizes.get(room, 0) + tensor.numel() * tensor.element_size()
+            part = name.split(".")[0]
+            sizes[part] = sizes.get(part, 0) + tensor.nbytes
     return sizes
 
 
 def versions() -> dict[str, str]:
-    """The versions that run here, and the machine."""
+    """Return the versions of this environment, and the machine."""
     packages = ("torch", "numpy", "soundfile", "soxr", "safetensors")
     return {
         "quarterwave": __version__,
@@ -240,7 +242,9 @@ def _opened(path: Path) -> Any:
 
 def _read_tensors(path: Path, prefixes: tuple[str, ...]) -> dict[str, Tensor]:
     with _opened(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys() if name.startswith(prefixes)}  # noqa: SIM118
+        renamed = tensor_renamer(json.loads(file.metadata()[KEY])["format"])
+        names = [(name, renamed(name)) for name in file.keys()]  # noqa: SIM118 - not a mapping
+        return {new: file.get_tensor(name) for name, new in names if new.startswith(prefixes)}
 
 
 def _check_fit(path: Path, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:

@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 
 from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
-from waveforms.dsp.blocks import BLOCK_SIZE
 from waveforms.notes.events import Notes
 
 SECONDS_SHOWN = 30  # more would not be legible on one page
@@ -27,7 +26,9 @@ NO_NOTES = Notes.of([])
 COLUMNS = 2400  # of the waveform's envelope: two a pixel
 
 
-def draw_clip(waveform: Waveform, *, prompt_samples: int = 0, title: str = "", notes: Notes = NO_NOTES) -> Figure:
+def draw_clip(
+    waveform: Waveform, *, block_seconds: float, prompt_samples: int = 0, title: str = "", notes: Notes = NO_NOTES
+) -> Figure:
     """Draw a waveform of which the first `prompt_samples` are the prompt; time 0 is where the prompt ends.
 
     At most SECONDS_SHOWN are drawn, and the title says so where that leaves something out. Notes, in seconds from where
@@ -43,7 +44,7 @@ def draw_clip(waveform: Waveform, *, prompt_samples: int = 0, title: str = "", n
     image = _draw_spectrogram(bottom, shown, start)
     _draw_notes(bottom, notes, start, start + n_shown / SAMPLE_RATE)
     for axes in (top, bottom):
-        for edge in np.arange(start, start + n_shown / SAMPLE_RATE, BLOCK_SIZE / SAMPLE_RATE):
+        for edge in np.arange(start, start + n_shown / SAMPLE_RATE, block_seconds):
             axes.axvline(edge, color="grey", linewidth=0.4, alpha=0.5)
         if prompt_samples:
             axes.axvline(0, color="crimson", linewidth=1.6)

@@ -1,9 +1,9 @@
-"""One engine for every roll-out: a prompt goes in, each block is fed back, sound and notes stream out.
+"""The engine of every roll-out: a session reads a prompt, feeds each block back, and streams sound and notes.
 
-session = Session(model, codec)
+session = Session(checkpoint.model, checkpoint.codec)
 session.prime(prompts, seed=7)
-for part in session.stream(40):
-    part.samples, part.notes
+for chunk in session.stream(40):
+    chunk.samples, chunk.notes
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,30 +17,29 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from pipeline.codecs import Codec, Player, Sound
-from pipeline.codecs.events import BLOCK_SECONDS, EventBatch, encode
-from pipeline.codecs.instrument import NoteExcerpt, NoteTable
+from pipeline.codecs import Codec, Decoder, Latents
+from pipeline.codecs.events import EventBatch, encode
+from pipeline.codecs.note_table import NoteExcerpt, NoteTable
 from pipeline.config import Sampling
-from pipeline.models import Block, Latents, Model, State
+from pipeline.models import Block, Blocks, Model
 from pipeline.models.backends.int8 import is_faster, quantised
 from pipeline.prompts import Prompt
-from waveforms.dsp.blocks import BLOCK_SIZE
 from waveforms.notes.events import Notes
 from waveforms.notes.transcriber import transcribe
 
 T = TypeVar("T")
 
-PROMPT_CHUNK = 64  # blocks of the prompt decoded at a time
-LEAD_IN = 4  # blocks of a prompt that is not rendered itself from which phases run on; none further back matter
+PROMPT_CHUNK = 64  # blocks of the prompt that are decoded at a time
+LEAD_IN = 4  # last blocks of an unrendered prompt that phase recovery needs
 
 
-class Part(NamedTuple):
-    """What a roll-out gives at a time.
+class Chunk(NamedTuple):
+    """A chunk of a roll-out's stream.
 
     Attributes:
         samples: (n_rows, n_samples).
-        notes: of each row, those that begin in the block just predicted, in seconds from the prompt's end; its samples
-            come later.
+        notes: of each row, those that begin in the block just sampled, in seconds from the prompt's end; the samples of
+            that block come with a later chunk.
     """
 
     samples: Tensor
@@ -48,9 +47,9 @@ class Part(NamedTuple):
 
 
 def arithmetic(device: str) -> str:
-    """In which roll-outs are computed on a device: "int8" where that is faster, or "float32".
+    """Return the arithmetic of roll-outs on a device: "int8" where that is faster, or "float32".
 
-    Clips of the model before this one were equally near to real music in either (docs/experiments.md, section 12).
+    Clips in either were equally near to real music (docs/experiments.md, section 12).
     """
     return "int8" if device == "cpu" and is_faster() else "float32"
 
@@ -58,18 +57,18 @@ def arithmetic(device: str) -> str:
 class Session:
     """A roll-out of one or several rows.
 
-    Memory does not grow with its length, and time grows linearly.
+    It needs constant memory, and time in proportion to its length.
 
     Args:
-        model: moved to the device, and used in 8 bits where that is faster; it cannot be trained meanwhile.
-        codec: that it was trained with.
+        model: the session moves it to the device, and uses an 8-bit copy where that is faster.
+        codec: of the model.
         device: to compute on.
 
     Attributes:
-        sampling: how daring the samples are.
+        sampling: temperatures and truncation.
     """
 
-    def __init__(self, model: Model, codec: Codec, device: str = "cpu") -> None:
+    def __init__(self, model: Model[Any], codec: Codec, device: str = "cpu") -> None:
         model = model.eval().to(device)
         self._model = quantised(model) if arithmetic(device) == "int8" else model
         self._codec = codec.to(device)
@@ -79,9 +78,9 @@ class Session:
 
     def reset(self) -> None:
         """Forget the prompt and all that followed."""
-        self._player: Player | None = None
-        self._state: State = None
-        self._prompt: Latents | None = None
+        self._decoder: Decoder | None = None
+        self._state: Any = None  # of the model's own type
+        self._prompt: Blocks | None = None
         self._prompt_blocks = 0
         self._cancelled = False
 
@@ -94,25 +93,25 @@ class Session:
         self.sampling = replace(self.sampling, **sampling)
 
     def cancel(self) -> None:
-        """End the stream after the block in hand; may be called from another thread."""
+        """End the stream after the current block; another thread may call this."""
         self._cancelled = True
 
     @torch.inference_mode()
     def prime(self, prompts: Sequence[Prompt], *, seed: int) -> None:
         """Read prompts of one length, one a row.
 
-        A prompt goes through the codec like everything else, so nothing changes where it ends. Its notes are listened
-        for where the codec reads notes and they are not known.
+        The codec encodes and decodes the prompt like everything else, so nothing changes at its end. A transcriber
+        finds its notes where the codec reads notes and they are unknown.
 
         Args:
             prompts: whole blocks each.
-            seed: of every random draw.
+            seed: of every random number.
         """
         self.reset()
         self._generator = Generator(self._device).manual_seed(seed)
         waveforms = torch.from_numpy(np.stack([prompt.waveform for prompt in prompts])).to(self._device)
-        n_blocks = waveforms.shape[1] // BLOCK_SIZE
-        padded = torch.nn.functional.pad(waveforms, self._codec.margins)
+        n_blocks = waveforms.shape[1] // self._codec.block_size
+        padded = torch.nn.functional.pad(waveforms, self._codec.padding)
         read = [self._read(prompt, row) for prompt, row in zip(prompts, padded, strict=True)]
         profiles = torch.stack([profile for _, profile in read])
         table = events = None
@@ -120,90 +119,92 @@ class Session:
         if notes:
             table = NoteTable.of([NoteExcerpt(of_row, row) for row, of_row in enumerate(notes)]).to(waveforms.device)
             events = EventBatch.of([encode(of_row, 0, n_blocks) for of_row in notes]).to(waveforms.device)
-        sound = self._codec.encode(padded, table, profiles[:, None].expand(-1, n_blocks, -1))
-        self._prompt = Latents(sound, events)
+        latents = self._codec.encode(padded, table, profiles[:, None].expand(-1, n_blocks, -1))
+        self._prompt = Blocks(latents, events)
         self._prompt_blocks = n_blocks
-        self._player = self._codec.player(profiles)
+        self._decoder = self._codec.decoder(profiles)
         if notes:
-            self._player.expect(notes, n_blocks)
+            self._decoder.expect(notes, n_blocks)
         self._state = self._model.prime(self._prompt)
 
     def stream(
         self, n_blocks: int | None, notes: Sequence[Notes] | None = None, *, with_prompt: bool = False
-    ) -> Iterator[Part]:
-        """Render what follows the prompt, once after each `prime`.
+    ) -> Iterator[Chunk]:
+        """Render the blocks that follow the prompt, once after each `prime`.
 
         Args:
-            n_blocks: how many blocks; None goes on until it is cancelled.
-            notes: to play, of each row, in seconds from the prompt's end; None lets the model choose.
-            with_prompt: render the prompt, too, first.
+            n_blocks: how many blocks; None goes on until the session is cancelled.
+            notes: prescribed to each row, in seconds from the prompt's end; None lets the model sample them.
+            with_prompt: render the prompt first.
 
         Yields:
-            All samples together are (n_rows, n_blocks * BLOCK_SIZE), and before them those of the prompt.
+            chunks of (n_rows, n_blocks * block_size) samples in all, behind those of the prompt.
         """
-        assert self._player is not None, "prime comes first"
+        assert self._decoder is not None, "prime comes first"
         assert self._prompt is not None, "a prompt is rendered once"
         first = 0 if with_prompt else max(self._prompt_blocks - LEAD_IN, 0)
-        n_to_skip = 0 if with_prompt else (self._prompt_blocks - first) * BLOCK_SIZE
+        n_to_skip = 0 if with_prompt else (self._prompt_blocks - first) * self._codec.block_size
         chunks = [
-            self._prompt.sound.rows(slice(None), slice(at, at + PROMPT_CHUNK))
+            self._prompt.latents.blocks(slice(at, at + PROMPT_CHUNK))
             for at in range(first, self._prompt_blocks, PROMPT_CHUNK)
         ]
         self._prompt = None
-        for part in self._parts(chunks, n_blocks, notes):
-            yield part._replace(samples=part.samples[:, n_to_skip:])
-            n_to_skip = max(n_to_skip - part.samples.shape[1], 0)
+        for chunk in self._chunks(chunks, n_blocks, notes):
+            yield chunk._replace(samples=chunk.samples[:, n_to_skip:])
+            n_to_skip = max(n_to_skip - chunk.samples.shape[1], 0)
 
-    def _parts(self, prompt: list[Sound], n_blocks: int | None, given: Sequence[Notes] | None) -> Iterator[Part]:
-        """What `stream` yields, from the first sample of the prompt's first chunk on.
+    def _chunks(self, prompt: list[Latents], n_blocks: int | None, given: Sequence[Notes] | None) -> Iterator[Chunk]:
+        """Yield what `stream` yields, from the first sample of the prompt's first chunk on.
 
-        While the model predicts a block, the one before it is decoded.
+        While the model samples a block, a thread decodes the previous one.
         """
-        assert self._player is not None
+        assert self._decoder is not None
         *chunks, last = prompt
         nothing = [Notes.of([])] * len(last.latent)
-        begin, done = self._prompt_blocks * BLOCK_SECONDS, 0
+        seconds = self._codec.block_seconds
+        begin, done = self._prompt_blocks * seconds, 0
         with _beside(self._device) as beside:
             for chunk in chunks:
-                yield Part(beside(partial(self._push, chunk))(), nothing)
+                yield Chunk(beside(partial(self._push, chunk))(), nothing)
             while not self._cancelled and (n_blocks is None or done < n_blocks):
                 samples = beside(partial(self._push, last, sampled=done > 0))
-                at = begin + done * BLOCK_SECONDS
-                rows = given and [row.moved(seconds=begin).between(at, at + BLOCK_SECONDS) for row in given]
+                at = begin + done * seconds
+                rows = given and [row.moved(seconds=begin).between(at, at + seconds) for row in given]
                 block = self._step(rows)
-                yield Part(samples(), [row.moved(seconds=-begin) for row in block.notes])
-                last, done = block.sound, done + 1
-            yield Part(beside(partial(self._push, last, sampled=done > 0))(), nothing)
-        yield Part(self._player.finish(), nothing)
+                yield Chunk(samples(), [row.moved(seconds=-begin) for row in block.notes])
+                last, done = block.latents, done + 1
+            yield Chunk(beside(partial(self._push, last, sampled=done > 0))(), nothing)
+        yield Chunk(self._decoder.finish(), nothing)
 
     def _read(self, prompt: Prompt, padded: Tensor) -> tuple[Notes | None, Tensor]:
-        """The notes of a prompt, where the codec reads notes, and its profile."""
+        """Return a prompt's notes, where the codec reads notes, and its profile."""
         if not self._codec.reads_notes:
             return None, self._codec.profile(padded, None)
         notes = prompt.notes
         if notes is None:
-            heard = transcribe(prompt.waveform)
-            with torch.inference_mode(False):  # notes follow a gradient
-                notes = self._codec.refined(padded.clone(), heard, self._codec.profile(padded.clone(), heard))
+            found = transcribe(prompt.waveform)
+            with torch.inference_mode(False):  # refining follows a gradient
+                notes = self._codec.refine(padded.clone(), found, self._codec.profile(padded.clone(), found))
         return notes, self._codec.profile(padded, notes)
 
     @torch.inference_mode()
     def _step(self, given: Sequence[Notes] | None) -> Block:
-        assert self._player is not None
-        block, self._state = self._model.step(self._state, self._player, self._generator, self.sampling, given)
+        assert self._decoder is not None
+        block, self._state = self._model.step(self._state, self._decoder, self._generator, self.sampling, given)
         return block
 
     @torch.inference_mode()
-    def _push(self, sound: Sound, *, sampled: bool = False) -> Tensor:
-        assert self._player is not None
-        return self._player.push(sound, sampled=sampled)
+    def _push(self, latents: Latents, *, sampled: bool = False) -> Tensor:
+        assert self._decoder is not None
+        return self._decoder.push(latents, sampled=sampled)
 
 
 @contextmanager
 def _beside(device: str) -> Iterator[Callable[[Callable[[], T]], Callable[[], T]]]:
-    """Begins work in a thread beside this one, and gives what waits for its end.
+    """Yield a function that starts work in a second thread and returns a function that waits for its result.
 
-    On a CPU each of the two computes with half of torch's threads; where there is only one, work waits to be asked for.
+    On a CPU each of the two computes with half of torch's threads; with one thread, or on a GPU, the work starts when
+    its result is asked for.
     """
     n_threads = torch.get_num_threads()
     if device != "cpu" or n_threads == 1:

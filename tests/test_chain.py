@@ -9,7 +9,7 @@ import torch
 
 from pipeline.codecs.spectrum import Spectrum
 from pipeline.config import SpectrumSettings
-from pipeline.training.pieces import Piece, excerpts, read_blocks
+from pipeline.training.pieces import Piece, examples, read_blocks
 from waveforms import SAMPLE_RATE
 from waveforms.audio import ClipWriter, read
 from waveforms.corpus import Corpus
@@ -41,24 +41,24 @@ def corpus(tmp_path: Path) -> Corpus:
     return Corpus.open(tmp_path)
 
 
-def through(corpus: Corpus, name: str, lap: int, out: Path) -> np.ndarray:
+def through(corpus: Corpus, name: str, overlap: int, out: Path) -> np.ndarray:
     """Encode a recording block by block, decode it, write it, read it; (n_blocks * BLOCK_SIZE,)."""
-    codec = Spectrum(SpectrumSettings(lap))
-    codec.fit(excerpts([Piece(recording.name, None, recording) for recording in corpus], codec.margins))
+    codec = Spectrum(SpectrumSettings(overlap))
+    codec.fit(examples([Piece(recording.name, BLOCK_SIZE, None, recording) for recording in corpus], codec))
     recording = corpus[f"{name}.wav"]
-    player = codec.player(torch.zeros(1, 0))
+    decoder = codec.decoder(torch.zeros(1, 0))
     with ClipWriter(out) as clip:
         for block in range(n_blocks_of(recording.n_samples)):
-            sound = codec.encode(read_blocks(recording, block, 1, codec.margins)[None])
-            clip.write(player.push(sound)[0].numpy())
-        clip.write(player.finish()[0].numpy())
+            sound = codec.encode(read_blocks(recording, block, 1, codec)[None])
+            clip.write(decoder.push(sound)[0].numpy())
+        clip.write(decoder.finish()[0].numpy())
     return read(out)
 
 
-@pytest.mark.parametrize("lap", [0, 1001])
+@pytest.mark.parametrize("overlap", [0, 1001])
 @pytest.mark.parametrize("name", SIGNALS)
-def test_what_goes_in_comes_out(corpus: Corpus, tmp_path: Path, name: str, lap: int) -> None:
-    again = through(corpus, name, lap, tmp_path / "again.clip")
+def test_what_goes_in_comes_out(corpus: Corpus, tmp_path: Path, name: str, overlap: int) -> None:
+    again = through(corpus, name, overlap, tmp_path / "again.clip")
     assert len(again) == 6 * BLOCK_SIZE
     np.testing.assert_allclose(again[:N_SAMPLES], SIGNALS[name], atol=1.5 * STEP)
     assert np.abs(again[N_SAMPLES:]).max() <= STEP
@@ -85,6 +85,6 @@ def test_dc_has_no_ripple_and_an_impulse_no_echo(corpus: Corpus, tmp_path: Path)
 def test_the_codec_does_not_care_where_an_excerpt_begins(corpus: Corpus) -> None:
     codec = Spectrum(SpectrumSettings(1001))
     recording = corpus["tone.wav"]
-    whole = codec.encode(read_blocks(recording, 0, 6, codec.margins)[None]).latent
-    parts = [codec.encode(read_blocks(recording, n, 1, codec.margins)[None]).latent for n in range(6)]
+    whole = codec.encode(read_blocks(recording, 0, 6, codec)[None]).latent
+    parts = [codec.encode(read_blocks(recording, n, 1, codec)[None]).latent for n in range(6)]
     torch.testing.assert_close(torch.cat(parts, dim=1), whole, atol=1e-5, rtol=0)

@@ -26,7 +26,7 @@ def main() -> None:
     for split in (run.split, *(ancestor["split"] for ancestor in run.ancestors)):
         split["places"] = []
         split["music"]["folder"] = None
-    run.passages = [p for p in run.passages if not any(fnmatch(p.source, pattern) for pattern in args.drop)]
+    run.excerpts = [e for e in run.excerpts if not any(fnmatch(e.source, pattern) for pattern in args.drop)]
     checkpoint.save(run, args.target)
 
 

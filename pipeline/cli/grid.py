@@ -35,7 +35,7 @@ def add_grid_flags(parser: argparse.ArgumentParser) -> None:
     _add_flag(parser, "preset", str, presets, f"complete sets of settings (default: {DEFAULT_PRESET})")
     for group, field, shown in each_setting(parser):
         told = f"{field.metadata['help']} (default: {shown})"
-        _add_flag(group, field.name, type(field.default), field.metadata["choices"], told)
+        _add_flag(group, field.name, type(field.default), field.metadata["rule"].choices, told)
 
 
 def given_grid(args: argparse.Namespace) -> dict[str, list[Any]]:

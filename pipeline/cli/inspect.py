@@ -87,11 +87,18 @@ def _checkpoint(args: argparse.Namespace, path: Path) -> int:
 
 def _print_checkpoint(path: Path, document: dict[str, Any]) -> None:
     from pipeline.cli.console import console
+    from pipeline.codecs import make_codec
+    from pipeline.config import Settings
     from pipeline.training.lineage import held_out_but_learned
 
     settings, split = document["settings"], document["split"]
     console.print(f"{path}: checkpoint of quarterwave, format {document['format']}")
     console.print(f"preset {settings['preset']}")
+    codec = make_codec(Settings.from_json(settings).codec)
+    console.print(
+        f"a block: {codec.block_size} samples, {codec.block_seconds:g} s; latents: {codec.frame_rate:g} frames/s, "
+        f"{codec.dims} numbers each; channels: {codec.channels}"
+    )
     for section in SECTIONS:
         values = ", ".join(f"{name} {value}" for name, value in settings[section].items())
         console.print(f"  {section}: {values}")
@@ -111,7 +118,7 @@ def _print_checkpoint(path: Path, document: dict[str, Any]) -> None:
             f"{document['history'][-1]['step']} steps; best at step {best['step']}: loss {best['loss']:.4f}, "
             f"skill {best['skill_mean']:.2f} % against the mean, {best['skill_repeat']:.2f} % against repeating"
         )
-    prompts = ", ".join(f"{p['source']} @ {p['seconds']:g} s" for p in document["passages"])
+    prompts = ", ".join(f"{p['source']} @ {p['seconds']:g} s" for p in document["excerpts"])
     console.print(f"prompts: {prompts}", markup=False)
     sizes = ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in document["bytes"].items())
     console.print(f"holds: {sizes}")

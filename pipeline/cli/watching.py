@@ -93,11 +93,16 @@ class Watching:
 
     def _write_clip(self, board: SummaryWriter, run: Checkpoint, step: int) -> None:
         """Roll out from the same held-out prompt every time, for the ear and the eye."""
-        prompt = held_out(run.passages, PROMPT_BLOCKS, np.random.default_rng(0))
+        prompt = held_out(run.excerpts, PROMPT_BLOCKS, run.codec.block_size, np.random.default_rng(0))
         session = Session(copy.deepcopy(run.model), run.codec, next(run.model.parameters()).device.type)
         session.prime([prompt], seed=0)
         pieces = (part.samples for part in session.stream(MAX_SEQ_LEN, with_prompt=True))
         waveform = torch.cat([piece[0] for piece in pieces]).cpu()
         board.add_audio("roll-out", waveform.clamp(-1, 1), step, sample_rate=SAMPLE_RATE)
-        figure = draw_clip(waveform.numpy(), prompt_samples=len(prompt.waveform), title=prompt.source)
+        figure = draw_clip(
+            waveform.numpy(),
+            prompt_samples=len(prompt.waveform),
+            block_seconds=run.codec.block_seconds,
+            title=prompt.source,
+        )
         board.add_figure("roll-out", figure, step)

@@ -1,22 +1,23 @@
 """Codecs: fitted, invertible maps between waveform blocks and the latents that a model reads and predicts.
 
-`base` says what each offers. A new one is a file here, its settings in `pipeline.config`, and a line below.
+`base` defines the interface. A new codec is a file here, its settings and preset in `pipeline.config`, and a line in
+CODECS.
 """
 
+from collections.abc import Callable
 from typing import Any
 
-from pipeline.codecs.base import Codec, Excerpt, Player, Sound
+from pipeline.codecs.base import Codec, Decoder, Example, Latents
 from pipeline.codecs.piano import PianoCodec
 from pipeline.codecs.spectrum import Spectrum
-from pipeline.config import PianoSettings, SpectrumSettings
+from pipeline.config import CodecSettings, PianoSettings, SpectrumSettings
 
-_OF_SETTINGS: dict[type, Any] = {SpectrumSettings: Spectrum, PianoSettings: PianoCodec}
-
-
-def make_codec(settings: SpectrumSettings | PianoSettings) -> Codec:
-    """The codec that these settings describe, not yet fitted."""
-    codec: Codec = _OF_SETTINGS[type(settings)](settings)
-    return codec
+CODECS: dict[type[CodecSettings], Callable[[Any], Codec]] = {SpectrumSettings: Spectrum, PianoSettings: PianoCodec}
 
 
-__all__ = ["Codec", "Excerpt", "Player", "Sound", "make_codec"]
+def make_codec(settings: CodecSettings) -> Codec:
+    """Make the codec of these settings, not yet fitted."""
+    return CODECS[type(settings)](settings)
+
+
+__all__ = ["CODECS", "Codec", "Decoder", "Example", "Latents", "make_codec"]

@@ -1,11 +1,11 @@
-"""Notes <-> events of blocks, what the note decoder predicts.
+"""Notes <-> events of blocks, which the note decoder predicts.
 
-A block's events are its onsets in order of time and pitch, then END:
+The events of a block are its onsets in order of time and pitch, then END:
 
     (frame, key, velocity, length), (frame, key, velocity, length), ..., (END, 0, 0, 0)
 
-Frames are 10 ms; velocities and lengths are classes. A note's length is known with its onset, so no event for its end
-is needed and nothing can be left hanging.
+Frames are 10 ms; velocities and lengths are classes. An onset carries the length of its note, so offsets need no
+events and no note hangs.
 """
 
 from collections.abc import Sequence
@@ -27,12 +27,8 @@ FRAME_SECONDS = BLOCK_SECONDS / FRAMES_PER_BLOCK  # 10 ms
 END = FRAMES_PER_BLOCK  # the frame of the event that ends a block
 N_FRAMES = FRAMES_PER_BLOCK + 1
 N_VELOCITIES, VELOCITY_STEP = 32, 4
-SHORTEST, LONGEST, N_LENGTHS = (
-    0.03,
-    12.0,
-    48,
-)  # seconds from class 0 to the last; each is 14 % longer than the one before
-MOST_EVENTS = 64  # notes that begin in a block, 256 a second; more is not music
+SHORTEST, LONGEST, N_LENGTHS = 0.03, 12.0, 48  # seconds of the first and the last class; each is 14 % longer
+MOST_EVENTS = 64  # onsets in a block, 256 a second; more is not music
 
 Event = NDArray[np.int64]  # (n_events, 4): frame, key, velocity class, length class
 
@@ -42,9 +38,9 @@ class EventBatch(NamedTuple):
 
     Attributes:
         events: (batch, n_events, 4), int64.
-        block: the block in its sequence that each event belongs to, n_blocks where it is padding, (batch, n_events).
-        ends: where each block's END is, (batch, n_blocks).
-        sounding: seconds that each key still sounds at the end of each block, 0 where it does not, float32
+        block: the number of each event's block, n_blocks for padding, (batch, n_events).
+        ends: the index of each block's END, (batch, n_blocks).
+        sounding: seconds for which each key sounds on after the end of each block, 0 for a silent key, float32
             (batch, n_blocks, N_KEYS).
     """
 
@@ -60,7 +56,7 @@ class EventBatch(NamedTuple):
 
     @classmethod
     def of(cls, sequences: Sequence[tuple[list[Event], NDArray[np.float32]]]) -> "EventBatch":
-        """Gather what `encode` gives for sequences of one length."""
+        """Collate what `encode` returns for sequences of one length."""
         n_blocks = len(sequences[0][0])
         counts = np.array([[len(block) for block in blocks] for blocks, _ in sequences])
         longest = int(counts.sum(1).max())
@@ -75,17 +71,17 @@ class EventBatch(NamedTuple):
         return cls(*map(torch.from_numpy, (events, block, ends, sounding)))
 
     def to(self, device: torch.device) -> "EventBatch":
-        """The same on a device."""
+        """Move it to a device."""
         return EventBatch(*(tensor.to(device) for tensor in self))
 
 
 def encode(notes: Notes, first: int, n_blocks: int) -> tuple[list[Event], NDArray[np.float32]]:
-    """Events of some blocks, from block `first` on, and what still sounds when each ends. The inverse is `decode`.
+    """Encode the notes of blocks from block `first` on. The inverse is `decode`.
 
-    Of more than MOST_EVENTS onsets in a block, and of two of one key in a frame, the first are kept.
+    Keep the first MOST_EVENTS onsets of a block, and the first of two onsets of one key in a frame.
 
     Returns:
-        for each block its events, END included; seconds that each key still sounds, (n_blocks, N_KEYS).
+        for each block its events, END included; seconds for which each key sounds on, (n_blocks, N_KEYS).
     """
     frames = np.floor(notes.onsets / FRAME_SECONDS + 1e-6).astype(np.int64)
     keys = notes.pitches - LOWEST_PITCH
@@ -107,7 +103,7 @@ def encode(notes: Notes, first: int, n_blocks: int) -> tuple[list[Event], NDArra
 
 
 def decode(events: Event, block: int) -> list[tuple[float, float, int, float]]:
-    """Notes of a block's events as (onset, offset, pitch, velocity), onsets in the middle of their frames.
+    """Decode a block's events to (onset, offset, pitch, velocity), with onsets in the middle of their frames.
 
     Shape:
         (n_events, 4) -> n_notes
@@ -128,9 +124,11 @@ def _length_class(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _sounding(notes: Notes, first: int, n_blocks: int) -> NDArray[np.float32]:
-    """Seconds that each key still sounds at the end of each block, (n_blocks, N_KEYS)."""
+    """Return the seconds for which each key sounds on after the end of each block, (n_blocks, N_KEYS)."""
     left = np.zeros((n_blocks, N_KEYS), np.float32)
-    begin = np.ceil(notes.onsets / BLOCK_SECONDS + 1e-9).astype(np.int64) - 1 - first  # whose end first hears the note
+    begin = (
+        np.ceil(notes.onsets / BLOCK_SECONDS + 1e-9).astype(np.int64) - 1 - first
+    )  # the first block whose end lies in the note
     end = np.floor(notes.offsets / BLOCK_SECONDS).astype(np.int64) - first
     for note in np.flatnonzero((end > 0) & (begin < n_blocks)):
         blocks = np.arange(max(begin[note], 0), min(end[note], n_blocks))

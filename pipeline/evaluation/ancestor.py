@@ -10,10 +10,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.checkpoint import FORMAT, Checkpoint
+from pipeline.checkpoint import Checkpoint
 from pipeline.config import BEST, Settings, preset_named
 from pipeline.errors import EvaluationError
 from pipeline.evaluation.pruning import drop_oldest
+from pipeline.migrations import FORMAT
 from pipeline.training.begin import begin
 from pipeline.training.loop import train
 from pipeline.training.progress import Progress

@@ -8,11 +8,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from pipeline import __version__
-from pipeline.config import n_blocks_in
+from pipeline.codecs import make_codec
 from pipeline.errors import EvaluationError
 from pipeline.evaluation import aisfx, basic_pitch, musicnn
 from pipeline.evaluation.aggregation import MeasuredClip, clip_results, histograms_of, measure, system_values
 from pipeline.evaluation.analysis import Ears
+from pipeline.evaluation.ancestor import anchor_settings
 from pipeline.evaluation.cache import RememberingEars
 from pipeline.evaluation.distances import FAR, N_REPLICATES, NEAR, distances_of
 from pipeline.evaluation.embeddings import NAMES, Vectors
@@ -91,7 +92,7 @@ def ears_for(request: Request) -> Ears:
         raise EvaluationError(f"clips must be at least 2 and not {request.n_clips}")
     if request.seed < 0:
         raise EvaluationError(f"seed must be at least 0 and not {request.seed}")
-    n_blocks_in(request.seconds)
+    make_codec(anchor_settings().codec).n_blocks_in(request.seconds)
     ears = Ears(thorough=request.thorough)
     if request.seconds < ears.least_seconds:
         raise EvaluationError(

@@ -12,13 +12,11 @@ import torch
 from torch import Generator, Tensor
 
 from pipeline.checkpoint import Checkpoint
-from pipeline.codecs import Codec, Sound
-from pipeline.codecs.events import BLOCK_SECONDS
+from pipeline.codecs import Codec, Latents
 from pipeline.config import Sampling
 from pipeline.evaluation.log_spectral import floor_below, log_spectral_distance
 from pipeline.training.lanes import encode_batch, read_batch
 from pipeline.training.pieces import Piece, Stretch
-from waveforms.dsp.blocks import BLOCK_SIZE
 from waveforms.notes.events import Notes
 
 Place = tuple[int, int]  # of a block: which recording, and its number there
@@ -58,44 +56,44 @@ def distances(
     The mean of a codec that reads notes is what goes on sounding if no note begins.
     """
     model, codec, device = checkpoint.model, checkpoint.codec, generator.device
-    read = read_batch([[Stretch(held_out[index], n - length, length + 1, 0)] for index, n in batch], codec.margins)
-    whole = encode_batch(read, codec, device).sound
+    read = read_batch([[Stretch(held_out[index], n - length, length + 1, 0)] for index, n in batch], codec)
+    whole = encode_batch(read, codec, device).latents
     past = encode_batch(
-        read_batch([[Stretch(held_out[index], n - length, length, 0)] for index, n in batch], codec.margins),
+        read_batch([[Stretch(held_out[index], n - length, length, 0)] for index, n in batch], codec),
         codec,
         device,
     )
     profiles = whole.latent.new_zeros(len(batch), 0) if read.profiles is None else read.profiles[:, 0].to(device)
-    notes = [_notes(held_out[index], n - length, length) for index, n in batch]
+    notes = [_notes(held_out[index], n - length, length, codec.block_seconds) for index, n in batch]
     nothing = [Notes.of([])] * len(batch)
-    player = codec.player(profiles)
-    player.expect(notes, length)
-    mean = player.expect(nothing)
-    player = codec.player(profiles)
-    player.expect(notes, length)
-    predicted, _ = model.step(model.prime(past), player, generator, Sampling())
+    decoder = codec.decoder(profiles)
+    decoder.expect(notes, length)
+    mean = decoder.expect(nothing)
+    decoder = codec.decoder(profiles)
+    decoder.expect(notes, length)
+    predicted, _ = model.step(model.prime(past), decoder, generator, Sampling())
     last, real = slice(length - 1, length), slice(length, length + 1)
-    nexts = [predicted.sound, mean, whole.rows(slice(None), last), whole.rows(slice(None), real)]
-    heard = past.sound.rows(slice(None), slice(max(length - N_HEARD, 0), None))
+    nexts = [predicted.latents, mean, whole.blocks(last), whole.blocks(real)]
+    heard = past.latents.blocks(slice(max(length - N_HEARD, 0), None))
     blocks = torch.stack([_decoded(codec, profiles, heard, each) for each in nexts])
-    before, after = codec.margins
+    before, after = codec.padding
     extended = torch.stack(read.waveforms).to(device)
     waveform = extended[:, before : extended.shape[1] - after]
-    floor = floor_below(waveform[:, -(N_HEARD + 1) * BLOCK_SIZE :])
-    distances = log_spectral_distance(blocks, waveform[:, -BLOCK_SIZE:], floor.expand(4, -1))
+    floor = floor_below(waveform[:, -(N_HEARD + 1) * codec.block_size :])
+    distances = log_spectral_distance(blocks, waveform[:, -codec.block_size :], floor.expand(4, -1))
     return distances.T.double().cpu().numpy()
 
 
-def _notes(piece: Piece, first: int, n_blocks: int) -> Notes:
+def _notes(piece: Piece, first: int, n_blocks: int, block_seconds: float) -> Notes:
     """That are known before the block `first + n_blocks`, in seconds from block `first`."""
     if piece.notes is None:
         return Notes.of([])
-    beyond = (first + n_blocks) * BLOCK_SECONDS
-    return piece.notes.between(-np.inf, beyond).moved(seconds=-first * BLOCK_SECONDS)
+    beyond = (first + n_blocks) * block_seconds
+    return piece.notes.between(-np.inf, beyond).moved(seconds=-first * block_seconds)
 
 
-def _decoded(codec: Codec, profiles: Tensor, heard: Sound, following: Sound) -> Tensor:
-    """A block decoded behind its past, (batch, BLOCK_SIZE)."""
-    player = codec.player(profiles)
-    player.push(heard)
-    return torch.cat([player.push(following), player.finish()], dim=-1)[:, -BLOCK_SIZE:]
+def _decoded(codec: Codec, profiles: Tensor, heard: Latents, following: Latents) -> Tensor:
+    """A block decoded behind its past, (batch, block_size)."""
+    decoder = codec.decoder(profiles)
+    decoder.push(heard)
+    return torch.cat([decoder.push(following), decoder.finish()], dim=-1)[:, -codec.block_size :]

@@ -4,15 +4,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from pipeline.checkpoint import Checkpoint, Passage
-from pipeline.clips import Rendering, render_clips
+from pipeline.checkpoint import Checkpoint
+from pipeline.clips import ClipFormat
 from pipeline.errors import EvaluationError, OutputError
-from pipeline.prompts import Prompt, held_out
+from pipeline.prompts import Prompt, PromptRequest
+from pipeline.render import RenderRequest
+from pipeline.render import render as render_clips
 from waveforms.corpus.places import is_here
 
-N_PROMPT_BLOCKS = 20  # 5 s
+PROMPT_SECONDS = 5.0
 
 
 def places_of(documents: Sequence[dict[str, Any]], paths: Sequence[Path]) -> tuple[str, ...]:
@@ -40,13 +40,13 @@ def places_of(documents: Sequence[dict[str, Any]], paths: Sequence[Path]) -> tup
     return places
 
 
-def draw_prompts(passages: Sequence[Passage], n_clips: int, *, seed: int) -> list[Prompt]:
-    """Prompts from passages, drawn as `generate` draws them; checkpoints with one split get the same.
+def make_prompts(checkpoint: Checkpoint, n_clips: int, *, seed: int) -> Sequence[Prompt]:
+    """Make prompts as `generate` does; checkpoints with one split get the same.
 
     Raises:
-        SettingsError: there are no passages.
+        SettingsError: the checkpoint carries no excerpts.
     """
-    return [held_out(passages, N_PROMPT_BLOCKS, np.random.default_rng([seed, n])) for n in range(n_clips)]
+    return PromptRequest(seconds=PROMPT_SECONDS).prompts(checkpoint, n_clips, seed=seed)
 
 
 def check_apart(measured: Sequence[Path], folders: Sequence[Path]) -> None:
@@ -83,7 +83,7 @@ def render(
     source: Path,
     prompts: Sequence[Prompt],
     folder: Path,
-    n_blocks: int,
+    seconds: float,
     *,
     seed: int,
     advanced: Callable[[int], None],
@@ -97,7 +97,7 @@ def render(
         source: its file, for the clips' provenance.
         prompts: one a clip.
         folder: that exists.
-        n_blocks: of a clip.
+        seconds: of a clip.
         seed: of every random draw.
         advanced: told how many more samples are rendered.
 
@@ -107,8 +107,7 @@ def render(
     Raises:
         OutputError: there is no room.
     """
-    rendering = Rendering(n_blocks=n_blocks, seed=seed, encoding="PCM_24", pictures=False)
-    width = len(str(len(prompts)))
-    paths = [folder / f"clip-{seed}-{n + 1:0{width}}.wav" for n in range(len(prompts))]
-    for clip in render_clips(checkpoint, str(source), prompts, paths, rendering, advanced):
+    form = ClipFormat(encoding="PCM_24", pictures=False)
+    request = RenderRequest(seed=seed, n_clips=len(prompts), seconds=seconds, format=form, overwrite=True)
+    for clip in render_clips(checkpoint, request, folder, source=str(source), prompts=prompts, advanced=advanced):
         yield clip.path

@@ -20,7 +20,6 @@ from pipeline.evaluation.statistics import bootstrap
 from pipeline.training.pieces import Piece, fitted_to, held_out_rows, pieces_of
 from pipeline.training.validation import skill, validate
 from waveforms.corpus import Corpus
-from waveforms.dsp.blocks import BLOCK_SIZE
 
 Sums = npt.NDArray[np.float64]  # of one recording: figures summed over its blocks, and last how many blocks
 Progress = Callable[[int, int], object]
@@ -117,7 +116,7 @@ def _held_out(checkpoint: Checkpoint, corpus: Corpus) -> Corpus:
             f"{corpus.where}: must hold the recordings that the checkpoint was not trained on, and lacks "
             f"{', '.join(gone)}"
         )
-    if all(recording.n_samples <= BLOCK_SIZE for recording in corpus.subset(names)):
+    if all(recording.n_samples <= checkpoint.codec.block_size for recording in corpus.subset(names)):
         raise EvaluationError(f"{corpus.where}: a held-out recording needs two blocks, and none has more than one")
     return corpus.subset(names)
 

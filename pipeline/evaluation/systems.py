@@ -6,21 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import checkpoint as checkpoints
-from pipeline.checkpoint import Checkpoint, Passage
-from pipeline.config import n_blocks_in
+from pipeline.checkpoint import Checkpoint, Excerpt
 from pipeline.errors import EvaluationError
 from pipeline.evaluation import anchors
 from pipeline.evaluation.ancestor import anchor_settings, place_of, train_anchor
-from pipeline.evaluation.continuation import RESYNTHESIS, Begun, Continuations, draw, openings
+from pipeline.evaluation.continuation import RESYNTHESIS, Begun, Continuations, choose, openings
 from pipeline.evaluation.facts import facts_of
 from pipeline.evaluation.landmarks import LandmarkIndex
 from pipeline.evaluation.pruning import touch
 from pipeline.evaluation.reading import Folder, read_clips, read_folder, resolve
 from pipeline.evaluation.rendered import (
-    N_PROMPT_BLOCKS,
+    PROMPT_SECONDS,
     check_apart,
-    draw_prompts,
     make_folder,
+    make_prompts,
     places_of,
     render,
 )
@@ -28,12 +27,12 @@ from pipeline.evaluation.report import Kind, Value
 from pipeline.evaluation.request import Entrant, Gathered, Request, Stage
 from pipeline.evaluation.segments import spread
 from pipeline.evaluation.skill import measure_skill, skill_values
-from pipeline.prompts import BLOCK_SECONDS, Prompt, choose_passages
+from pipeline.prompts import Prompt
 from pipeline.training.lineage import ancestors_with, held_out_but_learned, trained_on
-from pipeline.training.pieces import fitted_to, pieces_of
+from pipeline.training.pieces import choose_excerpts, fitted_to, pieces_of
+from waveforms import SAMPLE_RATE
 from waveforms.corpus import Corpus
 from waveforms.corpus.places import Place, is_here, resolved
-from waveforms.dsp.blocks import BLOCK_SIZE
 from waveforms.errors import CorpusError
 
 
@@ -50,7 +49,7 @@ class Gatherer:
         """
         self._request = request
         self._stage = stage
-        self._n_samples = n_blocks_in(request.seconds) * BLOCK_SIZE
+        self._n_samples = round(request.seconds * SAMPLE_RATE)
         self._classic_path: Path | None = None
         self._classic_rendered = True
         if request.classic:
@@ -74,9 +73,9 @@ class Gatherer:
         else:
             self._reference = request.corpus.places if request.corpus else places_of(documents, rendered)
         self._indices: dict[tuple[str, ...], LandmarkIndex] = {}
-        self._prompts: list[Prompt] = []  # of the first checkpoint; and what goes on from them
+        self._prompts: Sequence[Prompt] = []  # of the first checkpoint; and what goes on from them
         self._continuation = ""
-        self._continuations = Continuations(request.out / "clips", self._n_samples // BLOCK_SIZE, stage)
+        self._continuations = Continuations(request.out / "clips", self._n_samples, stage)
 
     def gather(self) -> Gathered:
         """Open, cut, train and render.
@@ -169,9 +168,11 @@ class Gatherer:
         loaded = checkpoints.load(path)
         begun: list[Begun] = []
         if kind == "system" or not self._prompts:
-            passages = self._passages(name, loaded)
-            begun = self._begun(name, loaded, passages, path, n_clips) if kind == "system" else []
-            prompts = [each.prompt for each in begun] or draw_prompts(passages, n_clips, seed=request.seed)
+            loaded.excerpts = self._excerpts(name, loaded)
+            begun = self._begun(name, loaded, path, n_clips) if kind == "system" else []
+            prompts: Sequence[Prompt] = [each.prompt for each in begun] or make_prompts(
+                loaded, n_clips, seed=request.seed
+            )
             if kind == "system":
                 self._prompts = self._prompts or prompts
         else:
@@ -179,8 +180,7 @@ class Gatherer:
         folder = request.out / "clips" / name
         make_folder(folder)
         advanced = self._stage(f"rendering {name}", n_clips * self._n_samples)
-        n_blocks = self._n_samples // BLOCK_SIZE
-        paths = list(render(loaded, path, prompts, folder, n_blocks, seed=request.seed, advanced=advanced))
+        paths = list(render(loaded, path, prompts, folder, request.seconds, seed=request.seed, advanced=advanced))
         index, skill = self._copies_and_skill(name, loaded, corpus)
         about = f"checkpoint {path}, preset {loaded.settings.preset}"
         entrant = Entrant(name, kind, about, read_clips(paths), index, facts_of(loaded), skill)
@@ -232,10 +232,10 @@ class Gatherer:
             )
         return list(places)
 
-    def _passages(self, name: str, loaded: Checkpoint) -> list[Passage]:
+    def _excerpts(self, name: str, loaded: Checkpoint) -> list[Excerpt]:
         folder = self._request.prompts
         if not folder:
-            return loaded.passages
+            return loaded.excerpts
         corpus = self._open([folder])
         learned = trained_on(ancestors_with(loaded))
         if n_learned := sum(recording in learned for recording in corpus):
@@ -243,16 +243,13 @@ class Gatherer:
                 f"{name}: of the {len(corpus)} recordings of {folder}, from which clips go on, it was trained on "
                 f"{n_learned}, or on their works"
             )
-        return choose_passages(fitted_to(pieces_of(corpus, loaded.codec), loaded.codec))
+        return choose_excerpts(fitted_to(pieces_of(corpus, loaded.codec), loaded.codec))
 
-    def _begun(
-        self, name: str, loaded: Checkpoint, passages: Sequence[Passage], path: Path, n_clips: int
-    ) -> list[Begun]:
+    def _begun(self, name: str, loaded: Checkpoint, path: Path, n_clips: int) -> list[Begun]:
         """Prompts whose recordings go on long enough; none if there are no such."""
-        found = openings(passages, self._home(loaded), path)
-        n_blocks = self._n_samples // BLOCK_SIZE
-        n_short = sum(opening.n_places(n_blocks) == 0 for opening in found)
-        long_enough = f"a prompt of {N_PROMPT_BLOCKS * BLOCK_SECONDS:g} s and {self._request.seconds:g} s more"
+        found = openings(loaded.excerpts, self._home(loaded), path, loaded.codec.block_size)
+        n_short = sum(opening.n_places(self._n_samples) == 0 for opening in found)
+        long_enough = f"a prompt of {PROMPT_SECONDS:g} s and {self._request.seconds:g} s more"
         if n_short == len(found):
             self._notes.append(
                 f"{name}: the anchors continuation and resynthesis are left out, as no recording at hand has room for "
@@ -261,9 +258,9 @@ class Gatherer:
             return []
         if n_short:
             self._notes.append(
-                f"{name}: no clip begins from {n_short} of {len(found)} passages: no room for {long_enough}"
+                f"{name}: no clip begins from {n_short} of {len(found)} excerpts: no room for {long_enough}"
             )
-        return draw(found, n_blocks, n_clips, seed=self._request.seed)
+        return choose(found, self._n_samples, n_clips, seed=self._request.seed)
 
     def _home(self, loaded: Checkpoint) -> Corpus | None:
         """Where a checkpoint's prompts are from, if that is at hand."""

@@ -1,4 +1,4 @@
-"""The answer key of a listening test, which no listener may see: one JSON file apart from those for listeners."""
+"""The answer key of a listening test: what no listener may see, in one JSON file apart from what listeners get."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -14,14 +14,14 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class BlindClip:
-    """The source of a clip that listeners know by a name only.
+    """What is behind a clip's name.
 
     Attributes:
-        name: the name that listeners see; it says nothing about the clip.
+        name: what listeners see; it says nothing.
         system: the system that the clip is from.
         recording: the recording's name in the system's folder.
-        start: the second of the recording at which the clip begins.
-        gain: the gain that it was given, in dB.
+        start: where the clip begins in the recording, in seconds.
+        gain: by how much it was amplified, in dB.
     """
 
     name: str

@@ -59,7 +59,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class SystemScore:
-    """The judgements of all listeners on one system.
+    """How listeners judged one system.
 
     Attributes:
         system: its name.
@@ -78,7 +78,7 @@ class SystemScore:
 
 @dataclass(frozen=True)
 class Preference:
-    """The share of choices in which listeners preferred one system to another; None if they never chose."""
+    """How often listeners preferred one system to another; None if they never chose."""
 
     system: str
     to: str
@@ -87,7 +87,7 @@ class Preference:
 
 @dataclass(frozen=True)
 class Remark:
-    """A listener's remark beside an answer; `systems` names the clip's system, or the pair's A and B."""
+    """What a listener wrote beside an answer; `systems` names the clip's system, or the pair's A and B."""
 
     item: str
     systems: tuple[str, ...]
@@ -169,7 +169,7 @@ def _files(paths: Sequence[Path]) -> list[Path]:
 
 
 def _may_hold_answers(file: Path) -> bool:
-    """Report whether to read a file of a folder: a sheet, or JSON that is neither an answer key nor scores."""
+    """Whether to read a file of a folder: a sheet, or JSON that is not an answer key or scores."""
     if file.suffix.lower() != ".json":
         return file.suffix.lower() == ".csv"
     with suppress(ValueError, OSError, TypeError, KeyError):

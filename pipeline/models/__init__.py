@@ -1,34 +1,43 @@
-"""Models of the next block given the past.
+"""Models of the next block given the previous ones.
 
-`base` says what each offers. The stacked LSTM reads; heads, one file each, turn its state into what comes next. A new
-model, or a new head, is a file here, its settings in `pipeline.config`, and a line below.
+`base` defines the interface. A new model is a file here, its settings and preset in `pipeline.config`, and a line in
+MODELS; a new head, likewise, a line in HEADS.
 """
 
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 from pipeline.codecs import Codec
-from pipeline.config import CodesSettings, FlowSettings, LSTMSettings, Settings
-from pipeline.models.base import Block, Head, HeadMaker, Latents, Losses, Model, State
+from pipeline.config import (
+    CodesSettings,
+    FlowSettings,
+    HeadSettings,
+    LSTMSettings,
+    ModelSettings,
+    NotesFirstSettings,
+    Settings,
+)
+from pipeline.models.base import Block, Blocks, Head, HeadMaker, Losses, Model
 from pipeline.models.classic import Classic
 from pipeline.models.heads.codes import Codes
 from pipeline.models.heads.flow import Flow
 from pipeline.models.notes_first import NotesFirst
 
-_HEADS: dict[type, Any] = {FlowSettings: Flow, CodesSettings: Codes}
+HEADS: dict[type[HeadSettings], Callable[..., Head]] = {FlowSettings: Flow, CodesSettings: Codes}
+# Each is called with the settings of the model, the codec whose latents it reads, and what makes its head.
+MODELS: dict[type[ModelSettings], Callable[[Any, Codec, HeadMaker], Model[Any]]] = {
+    LSTMSettings: Classic,
+    NotesFirstSettings: NotesFirst,
+}
 
 
-def make_model(settings: Settings, codec: Codec) -> Model:
-    """The model that these settings describe, with fresh weights.
+def make_model(settings: Settings, codec: Codec) -> Model[Any]:
+    """Make the model of these settings, with fresh weights, for the latents of a codec."""
 
-    Args:
-        settings: of which those of the model and its head count.
-        codec: whose latents it reads.
-    """
-    if isinstance(settings.model, LSTMSettings):
-        return Classic(settings.model, codec)
-    make_head: HeadMaker = partial(_HEADS[type(settings.head)], settings.head)
-    return NotesFirst(settings.model, make_head, codec)
+    def make_head(conditioning: int, dims: int) -> Head:
+        return HEADS[type(settings.head)](settings.head, conditioning, dims)
+
+    return MODELS[type(settings.model)](settings.model, codec, make_head)
 
 
-__all__ = ["Block", "Head", "Latents", "Losses", "Model", "State", "make_model"]
+__all__ = ["HEADS", "MODELS", "Block", "Blocks", "Head", "Losses", "Model", "make_model"]

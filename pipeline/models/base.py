@@ -1,146 +1,155 @@
-"""What every model offers, and every head.
+"""The interface of models and of heads.
 
-start -> state;  (state, blocks) -> loss, state      training: all lanes, step after step
-prime(prompt) -> state;  step(state) -> block, state  rolling out: block after block
+init_state(n_rows) -> state
+loss(blocks, state) -> losses, state    training: truncated backpropagation through time
+prime(blocks) -> state                  a roll-out reads its prompt,
+step(state) -> block, state             then samples block after block
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.utils._pytree import tree_map
 
-from pipeline.codecs.base import Player, Sound
+from pipeline.codecs import Decoder, Latents
 from pipeline.codecs.events import EventBatch
 from pipeline.config import Sampling
 from waveforms.notes.events import Notes
 
-# Each model's own NamedTuple of tensors, and of such; constant in size, so a roll-out's memory does not grow. The first
-# dimension of every tensor counts the sequences.
-State = Any
+# A model's own NamedTuple of tensors, and of such tuples. The first dimension of every tensor counts the rows, and no
+# size depends on time, so a roll-out needs constant memory.
+State = TypeVar("State")
 
 
-class Latents(NamedTuple):
+def select_rows(state: State, rows: Tensor) -> State:
+    """Select rows of a state by their numbers."""
+    selected: State = tree_map(lambda tensor: tensor[rows.to(tensor.device)], state)
+    return selected
+
+
+class Blocks(NamedTuple):
     """Blocks as a model reads them.
 
     Attributes:
-        sound: of all rows, or of the first ones where the others are notes alone.
+        latents: of all rows; where some rows are notes without a recording, of the rows before them.
         events: of all rows; None where the codec reads no notes.
     """
 
-    sound: Sound
+    latents: Latents
     events: EventBatch | None
 
     @property
     def n_rows(self) -> int:
-        """How many sequences."""
-        return len(self.sound.latent) if self.events is None else len(self.events.ends)
+        """The number of sequences."""
+        return len(self.latents.latent) if self.events is None else len(self.events.ends)
 
 
 class Block(NamedTuple):
-    """One block of every row, as it was sampled.
+    """A sampled block of every row.
 
     Attributes:
-        sound: (n_rows, 1, ...).
-        notes: that begin in it, of each row, in seconds from the first block of all.
+        latents: (n_rows, 1, ...).
+        notes: of each row, those that begin in the block, in seconds from the first block of the stream.
     """
 
-    sound: Sound
+    latents: Latents
     notes: Sequence[Notes]
 
 
-class Part(NamedTuple):
-    """A part of a loss.
+class LossTerm(NamedTuple):
+    """A term of a loss.
 
     Attributes:
-        sum: over all that it counts, ().
-        number: how much that is.
-        weight: of the mean in the loss.
+        sum: over everything that it counts, ().
+        n: how much it counts.
+        weight: of its mean in the loss.
     """
 
     sum: Tensor
-    number: int
+    n: int
     weight: float = 1.0
 
 
-Losses = dict[str, Part]  # by the names under which they are reported
+Losses = dict[str, LossTerm]  # by the names under which they are reported
 
 
-def total_of(losses: Losses) -> Tensor:
-    """The loss: the parts' means, weighted."""
-    return torch.stack([part.weight * part.sum / max(part.number, 1) for part in losses.values()]).sum()
+def total_loss(losses: Losses) -> Tensor:
+    """Return the weighted sum of the terms' means."""
+    return torch.stack([term.weight * term.sum / max(term.n, 1) for term in losses.values()]).sum()
 
 
-class Model(nn.Module, ABC):
-    """A model of the next block given the past.
+class Model(nn.Module, ABC, Generic[State]):
+    """A model of the next block given the previous ones.
 
     Attributes:
-        sampled_by: the fields of `Sampling` that `step` looks at.
+        sampled_by: the fields of `Sampling` that `step` reads.
     """
 
     sampled_by: tuple[str, ...]
 
     @abstractmethod
-    def fit(self, latents: Iterable[Latents]) -> None:
-        """Learn what is not learned by gradients, such as a codebook, in one pass over the training split."""
+    def fit(self, blocks: Iterable[Blocks]) -> None:
+        """Fit what gradients do not train, such as a codebook, in one pass over the training split."""
 
     @abstractmethod
-    def start(self, n_rows: int) -> State:
-        """The state before the first block."""
+    def init_state(self, n_rows: int) -> State:
+        """Return the state before the first block."""
 
     @abstractmethod
-    def loss(self, latents: Latents, state: State) -> tuple[Losses, State]:
-        """The loss of blocks, each predicted from those before it, and the state after them."""
+    def loss(self, blocks: Blocks, state: State) -> tuple[Losses, State]:
+        """Return the loss of each block given the previous ones (teacher forcing), and the state after all."""
 
     @abstractmethod
-    def baselines(self, latents: Latents) -> dict[str, Losses]:
-        """What `loss` would be for two models that learn nothing: always the `mean`, and `repeat` what was before.
+    def baselines(self, blocks: Blocks) -> dict[str, Losses]:
+        """Return what `loss` would be for two models without parameters: `mean`, and `repeat` of the previous block.
 
-        Where a model tells a distribution, they are the distribution of all blocks whatever came before, and the one
-        around a repetition.
+        Where a model predicts distributions, they are the marginal distribution of all blocks, and a distribution
+        around the repetition.
         """
 
     @abstractmethod
-    def prime(self, latents: Latents) -> State:
-        """Read a prompt."""
+    def prime(self, blocks: Blocks) -> State:
+        """Return the state after a prompt."""
 
     @abstractmethod
     def step(
         self,
         state: State,
-        player: Player,
+        decoder: Decoder,
         generator: Generator,
         sampling: Sampling,
         notes: Sequence[Notes] | None = None,
     ) -> tuple[Block, State]:
-        """Sample the next block, and give the state that has read it.
+        """Sample the next block, and return it with the state after it.
 
         Args:
             state: before the block.
-            player: tells the sound to be expected of notes.
-            generator: of every random draw.
-            sampling: how daring they are.
-            notes: of each row, where they are given and not sampled, in seconds from the first block of all.
+            decoder: computes the expected sound of notes.
+            generator: of every random number.
+            sampling: temperatures and truncation.
+            notes: of each row, where the caller prescribes them, in seconds from the first block of the stream.
         """
 
 
 class Head(nn.Module, ABC):
-    """The part of a model that turns a conditioning vector into a point, a density or a softmax over what comes next.
+    """Turns a conditioning vector into a point, a density or a softmax over the next frame.
 
     Attributes:
-        sampled_by: the fields of `Sampling` that `sampler` looks at.
+        sampled_by: the fields of `Sampling` that `sampler` reads.
     """
 
     sampled_by: tuple[str, ...] = ()
 
+    @abstractmethod
     def fit(self, targets: Tensor) -> None:
-        """Learn what is not learned by gradients, such as a codebook; (n, dims)."""
-        return
+        """Fit what gradients do not train, such as a codebook; (n, dims)."""
 
     @abstractmethod
     def loss(self, conditioning: Tensor, targets: Tensor) -> Tensor:
-        """What training makes small, a mean over rows.
+        """Return the training loss, a mean over rows.
 
         Shape:
             (n, size), (n, dims) -> ()
@@ -156,8 +165,7 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def sampler(self, generator: Generator, sampling: Sampling) -> Callable[[Tensor], Tensor]:
-        """What draws what comes next from its conditioning, (n, size) -> (n, dims), for one slice after another."""
+        """Return a function that samples a frame given its conditioning vector, (n, size) -> (n, dims)."""
 
 
-# Makes a head from the sizes of its conditioning and of what it predicts.
-HeadMaker = Callable[[int, int], Head]
+HeadMaker = Callable[[int, int], Head]  # makes a head from the sizes of its conditioning and of its targets

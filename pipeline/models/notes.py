@@ -1,8 +1,8 @@
 """The note decoder: the next block's notes, one after the other.
 
-A recurrent network runs over all events, block after block (as Performance RNN does: Simon & Oore 2017); its state
-after a block is how the stacked LSTM reads that block's notes. What comes next is predicted from this state and
-from that of the LSTM: first when, then which key, how loud and how long, each knowing those before it.
+A recurrent network reads all events, block after block (like Performance RNN: Simon & Oore 2017), and the stacked LSTM
+reads its hidden state after each block. The two hidden states condition the next event: first its frame, then its key,
+velocity and length, each conditioned on the previous ones as well.
 """
 
 from collections.abc import Iterable
@@ -16,10 +16,10 @@ from pipeline.config import Sampling
 from pipeline.models.sampling import sample
 from waveforms.notes.performance import N_KEYS
 
-SIZES = (N_FRAMES, N_KEYS, N_VELOCITIES, N_LENGTHS)
-WIDTH = 256  # of the layer before each softmax
+SIZES = (N_FRAMES, N_KEYS, N_VELOCITIES, N_LENGTHS)  # classes of each attribute of an event
+WIDTH = 256  # units of the layer before each softmax
 EM_ROUNDS = 20  # of expectation-maximisation for the baseline (Dempster, Laird & Rubin 1977)
-REPEAT_BLOCKS = 8  # two seconds, about a bar: what the baseline plays again
+REPEAT_BLOCKS = 8  # two seconds, about a bar, which the baseline repeats
 _NEVER = float("-inf")
 
 
@@ -27,12 +27,12 @@ class NoteDecoder(nn.Module):
     """Events -> hidden states -> distributions of the next event.
 
     Args:
-        width: of the recurrent network over events.
-        context: of the stacked LSTM's state.
-        dropout: of what the softmax layers read.
+        width: units of the recurrent network over events.
+        context: units of the stacked LSTM.
+        dropout: on the hidden state over events.
     """
 
-    shares: Tensor  # (sum(SIZES),): how often each class comes
+    frequencies: Tensor  # (sum(SIZES),): relative, of each class
 
     def __init__(self, width: int, context: int, dropout: float) -> None:
         super().__init__()
@@ -47,28 +47,28 @@ class NoteDecoder(nn.Module):
         )
         self.deep = nn.ModuleList(nn.Linear(WIDTH, WIDTH) for _ in SIZES)
         self.logits = nn.ModuleList(nn.Linear(WIDTH, size) for size in SIZES)
-        self.register_buffer("shares", torch.cat([torch.full((size,), 1 / size) for size in SIZES]))
+        self.register_buffer("frequencies", torch.cat([torch.full((size,), 1 / size) for size in SIZES]))
 
     def fit(self, events: Iterable[EventBatch]) -> None:
-        """Begin with how often each class comes."""
+        """Fit the frequency of each class, which an untrained decoder predicts."""
         counts = [torch.ones(size) for size in SIZES]
         for batch in events:
             for n, values in enumerate(_valid(batch)):
                 counts[n] += torch.bincount(values, minlength=SIZES[n])
-        shares = [count / count.sum() for count in counts]
-        self.shares.copy_(torch.cat(shares))
+        frequencies = [count / count.sum() for count in counts]
+        self.frequencies.copy_(torch.cat(frequencies))
         with torch.no_grad():
-            for layer, share in zip(self.logits, shares, strict=True):
+            for layer, of_classes in zip(self.logits, frequencies, strict=True):
                 assert isinstance(layer, nn.Linear)
                 nn.init.zeros_(layer.weight)
-                layer.bias.copy_(share.log())
+                layer.bias.copy_(of_classes.log())
 
-    def start(self, n_rows: int) -> Tensor:
-        """The hidden state before the first event, (n_rows, width)."""
-        return self.shares.new_zeros(n_rows, self.width)
+    def init_state(self, n_rows: int) -> Tensor:
+        """Return the hidden state before the first event, (n_rows, width)."""
+        return self.frequencies.new_zeros(n_rows, self.width)
 
     def read(self, batch: EventBatch, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Run over the events of some blocks.
+        """Read the events of blocks.
 
         Returns:
             the hidden state before each event, (batch, n_events, width), and after each block,
@@ -79,28 +79,28 @@ class NoteDecoder(nn.Module):
         return before, outputs.gather(1, batch.ends[..., None].expand(-1, -1, self.width))
 
     def loss(self, batch: EventBatch, before: Tensor, context: Tensor) -> Tensor:
-        """-log P of all events, summed by attribute, in nats.
+        """Return -log P of all events, summed by attribute, in nats.
 
         Args:
             batch: the events.
-            before: what is known before each, from `read`.
-            context: the stacked LSTM's state before each block, (batch, n_blocks, context).
+            before: the hidden state before each event, from `read`.
+            context: the stacked LSTM's output before each block, (batch, n_blocks, context).
 
         Returns:
-            (4,): of frames, keys, velocities and lengths; the first says how many notes there are, too
+            (4,): of frames, keys, velocities and lengths; frames include END, and with it the number of notes
         """
         row, at = (batch.block < context.shape[1]).nonzero(as_tuple=True)
         events = batch.events[row, at]
         last = batch.events[row, (at - 1).clamp(min=0)]
         begins = (at == 0) | (last[:, 0] == END)
         earliest, highest = torch.where(begins, 0, last[:, 0]), torch.where(begins, -1, last[:, 1])
-        place = row * context.shape[1] + batch.block[row, at]
-        of_context = self.from_context(context.flatten(0, 1)).index_select(0, place)
+        at_block = row * context.shape[1] + batch.block[row, at]
+        of_context = self.from_context(context.flatten(0, 1)).index_select(0, at_block)
         at_event = row * before.shape[1] + at
         x = of_context + self.from_events(self.dropout(before.flatten(0, 1).index_select(0, at_event)))
         losses = []
         is_note = events[:, 0] != END
-        # What `sample` rules out is ruled out: a key that is the highest leaves nothing above it in its frame.
+        # The loss masks what `sample` masks: the highest key leaves no key for a second note of its frame.
         for n, logits in enumerate(self._logits(x, events)):
             if n == 0:
                 logits = _from(logits, earliest + (highest == N_KEYS - 1))
@@ -114,30 +114,30 @@ class NoteDecoder(nn.Module):
         return torch.stack(losses)
 
     def baselines(self, batch: EventBatch) -> dict[str, Tensor]:
-        """What `loss` would be if each class came as often as in training, and if the last bar were played again.
+        """Return what `loss` would be for the classes' frequencies, and for a repetition of the last bar.
 
-        The latter copies each event from REPEAT_BLOCKS blocks before with a probability, and draws as the former
-        otherwise. The probability is the one that suits these events best, which flatters it.
+        The latter copies each event from REPEAT_BLOCKS blocks before with a probability, and samples by the
+        frequencies otherwise. The probability maximises the likelihood of these very events, which favours it.
 
         Returns:
             each (4,)
         """
-        shares = torch.split(self.shares, list(SIZES))
-        mean = [-shares[n][values].log().sum() for n, values in enumerate(_valid(batch))]
-        again = [_copied(values, copies, shares[n]) for n, (values, copies) in enumerate(_with_copies(batch))]
-        return {"mean": torch.stack(mean), "repeat": torch.stack(again)}
+        frequencies = torch.split(self.frequencies, list(SIZES))
+        mean = [-frequencies[n][values].log().sum() for n, values in enumerate(_valid(batch))]
+        repeat = [_copied(values, copies, frequencies[n]) for n, (values, copies) in enumerate(_with_copies(batch))]
+        return {"mean": torch.stack(mean), "repeat": torch.stack(repeat)}
 
     def sample(
         self, hidden: Tensor, context: Tensor, generator: Generator, sampling: Sampling
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Sample a block's events, and give the hidden state after them.
+        """Sample a block's events, and return them with the hidden state after them.
 
-        When notes come, and how many, is left to chance whatever `sampling` says: at a low temperature the likeliest is
-        that none comes. It is about which keys, how loud and how long.
+        `sampling` applies to keys, velocities and lengths. Frames, and with them the number of notes, are always
+        sampled at a temperature of 1: at a low temperature the likeliest event is END.
 
         Shape:
-            (n_clips, width), (n_clips, context) -> events (n_clips, n_events, 4), how many of them count
-            (n_clips,), END included, and (n_clips, width)
+            (n_clips, width), (n_clips, context) -> events (n_clips, n_events, 4), the number of each clip's events
+            with END (n_clips,), and (n_clips, width)
         """
         n_clips, device = len(context), context.device
         of_context = self.from_context(context)
@@ -155,7 +155,7 @@ class NoteDecoder(nn.Module):
                 if n == 0:
                     if len(events) == MOST_EVENTS:
                         logits = _from(logits, torch.full_like(frame, END))
-                    # a key that is the highest leaves nothing above it in its frame
+                    # the highest key leaves no key for a second note of its frame
                     event[:, 0] = sample(_from(logits, frame + (key == N_KEYS - 1)), generator, Sampling())
                 else:
                     if n == 1:
@@ -175,7 +175,7 @@ class NoteDecoder(nn.Module):
         return torch.stack(events, dim=1), n_events, hidden
 
     def _embedded(self, events: Tensor) -> Tensor:
-        """(..., 4) -> (..., WIDTH); of END the frame alone."""
+        """Embed events, (..., 4) -> (..., WIDTH); END has a frame only."""
         parts = [embed(events[..., n]) for n, embed in enumerate(self.embed)]
         is_note = (events[..., :1] != END).to(parts[0].dtype)
         total: Tensor = parts[0] + is_note * (parts[1] + parts[2] + parts[3])
@@ -185,7 +185,7 @@ class NoteDecoder(nn.Module):
         return list(x.chunk(len(SIZES), dim=-1))
 
     def _with_known(self, parts: list[Tensor], n: int, value: Tensor) -> list[Tensor]:
-        """What the parts after the n-th know of it; (n_rows,) values."""
+        """Condition the attributes behind the n-th on its value, (n_rows,)."""
         added = self.known[n](value).chunk(len(SIZES) - 1 - n, dim=-1)
         return [part if m <= n else part + added[m - n - 1] for m, part in enumerate(parts)]
 
@@ -196,7 +196,7 @@ class NoteDecoder(nn.Module):
         return logits
 
     def _logits(self, x: Tensor, events: Tensor) -> list[Tensor]:
-        """Of all attributes at once, where the events are known."""
+        """Return the logits of all attributes of known events (teacher forcing)."""
         parts = self._split(x)
         for n in range(len(SIZES) - 1):
             parts = self._with_known(parts, n, events[:, n])
@@ -204,21 +204,21 @@ class NoteDecoder(nn.Module):
 
 
 def _valid(batch: EventBatch) -> list[Tensor]:
-    """The classes of all events, attribute by attribute: of END the frame alone."""
+    """Return the classes of all events by attribute; END has a frame only."""
     events = batch.events[batch.block < batch.ends.shape[1]]
     notes = events[events[:, 0] != END]
     return [events[:, 0], notes[:, 1], notes[:, 2], notes[:, 3]]
 
 
 def _with_copies(batch: EventBatch) -> list[tuple[Tensor, Tensor]]:
-    """As `_valid`, each class beside that of the event at the same place of the block REPEAT_BLOCKS before, or -1."""
+    """Return `_valid`, each class with that of the same event of the block REPEAT_BLOCKS before, or with -1."""
     n_blocks = batch.ends.shape[1]
     begins = F.pad(batch.ends[:, :-1] + 1, (1, 0))
     row, at = (batch.block < n_blocks).nonzero(as_tuple=True)
     block = batch.block[row, at]
     earlier = (block - REPEAT_BLOCKS).clamp(min=0)
-    place = torch.minimum(begins[row, earlier] + at - begins[row, block], batch.ends[row, earlier])
-    events, copies = batch.events[row, at], batch.events[row, place].clone()
+    source = torch.minimum(begins[row, earlier] + at - begins[row, block], batch.ends[row, earlier])
+    events, copies = batch.events[row, at], batch.events[row, source].clone()
     copies[block < REPEAT_BLOCKS] = -1
     copies[copies[:, 0] == END, 1:] = -1
     is_note = events[:, 0] != END
@@ -226,9 +226,9 @@ def _with_copies(batch: EventBatch) -> list[tuple[Tensor, Tensor]]:
     return rows + [(events[is_note, n], copies[is_note, n]) for n in range(1, len(SIZES))]
 
 
-def _copied(values: Tensor, copies: Tensor, shares: Tensor) -> Tensor:
-    """-log P of values that are copies with the likeliest probability, and otherwise come by their shares."""
-    hit, chance = (values == copies).float(), shares[values]
+def _copied(values: Tensor, copies: Tensor, frequencies: Tensor) -> Tensor:
+    """Return -log P of values that are copies with the likeliest probability, and sampled by frequency otherwise."""
+    hit, chance = (values == copies).float(), frequencies[values]
     has_copy = (copies >= 0).float()
     probability = torch.tensor(0.5)
     for _ in range(EM_ROUNDS):
@@ -240,5 +240,5 @@ def _copied(values: Tensor, copies: Tensor, shares: Tensor) -> Tensor:
 
 
 def _from(logits: Tensor, lowest: Tensor) -> Tensor:
-    """Rule out what lies below; (n, size), (n,) -> (n, size)."""
+    """Mask the classes below `lowest`; (n, size), (n,) -> (n, size)."""
     return logits.masked_fill(torch.arange(logits.shape[-1], device=logits.device) < lowest[:, None], _NEVER)

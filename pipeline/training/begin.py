@@ -12,8 +12,7 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.codecs import Codec, make_codec
 from pipeline.config import Settings
 from pipeline.distributed import broadcast_from_first, connect_to_train, keep_freed_memory
-from pipeline.models import Latents, make_model
-from pipeline.prompts import choose_passages
+from pipeline.models import Blocks, make_model
 from pipeline.training.lanes import encode_rows
 from pipeline.training.lineage import ancestors_with, named_split, trained_on
 from pipeline.training.pieces import (
@@ -21,7 +20,8 @@ from pipeline.training.pieces import (
     MOST_EXCERPTS,
     SWEEP_BLOCKS,
     Piece,
-    excerpts,
+    choose_excerpts,
+    examples,
     fitted_to,
     held_out_rows,
     midi_pieces,
@@ -64,24 +64,25 @@ def begin(
         trained_on=trained_on(ancestors),
         report=watcher.noted,
     )
-    names = _choose_music(music, validation, watcher) if music else []
-    run = learned or _fitted(training, settings, watcher, fabric)
+    codec = learned.codec if learned else make_codec(settings.codec)
+    names = _choose_music(music, validation, codec, watcher) if music else []
+    run = learned or _fitted(training, settings, codec, watcher, fabric)
     return Checkpoint(
         settings=settings,
         model=run.model,
         codec=run.codec,
         split=named_split(training, validation, music, names),
-        passages=choose_passages(fitted_to(pieces_of(validation, run.codec, watcher.listening), run.codec)),
+        excerpts=choose_excerpts(fitted_to(pieces_of(validation, run.codec, watcher.listening), run.codec)),
         ancestors=ancestors,
     )
 
 
-def music_again(split: dict[str, Any]) -> list[Piece]:
+def music_again(split: dict[str, Any], codec: Codec) -> list[Piece]:
     """The MIDI files that a run was begun with."""
     folder, names = split["music"]["folder"], set(split["music"]["names"])
     if not names:
         return []
-    pieces = [piece for piece in midi_pieces(Path(folder))[0] if piece.name in names]
+    pieces = [piece for piece in midi_pieces(Path(folder), codec)[0] if piece.name in names]
     if gone := sorted(names - {piece.name for piece in pieces}):
         raise CorpusError(f"{folder}: the run was begun with {', '.join(gone)}, which cannot be used now")
     return pieces
@@ -95,18 +96,17 @@ def split_again(corpus: Corpus, split: dict[str, Any]) -> tuple[Corpus, Corpus]:
     return corpus.subset(split["training"]), corpus.subset(split["validation"])
 
 
-def _fitted(training: Corpus, settings: Settings, watcher: Watcher, fabric: Fabric) -> Checkpoint:
+def _fitted(training: Corpus, settings: Settings, codec: Codec, watcher: Watcher, fabric: Fabric) -> Checkpoint:
     """New weights, and what is fitted before training: by the first process, for all."""
     keep_freed_memory()
     torch.manual_seed(settings.training.seed)
-    codec = make_codec(settings.codec)
     model = make_model(settings, codec)
 
     def fit() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         pieces = pieces_of(training, codec, watcher.listening)
-        codec.fit(excerpts(pieces, codec.margins), watcher.fitting)
+        codec.fit(examples(pieces, codec), watcher.fitting)
         with torch.no_grad():
-            model.fit(_latents_of(fitted_to(pieces, codec), codec, fabric))
+            model.fit(_blocks_of(fitted_to(pieces, codec), codec, fabric))
         return codec.state_dict(), model.state_dict()
 
     for module, tensors in zip((codec, model), broadcast_from_first(fabric, fit), strict=True):
@@ -114,15 +114,15 @@ def _fitted(training: Corpus, settings: Settings, watcher: Watcher, fabric: Fabr
     return Checkpoint(settings, model, codec, split={})
 
 
-def _latents_of(pieces: list[Piece], codec: Codec, fabric: Fabric) -> Iterator[Latents]:
+def _blocks_of(pieces: list[Piece], codec: Codec, fabric: Fabric) -> Iterator[Blocks]:
     """All pieces, or some of many, to fit a model on."""
     for row in held_out_rows(pieces, SWEEP_BLOCKS // HELD_OUT_SEQUENCES, MOST_EXCERPTS * HELD_OUT_SEQUENCES):
         yield encode_rows([row], codec, fabric.device)
 
 
-def _choose_music(folder: Path, validation: Corpus, watcher: Watcher) -> list[str]:
+def _choose_music(folder: Path, validation: Corpus, codec: Codec, watcher: Watcher) -> list[str]:
     """Names of the MIDI files to learn from."""
-    pieces, problems = midi_pieces(folder)
+    pieces, problems = midi_pieces(folder, codec)
     held_out = {recording.work for recording in validation}
     names = [piece.name for piece in pieces if work_of(piece.name) not in held_out]
     for problem in problems:

@@ -14,6 +14,7 @@ alone, of recordings and of MIDI files, each time in another key, tempo and loud
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
@@ -23,11 +24,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.codecs import Codec
-from pipeline.codecs.events import BLOCK_SECONDS, Event, EventBatch, encode
-from pipeline.codecs.instrument import NoteExcerpt, NoteTable
-from pipeline.models import Latents
+from pipeline.codecs.events import Event, EventBatch, encode
+from pipeline.codecs.note_table import NoteExcerpt, NoteTable
+from pipeline.models import Blocks
 from pipeline.training.pieces import Piece, Stretch
-from waveforms.dsp.blocks import BLOCK_SIZE
 from waveforms.notes.events import Notes
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class Batch(NamedTuple):
     """One step of all lanes, or of one process's part of them.
 
     Attributes:
-        waveforms: of the rows that have sound, the first ones, each (n_blocks * BLOCK_SIZE + sum(margins),).
+        waveforms: of the rows that have sound, the first ones, each (n_blocks * block_size + sum(padding),).
         notes: of these rows; None where the codec reads none.
         profiles: of the recordings that their blocks are from, (n_sound, n_blocks, 2 * N_CURVES).
         events: of all rows; None where the codec reads no notes.
@@ -97,7 +97,9 @@ def varied(piece: Piece, rng: np.random.Generator) -> Piece:
     semitones, tempo = int(rng.integers(-SEMITONES, SEMITONES + 1)), float(np.exp(TEMPO * rng.normal()))
     notes = piece.notes.moved(semitones=semitones)
     velocities = np.clip(notes.velocities + LOUDNESS * rng.normal(), 1, 127)
-    return Piece(piece.name, Notes(notes.onsets * tempo, notes.offsets * tempo, notes.pitches, velocities))
+    return replace(
+        piece, notes=Notes(notes.onsets * tempo, notes.offsets * tempo, notes.pitches, velocities), recording=None
+    )
 
 
 def batches(
@@ -106,7 +108,7 @@ def batches(
     n_sound: int,
     n_notes: int,
     n_blocks: int,
-    margins: tuple[int, int],
+    codec: Codec,
     *,
     seed: int,
     first_step: int = 0,
@@ -124,7 +126,7 @@ def batches(
         n_sound: lanes that have sound, over all processes.
         n_notes: lanes of notes alone.
         n_blocks: of each row.
-        margins: that the codec needs around the waveforms, in samples.
+        codec: that encodes them.
         seed: of the order and of variations.
         first_step: to begin with.
         rank: of this process.
@@ -136,21 +138,21 @@ def batches(
         for lane in lanes:
             lane.take(n_blocks)
     while True:
-        yield read_batch([lane.take(n_blocks) for lane in lanes], margins)
+        yield read_batch([lane.take(n_blocks) for lane in lanes], codec)
 
 
-def read_batch(rows: Sequence[Sequence[Stretch]], margins: tuple[int, int]) -> Batch:
+def read_batch(rows: Sequence[Sequence[Stretch]], codec: Codec) -> Batch:
     """The sound and the notes of some rows."""
     with_sound = [row for row in rows if row[0].piece.recording is not None]
-    waveforms = [_waveform(row, margins) for row in with_sound]
+    waveforms = [_waveform(row, codec) for row in with_sound]
     if rows[0][0].piece.notes is None:
         return Batch(waveforms, None, None, None)
     excerpts = [
         NoteExcerpt(
             stretch.piece.notes,
             row,
-            (stretch.at - stretch.first) * BLOCK_SECONDS,
-            (stretch.at + stretch.n_blocks) * BLOCK_SECONDS,
+            (stretch.at - stretch.first) * codec.block_seconds,
+            (stretch.at + stretch.n_blocks) * codec.block_seconds,
         )
         for row, stretches in enumerate(with_sound)
         for stretch in stretches
@@ -169,18 +171,18 @@ def read_batch(rows: Sequence[Sequence[Stretch]], margins: tuple[int, int]) -> B
 
 
 @torch.no_grad()
-def encode_batch(batch: Batch, codec: Codec, device: torch.device) -> Latents:
+def encode_batch(batch: Batch, codec: Codec, device: torch.device) -> Blocks:
     """A batch as a model reads it."""
     waveforms = torch.stack(batch.waveforms).to(device)
     notes = batch.notes.to(device) if batch.notes is not None else None
     profiles = batch.profiles.to(device) if batch.profiles is not None else None
     events = batch.events.to(device) if batch.events is not None else None
-    return Latents(codec.encode(waveforms, notes, profiles), events)
+    return Blocks(codec.encode(waveforms, notes, profiles), events)
 
 
-def encode_rows(rows: Sequence[Sequence[Stretch]], codec: Codec, device: torch.device) -> Latents:
+def encode_rows(rows: Sequence[Sequence[Stretch]], codec: Codec, device: torch.device) -> Blocks:
     """Rows of equal length as a model reads them."""
-    return encode_batch(read_batch(rows, codec.margins), codec, device)
+    return encode_batch(read_batch(rows, codec), codec, device)
 
 
 def _events(row: Sequence[Stretch]) -> tuple[list[Event], NDArray[np.float32]]:
@@ -201,16 +203,16 @@ def _encoded(piece: Piece) -> tuple[list[Event], NDArray[np.float32]]:
     return encode(piece.notes, 0, piece.n_blocks)
 
 
-def _waveform(row: Sequence[Stretch], margins: tuple[int, int]) -> Tensor:
+def _waveform(row: Sequence[Stretch], codec: Codec) -> Tensor:
     """By numpy alone: this runs in a thread of its own, and a thread that asks torch for a large copy gets helpers of
     its own, too. OpenMP, seeing more threads than cores, then lets those that compute sleep between any two operations.
     """
-    before, after = margins
+    before, after = codec.padding
     waveforms = []
     for stretch in row:
         assert stretch.piece.recording is not None
         edges = (before if stretch is row[0] else 0, after if stretch is row[-1] else 0)
-        first, beyond = stretch.first * BLOCK_SIZE, (stretch.first + stretch.n_blocks) * BLOCK_SIZE
+        first, beyond = (n * codec.block_size for n in (stretch.first, stretch.first + stretch.n_blocks))
         waveforms.append(stretch.piece.recording.read(first - edges[0], beyond + edges[1]))
     return torch.from_numpy(np.concatenate(waveforms))
 

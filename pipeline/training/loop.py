@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -24,7 +25,7 @@ from torch.utils._pytree import tree_map
 
 from pipeline import checkpoint
 from pipeline.checkpoint import Checkpoint
-from pipeline.config import LAST, TrainingSettings, note_rows
+from pipeline.config import LAST, TrainingSettings
 from pipeline.distributed import (
     connect_to_train,
     derive_seed,
@@ -33,7 +34,7 @@ from pipeline.distributed import (
     sum_over_processes,
 )
 from pipeline.models import Losses, Model
-from pipeline.models.base import total_of
+from pipeline.models.base import total_loss
 from pipeline.training.begin import music_again, split_again
 from pipeline.training.lanes import batches, encode_batch, prefetch
 from pipeline.training.pieces import fitted_to, held_out_rows, pieces_of
@@ -73,25 +74,25 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
     unheard = fitted_to(pieces_of(validation, codec, watcher.listening, watcher.noted), codec)
     held_out = held_out_rows(unheard, settings.sequence_blocks, settings.validation_sequences)
     average = run.model.to(fabric.device)
-    model = copy.deepcopy(average) if settings.averaging else average
+    model = copy.deepcopy(average) if settings.ema_decay else average
     optimiser = make_optimiser(model, settings)
     with lost_process_reported(fabric):
         learner, optimiser = fabric.setup(model, optimiser)
     learner.mark_forward_method("loss")
     progress = Progress(**run.progress)
     run.provenance.append({"first_step": progress.step} | checkpoint.versions())
-    n_notes = note_rows(run.settings)
-    state = model.start(len(lanes_of(fabric.global_rank, run, fabric)))
+    n_notes = run.settings.model.note_sequences
+    state = model.init_state(len(lanes_of(fabric.global_rank, run, fabric)))
     if progress.step:
         state = restore(run, model, optimiser.optimizer, state, checkpoint.load_resume(out / LAST), fabric)
 
     stream = batches(
         pieces,
-        [*pieces, *music_again(run.split)],
+        [*pieces, *music_again(run.split, codec)],
         settings.batch_size,
         n_notes,
         settings.sequence_blocks,
-        codec.margins,
+        codec,
         seed=settings.seed,
         first_step=progress.step,
         rank=fabric.global_rank,
@@ -108,11 +109,11 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
                 group["lr"] = learning_rate(progress.step, settings)
             learner.train()
             torch.manual_seed(derive_seed(settings.seed, progress.step, fabric.global_rank))  # of dropout and noise
-            latents = encode_batch(batch, codec, fabric.device)
+            blocks = encode_batch(batch, codec, fabric.device)
             # Fabric opens autocast itself only where several processes train; these exchange buffers here.
             with fabric.autocast(), lost_process_reported(fabric):
-                parts, state = learner.loss(latents, tree_map(Tensor.detach, state))
-            part = total_of(_of_all(parts, fabric))
+                parts, state = learner.loss(blocks, tree_map(Tensor.detach, state))
+            part = total_loss(_of_all(parts, fabric))
             loss = sum_over_processes(fabric, part.detach()).item()
             check_finite(loss, "loss", progress.step + 1, settings)
             with lost_process_reported(fabric):
@@ -123,8 +124,8 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
             check_finite(float(norm or 0.0), "gradient's norm", progress.step + 1, settings)
             optimiser.step()
             optimiser.zero_grad()
-            if settings.averaging:
-                _average(average, model, settings.averaging, progress.step)
+            if settings.ema_decay:
+                _average(average, model, settings.ema_decay, progress.step)
 
             progress.step += 1
             progress.seconds = time.perf_counter() - since
@@ -164,7 +165,7 @@ def learning_rate(step: int, settings: TrainingSettings) -> float:
     return settings.learning_rate * (FINAL_SHARE + (1 - FINAL_SHARE) * cosine)
 
 
-def make_optimiser(model: Model, settings: TrainingSettings) -> torch.optim.Optimizer:
+def make_optimiser(model: Model[Any], settings: TrainingSettings) -> torch.optim.Optimizer:
     """The optimiser that the settings name, over all of the model's weights."""
     if settings.optimiser == "adamw":
         return torch.optim.AdamW(
@@ -175,12 +176,12 @@ def make_optimiser(model: Model, settings: TrainingSettings) -> torch.optim.Opti
 
 def _of_all(parts: Losses, fabric: Fabric) -> Losses:
     """Parts of one process, each to be divided by what it counts in all of them."""
-    numbers = sum_over_processes(fabric, torch.tensor([float(part.number) for part in parts.values()])).long().tolist()
-    return {name: part._replace(number=number) for (name, part), number in zip(parts.items(), numbers, strict=True)}
+    numbers = sum_over_processes(fabric, torch.tensor([float(part.n) for part in parts.values()])).long().tolist()
+    return {name: part._replace(n=number) for (name, part), number in zip(parts.items(), numbers, strict=True)}
 
 
 @torch.no_grad()
-def _average(average: Model, model: Model, keep: float, step: int) -> None:
+def _average(average: Model[Any], model: Model[Any], keep: float, step: int) -> None:
     """Draw averaged weights towards the trained ones; early ones are soon forgotten (Polyak & Juditsky 1992).
 
     Rolled out, averaged weights stray less than any step's own.

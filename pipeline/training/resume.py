@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -10,18 +11,19 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from pipeline import checkpoint
 from pipeline.checkpoint import Checkpoint
-from pipeline.config import BEST, LAST, note_rows
+from pipeline.config import BEST, LAST
 from pipeline.distributed import lost_process_reported, sum_over_processes
-from pipeline.models import Model, State
+from pipeline.models import Model
+from pipeline.models.base import select_rows
 from pipeline.training.progress import Progress, check_finite
 
 
 def save(
     run: Checkpoint,
     progress: Progress,
-    model: Model,
+    model: Model[Any],
     optimiser: torch.optim.Optimizer,
-    state: State,
+    state: Any,
     out: Path,
     fabric: Fabric,
     *,
@@ -43,12 +45,12 @@ def save(
 
 def restore(
     run: Checkpoint,
-    model: Model,
+    model: Model[Any],
     optimiser: torch.optim.Optimizer,
-    state: State,
+    state: Any,
     tensors: dict[str, Tensor],
     fabric: Fabric,
-) -> State:
+) -> Any:
     """Put back what `_resume_tensors` took."""
     weights = {name.removeprefix("weights."): t for name, t in tensors.items() if name.startswith("weights.")}
     model.load_state_dict(model.state_dict() | weights)
@@ -61,18 +63,19 @@ def restore(
     optimiser.load_state_dict({"state": slots, "param_groups": groups})
     own = lanes_of(fabric.global_rank, run, fabric)
     leaves, structure = tree_flatten(state)
-    return tree_unflatten([tensors[f"state.{n}"][own].to(fabric.device) for n in range(len(leaves))], structure)
+    of_lanes = tree_unflatten([tensors[f"state.{n}"].to(fabric.device) for n in range(len(leaves))], structure)
+    return select_rows(of_lanes, own)
 
 
 def lanes_of(rank: int, run: Checkpoint, fabric: Fabric) -> Tensor:
     """Which lanes are a process's rows: see `pipeline.training.lanes.batches`."""
-    n_sound, n_notes = run.settings.training.batch_size, note_rows(run.settings)
+    n_sound, n_notes = run.settings.training.batch_size, run.settings.model.note_sequences
     of_notes = range(n_sound + rank, n_sound + n_notes, fabric.world_size)
     return torch.tensor([*range(rank, n_sound, fabric.world_size), *of_notes])
 
 
 def _resume_tensors(
-    run: Checkpoint, model: Model, optimiser: torch.optim.Optimizer, state: State, fabric: Fabric
+    run: Checkpoint, model: Model[Any], optimiser: torch.optim.Optimizer, state: Any, fabric: Fabric
 ) -> dict[str, Tensor]:
     """The optimiser's memory, the state of all lanes, and the weights as trained where the run's own are an average."""
     averaged = model is not run.model
@@ -88,7 +91,7 @@ def _resume_tensors(
 
 def _gathered(value: Tensor, run: Checkpoint, fabric: Fabric) -> Tensor:
     """Rows of all processes in the order of their lanes."""
-    n_lanes = run.settings.training.batch_size + note_rows(run.settings)
+    n_lanes = run.settings.training.batch_size + run.settings.model.note_sequences
     rows = value.new_zeros(n_lanes, *value.shape[1:])
     rows[lanes_of(fabric.global_rank, run, fabric).to(value.device)] = value.detach()
     return sum_over_processes(fabric, rows)

@@ -1,1 +1,1 @@
-"""The kit that all pages share: assembly into one file, sounds, players, charts, shortcuts and styles."""
+"""One page kit for all pages."""

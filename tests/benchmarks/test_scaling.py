@@ -16,12 +16,12 @@ from benchmarks.costs import (
 )
 from benchmarks.recordings import random_notes
 from benchmarks.scaling import GLOO_BANDWIDTH, GLOO_HOP, main
-from benchmarks.training import random_latents
+from benchmarks.training import random_blocks
 from benchmarks.workers import Setup, simulate
 from pipeline.codecs import make_codec
 from pipeline.config import preset_named
 from pipeline.models import make_model
-from pipeline.models.base import total_of
+from pipeline.models.base import total_loss
 
 FLOW = preset_named("flow")
 STEADY = {"jitter": 0.0, "slow_share": 0.0}
@@ -97,7 +97,7 @@ def test_the_presets_weights() -> None:
     ("preset", "changes"),
     [
         ("flow", {"width": 128, "note_width": 96, "residual_width": 64, "flow_width": 80, "note_rows": 3}),
-        ("flow", {"layers": 3, "moments": 1, "flow_depth": 2, "note_rows": 0, "residual_blocks": 40}),
+        ("flow", {"layers": 3, "flow_times": 1, "flow_depth": 2, "note_rows": 0, "residual_blocks": 40}),
         ("classic", {"width": 64, "layers": 1}),
     ],
 )
@@ -105,10 +105,10 @@ def test_operations_are_those_that_torch_counts(preset: str, changes: dict[str, 
     settings = preset_named(preset).with_values({"batch_size": 2, "sequence_blocks": 12} | changes)
     codec = make_codec(settings.codec)
     model = make_model(settings, codec).train()
-    latents = random_latents(settings, codec, torch.device("cpu"))
+    blocks = random_blocks(settings, codec, torch.device("cpu"))
     with torch.backends.mkldnn.flags(enabled=False):  # whose LSTM is not counted
         with FlopCounterMode(display=False) as forward:
-            loss = total_of(model.loss(latents, model.start(latents.n_rows))[0])
+            loss = total_loss(model.loss(blocks, model.init_state(blocks.n_rows))[0])
         with FlopCounterMode(display=False) as backward:
             loss.backward()
     products = products_of(settings)

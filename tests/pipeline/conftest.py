@@ -11,8 +11,8 @@ import pytest
 import soundfile
 from torch import Tensor
 
-from pipeline.codecs import Excerpt
-from pipeline.codecs.base import Fitting
+from pipeline.codecs import Example
+from pipeline.codecs.base import Report
 from pipeline.codecs.piano import PianoCodec
 from pipeline.config import Settings, preset_named
 from waveforms import SAMPLE_RATE
@@ -74,18 +74,18 @@ def tiny_flow() -> Settings:
 
 @pytest.fixture
 def known_notes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the notes of melodies be known without listening, and let a codec be fitted to them once for all tests."""
+    """Give the notes of melodies without a transcriber, and fit a codec to them once for all tests."""
     fit = PianoCodec.fit
 
     def notes_of(recording: Recording) -> FoundNotes:
         n = int(recording.name.removeprefix("melody_").removesuffix(".wav"))
         return FoundNotes(melody_notes(n, LENGTHS[n]), Path(f"melody_{n}.mid"))
 
-    def fit_once(codec: PianoCodec, excerpts: Iterable[Excerpt], fitting: Fitting) -> None:
-        of_all = list(excerpts)
-        key = codec.settings, tuple(float(excerpt.waveform.square().sum()) for excerpt in of_all)
+    def fit_once(codec: PianoCodec, examples: Iterable[Example], report: Report) -> None:
+        of_all = list(examples)
+        key = codec.settings, tuple(float(example.waveform.square().sum()) for example in of_all)
         if key not in FITTED:
-            fit(codec, of_all, fitting)
+            fit(codec, of_all, report)
             FITTED[key] = copy.deepcopy(codec.state_dict())
         codec.load_state_dict(FITTED[key])
 

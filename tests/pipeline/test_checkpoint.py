@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from pipeline import __version__, checkpoint
-from pipeline.checkpoint import Checkpoint, Passage
+from pipeline.checkpoint import Checkpoint, Excerpt
 from pipeline.codecs import make_codec
 from pipeline.config import Settings
 from pipeline.errors import CheckpointError, OutputError, SettingsError
@@ -43,9 +43,9 @@ def model(tiny: Settings) -> Checkpoint:
         codec=codec,
         split=SPLIT,
         history=[{"step": 4, "loss": 0.5}],
-        passages=[
-            Passage("ü.wav", 1.25, torch.arange(11025, dtype=torch.int16), NOTES),
-            Passage("ü.wav", 5.0, torch.zeros(22050, dtype=torch.int16), Notes.of([])),
+        excerpts=[
+            Excerpt("ü.wav", 1.25, torch.arange(11025, dtype=torch.int16), NOTES),
+            Excerpt("ü.wav", 5.0, torch.zeros(22050, dtype=torch.int16), Notes.of([])),
         ],
         progress={"step": 4},
         provenance=[{"first_step": 0, "torch": "2.0"}, {"first_step": 2, "torch": "2.1"}],
@@ -78,7 +78,7 @@ def test_what_is_saved_is_loaded(model: Checkpoint, saved: Path) -> None:
         before, after = getattr(model, module).state_dict(), getattr(again, module).state_dict()
         assert before.keys() == after.keys()
         assert all(torch.equal(before[name], after[name]) for name in before)
-    for one, other in zip(again.passages, model.passages, strict=True):
+    for one, other in zip(again.excerpts, model.excerpts, strict=True):
         assert (one.source, one.seconds) == (other.source, other.seconds)
         assert torch.equal(one.samples, other.samples)
         np.testing.assert_array_equal(one.notes.table, other.notes.table)
@@ -139,21 +139,23 @@ def test_the_model_is_rebuilt_from_the_file_and_not_from_defaults(saved: Path, t
 
 
 def test_a_newer_format_is_refused(saved: Path) -> None:
-    rewrite(saved, format=8)
+    rewrite(saved, format=9)
     with pytest.raises(CheckpointError) as caught:
         checkpoint.load(saved)
-    assert str(caught.value) == (f"{saved}: written in format 8; quarterwave {__version__} reads 7: update quarterwave")
+    assert str(caught.value) == (
+        f"{saved}: written in format 9; quarterwave {__version__} reads 7 and 8: update quarterwave"
+    )
 
 
 @pytest.mark.parametrize("found", [5, 6])
 def test_an_older_format_is_refused(saved: Path, found: int) -> None:
     """In one sentence, though its settings and its tensors are others."""
-    rewrite(saved, {"predictor.dense.weight": torch.zeros(2)}, format=found, settings={"preset": "flow"})
+    rewrite(saved, {"network.dense.weight": torch.zeros(2)}, format=found, settings={"preset": "flow"})
     for read in (checkpoint.load, checkpoint.read_document):
         with pytest.raises(CheckpointError) as caught:
             read(saved)
         assert str(caught.value) == (
-            f"{saved}: written in format {found}; quarterwave {__version__} reads 7: train again, "
+            f"{saved}: written in format {found}; quarterwave {__version__} reads 7 and 8: train again, "
             "or render with the version that wrote it"
         )
 
@@ -161,9 +163,9 @@ def test_an_older_format_is_refused(saved: Path, found: int) -> None:
 def test_a_damaged_description_is_refused(saved: Path) -> None:
     with safe_open(saved, framework="pt") as file:
         document = json.loads(file.metadata()[checkpoint.KEY])
-    del document["split"], document["passages"]
+    del document["split"], document["excerpts"]
     save_file(load_file(saved), saved, metadata={checkpoint.KEY: json.dumps(document)})
-    with pytest.raises(CheckpointError, match=r"model\.safetensors: its description lacks passages, split$"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: its description lacks excerpts, split$"):
         checkpoint.load(saved)
     save_file(load_file(saved), saved, metadata={checkpoint.KEY: "[]"})
     with pytest.raises(CheckpointError, match=r"model\.safetensors: its description is damaged: "):
@@ -189,12 +191,12 @@ def test_a_checkpoint_that_is_shipped_names_no_places(model: Checkpoint, tmp_pat
 def test_a_checkpoint_that_is_shipped_drops_prompts_by_name(model: Checkpoint, tmp_path: Path) -> None:
     source, target = tmp_path / "best.safetensors", tmp_path / "shipped.safetensors"
     checkpoint.save(model, source)
-    name = model.passages[0].source
+    name = model.excerpts[0].source
     tool = Path(__file__).parents[2] / "tools/ship_checkpoint.py"
     command = [sys.executable, tool, source, target, "--drop", f"*{name[1:]}"]
     subprocess.run(command, check=True, cwd=tool.parents[1], env=ENVIRONMENT)
-    kept = [passage.source for passage in checkpoint.load(target).passages]
-    assert kept == [passage.source for passage in model.passages if passage.source != name]
+    kept = [excerpt.source for excerpt in checkpoint.load(target).excerpts]
+    assert kept == [excerpt.source for excerpt in model.excerpts if excerpt.source != name]
 
 
 def test_settings_that_are_not_legal_are_refused(saved: Path, tiny: Settings) -> None:

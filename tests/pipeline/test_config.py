@@ -4,26 +4,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import MAX_SEQ_LEN, PRESETS, Settings, n_blocks_in, note_rows, preset_named
+from pipeline.codecs import make_codec
+from pipeline.config import MAX_SEQ_LEN, PRESETS, Settings, preset_named
 from pipeline.errors import SettingsError
 
 CLASSIC = PRESETS["classic"]
+CODEC = make_codec(CLASSIC.codec)
 
 
 def test_a_ten_second_clip_is_forty_blocks() -> None:
     assert MAX_SEQ_LEN == 40
-    assert n_blocks_in(10) == 40
+    assert CODEC.n_blocks_in(10) == 40
 
 
 @given(n_blocks=st.integers(1, 100_000))
 def test_blocks_and_seconds(n_blocks: int) -> None:
-    assert n_blocks_in(n_blocks * 0.25) == n_blocks
+    assert CODEC.n_blocks_in(n_blocks * 0.25) == n_blocks
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 0.1, 0.3, 10.1])
 def test_a_length_that_is_no_whole_block_is_refused(seconds: float) -> None:
     with pytest.raises(SettingsError) as caught:
-        n_blocks_in(seconds)
+        CODEC.n_blocks_in(seconds)
     assert str(caught.value) == f"a length must be a multiple of 0.25 s (one block), not {seconds} s"
 
 
@@ -31,7 +33,7 @@ def test_a_length_that_is_no_whole_block_is_refused(seconds: float) -> None:
     values=st.fixed_dictionaries(
         {},
         optional={
-            "lap": st.integers(0, 11025),
+            "overlap": st.integers(0, 11025),
             "layers": st.integers(1, 9),
             "dropout": st.floats(0, 0.99),
             "error": st.sampled_from(["absolute", "squared"]),
@@ -49,13 +51,13 @@ def test_settings_survive_json(values: dict[str, object]) -> None:
 def test_presets_survive_json(preset: str) -> None:
     settings = PRESETS[preset]
     assert Settings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
-    assert note_rows(settings) == (0 if preset == "classic" else 16)
+    assert settings.model.note_sequences == (0 if preset == "classic" else 16)
 
 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("dims", 1046, "dims must be between 1 and 1045, as many as a slice has and not 1046"),
+        ("dims", 1046, "dims must be between 1 and 1045, as many as a patch has and not 1046"),
         ("fit_steps", 0, "fit_steps must be at least 1 and not 0"),
         ("latents_kept", 1.5, "latents_kept must be between 0 and 1 and not 1.5"),
         ("note_rows", -1, "note_rows must be at least 0 and not -1"),
@@ -73,7 +75,7 @@ def test_what_is_not_legal_of_notes_first_is_said(name: str, value: object, mess
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("lap", -1, "lap must be between 0 and 11025 samples and not -1"),
+        ("overlap", -1, "overlap must be between 0 and 11025 samples and not -1"),
         ("layers", 0, "layers must be at least 1 and not 0"),
         ("dropout", 1.0, "dropout must be at least 0 and below 1 and not 1.0"),
         ("error", "cubed", "error must be one of absolute, squared and not cubed"),

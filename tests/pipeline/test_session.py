@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from pipeline.codecs import make_codec
-from pipeline.codecs.piano import MEMORY, PianoCodec
+from pipeline.codecs.piano import LONGEST_NOTE, PianoCodec
 from pipeline.config import PRESETS
 from pipeline.errors import SettingsError
 from pipeline.models import Model, make_model
 from pipeline.prompts import Prompt, noise, silence
-from pipeline.session import Part, Session, arithmetic
+from pipeline.session import Chunk, Session, arithmetic
 from tests.pipeline.codecs.strings import planted
 from tests.pipeline.conftest import TINY, TINY_FLOW, melody, melody_notes
 from waveforms import SAMPLE_RATE
@@ -55,11 +55,11 @@ def prompts(n: int = 2, n_blocks: int = N_PROMPT) -> list[Prompt]:
     return [Prompt(melody(seed, seconds), "files", notes=melody_notes(seed, seconds)) for seed in range(n)]
 
 
-def joined(parts: Sequence[Part] | Iterator[Part]) -> Tensor:
+def joined(parts: Sequence[Chunk] | Iterator[Chunk]) -> Tensor:
     return torch.cat([part.samples for part in parts], dim=-1)
 
 
-def notes_of(parts: Sequence[Part]) -> list[Notes]:
+def notes_of(parts: Sequence[Chunk]) -> list[Notes]:
     """Of the first row, part by part."""
     return [part.notes[0] for part in parts]
 
@@ -67,7 +67,7 @@ def notes_of(parts: Sequence[Part]) -> list[Notes]:
 @pytest.mark.parametrize(("n_prompt", "n_blocks"), [(1, 3), (4, 0), (70, 2)])
 def test_a_stream_is_the_prompt_and_as_many_blocks(session: Session, n_prompt: int, n_blocks: int) -> None:
     """Also of a prompt that is decoded in two chunks."""
-    session.prime([silence(n_prompt)] * 2, seed=0)
+    session.prime([silence(n_prompt * BLOCK_SIZE)] * 2, seed=0)
     parts = list(session.stream(n_blocks, with_prompt=True))
     assert {len(part.notes) for part in parts} == {2}
     waveform = joined(parts)
@@ -114,7 +114,7 @@ def test_a_prompt_is_rendered_once(session: Session) -> None:
 def test_priming_again_forgets_all_that_was(session: Session) -> None:
     session.prime(prompts(), seed=3)
     first = joined(session.stream(3, with_prompt=True))
-    session.prime([noise(N_PROMPT, np.random.default_rng(0))] * 2, seed=9)
+    session.prime([noise(N_PROMPT * BLOCK_SIZE, np.random.default_rng(0))] * 2, seed=9)
     list(islice(session.stream(5, with_prompt=True), 4))
     session.prime(prompts(), seed=3)
     assert torch.equal(joined(session.stream(3, with_prompt=True)), first)
@@ -126,7 +126,7 @@ def test_priming_again_forgets_all_that_was(session: Session) -> None:
 def test_a_change_acts_from_the_next_block_on(flow: Session) -> None:
     """Blocks of sound are decided later than they are sampled, notes at once."""
 
-    def rolled_out(change_after: int) -> list[Part]:
+    def rolled_out(change_after: int) -> list[Chunk]:
         flow.change(temperature=1.0, sound_temperature=1.0)
         flow.prime(prompts(1), seed=1)
         parts = []
@@ -193,23 +193,23 @@ def test_of_torchs_threads_half_decode_and_all_are_given_back(flow: Session, mon
 
 
 def test_memory_does_not_grow(flow: Session) -> None:
-    """Of eight notes a second those are kept that may still be heard; the state and the open frames stay as large."""
+    """Of eight notes a second those are kept that may still sound; the state and the open frames keep their sizes."""
     given = Notes.of((n / 8, n / 8 + 0.2, 40 + n % 24, 64) for n in range(8 * 25))
-    flow.prime([silence(1)], seed=0)
+    flow.prime([silence(1 * BLOCK_SIZE)], seed=0)
     sizes = []
     for n, _ in enumerate(flow.stream(4 * 25, [given], with_prompt=True)):
-        player = flow._player
-        kept = len(player._notes[0])  # type: ignore[union-attr]
-        n_open = player._recovery._open.numel()  # type: ignore[union-attr]
-        assert kept <= 8 * (MEMORY + 0.25)
+        decoder = flow._decoder
+        kept = len(decoder._notes[0])  # type: ignore[union-attr]
+        n_open = decoder._recovery._open.numel()  # type: ignore[union-attr]
+        assert kept <= 8 * (LONGEST_NOTE + 0.25)
         if n in (70, 90):
             sizes.append((kept, n_open, sum(value.numel() for value in flow._state if isinstance(value, Tensor))))
     assert sizes[0] == sizes[1]
     assert sizes[0][0] > 50
 
 
-def onsets_heard(waveform: np.ndarray) -> list[float]:
-    """When the energy of 5 ms rises to thirty times what it was 20 ms before, and is heard, in seconds."""
+def onsets_in(waveform: np.ndarray) -> list[float]:
+    """When the energy of 5 ms rises to thirty times what it was 20 ms before, and is measured, in seconds."""
     size = SAMPLE_RATE // 200
     energy = np.square(waveform[: len(waveform) // size * size]).reshape(-1, size).mean(1) + 1e-9
     rises = np.flatnonzero((energy[4:] > 30 * energy[:-4]) & (energy[4:] > 0.02 * energy.max())) + 4
@@ -221,10 +221,10 @@ def test_given_notes_sound_at_their_times_and_pitches(flow: Session) -> None:
     given = Notes.of([(0.4, 0.6, 69, 100.0), (1.25, 1.5, 76, 100.0), (1.99, 2.4, 57, 100.0)])
     flow.change(sound_temperature=0.0)
     flow._codec.scale.fill_(1e-3)  # type: ignore[operator]  # the residual of an untrained model is noise
-    flow.prime([silence(2)], seed=0)
+    flow.prime([silence(2 * BLOCK_SIZE)], seed=0)
     parts = list(flow.stream(12, [given], with_prompt=True))
     waveform = joined(parts)[0, 2 * BLOCK_SIZE :].numpy()
-    assert onsets_heard(waveform) == pytest.approx(given.onsets.tolist(), abs=0.03)
+    assert onsets_in(waveform) == pytest.approx(given.onsets.tolist(), abs=0.03)
     for onset, pitch in zip(given.onsets, given.pitches, strict=True):
         start = round((onset + 0.03) * SAMPLE_RATE)
         spectrum = np.abs(np.fft.rfft(waveform[start : start + 8192] * np.hanning(8192)))
@@ -236,14 +236,14 @@ def test_given_notes_sound_at_their_times_and_pitches(flow: Session) -> None:
 
 def test_each_row_plays_its_own_notes(flow: Session) -> None:
     rows = [Notes.of([(0.1, 0.5, 60, 64.0)]), Notes.of([]), Notes.of([(0.6, 0.8, 62, 64.0)])]
-    flow.prime([silence(1)] * 3, seed=0)
+    flow.prime([silence(1 * BLOCK_SIZE)] * 3, seed=0)
     parts = list(flow.stream(4, rows, with_prompt=True))
     for n, row in enumerate(rows):
         played = np.concatenate([part.notes[n].table for part in parts])
         np.testing.assert_allclose(played, row.table, atol=1e-9)
 
 
-def test_a_models_notes_are_told_from_where_the_prompt_ends(flow: Session) -> None:
+def test_a_models_notes_are_prescribed_from_where_the_prompt_ends(flow: Session) -> None:
     flow.prime(prompts(1), seed=0)
     parts = list(flow.stream(6, with_prompt=True))
     for n, notes in enumerate(notes_of(parts)[:6]):  # the prompt's own are known to who gave it
@@ -251,25 +251,23 @@ def test_a_models_notes_are_told_from_where_the_prompt_ends(flow: Session) -> No
     assert sum(map(len, notes_of(parts))) > 0
 
 
-def test_the_notes_of_a_prompt_are_listened_for_where_they_are_not_known(
-    flow: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    heard: list[np.ndarray] = []
+def test_unknown_notes_of_a_prompt_are_transcribed(flow: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    transcribed: list[np.ndarray] = []
 
-    def listen(waveform: np.ndarray) -> Notes:
-        heard.append(waveform)
+    def transcribe(waveform: np.ndarray) -> Notes:
+        transcribed.append(waveform)
         return melody_notes(1, 1.0)
 
-    monkeypatch.setattr("pipeline.session.transcribe", listen)
-    monkeypatch.setattr(flow._codec, "refined", lambda waveform, notes, profile: notes)
+    monkeypatch.setattr("pipeline.session.transcribe", transcribe)
+    monkeypatch.setattr(flow._codec, "refine", lambda waveform, notes, profile: notes)
     known, other = prompts()
     unknown = Prompt(other.waveform, "files")
     flow.prime([known, unknown], seed=0)
     waveforms = [joined(flow.stream(2, with_prompt=True))]
-    assert [each is other.waveform for each in heard] == [True]
+    assert [each is other.waveform for each in transcribed] == [True]
     flow.prime([known, other], seed=0)
     waveforms.append(joined(flow.stream(2, with_prompt=True)))
-    assert len(heard) == 1
+    assert len(transcribed) == 1
     assert torch.equal(*waveforms)
 
 

@@ -1,9 +1,9 @@
-"""torch's LSTM, with a backward pass of its own for bfloat16 on a CPU.
+"""torch's LSTM with its own backward pass for bfloat16 on a CPU.
 
 There, oneDNN's backward pass takes four to eight times as long as its forward pass, for twice the arithmetic
-(docs/experiments.md, section 12). Here the inputs of all times are multiplied in one product, as are all gradients of
-weights (Appleyard et al., "Optimizing Performance of Recurrent Neural Networks on GPUs", 2016); only the state's own
-product is left inside the loop over time. Cells and activations stay in float32.
+(docs/experiments.md, section 12). Here one product multiplies the inputs of all times, and one each the gradients of
+the weights (Appleyard et al., "Optimizing Performance of Recurrent Neural Networks on GPUs", 2016); only the product
+with the hidden state stays inside the loop over time. Cells and activations stay in float32.
 """
 
 from typing import Any
@@ -13,31 +13,31 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-Memory = tuple[Tensor, Tensor]  # hidden and cell, each (layers, n, width)
+HiddenState = tuple[Tensor, Tensor]  # hidden and cell state, each (layers, n, width)
 
 
 class LSTM(nn.LSTM):
-    """`nn.LSTM` of one direction that reads (n, length, size); the same weights by the same names."""
+    """A unidirectional `nn.LSTM` that reads (n, length, size); its weights have the same names."""
 
     def __init__(self, size: int, width: int, layers: int, dropout: float) -> None:
         super().__init__(size, width, layers, dropout=dropout, batch_first=True)
 
-    def forward(self, x: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:  # type: ignore[override]
-        """The top layer after each time, and what all layers remember at the end.
+    def forward(self, x: Tensor, state: HiddenState | None = None) -> tuple[Tensor, HiddenState]:  # type: ignore[override]
+        """Return the top layer's outputs, and the hidden states of all layers after the last time.
 
         Shape:
             (n, length, size) -> (n, length, width)
         """
-        if x.shape[1] == 1 and memory is not None and not torch.is_grad_enabled():
-            return self._step(x[:, 0], memory)
+        if x.shape[1] == 1 and state is not None and not torch.is_grad_enabled():
+            return self._step(x[:, 0], state)
         device = x.device.type
-        learns_rounded = device == "cpu" and torch.is_grad_enabled() and torch.is_autocast_enabled(device)
-        if not learns_rounded:
-            outputs, memory = super().forward(x, memory)
-            return outputs, memory
+        trains_in_bfloat16 = device == "cpu" and torch.is_grad_enabled() and torch.is_autocast_enabled(device)
+        if not trains_in_bfloat16:
+            outputs, state = super().forward(x, state)
+            return outputs, state
         dtype = torch.get_autocast_dtype(device)
-        if memory is None:
-            memory = (x.new_zeros(self.num_layers, len(x), self.hidden_size),) * 2
+        if state is None:
+            state = (x.new_zeros(self.num_layers, len(x), self.hidden_size),) * 2
         hidden, cell = [], []
         outputs = x.transpose(0, 1).to(dtype)
         for layer in range(self.num_layers):
@@ -46,8 +46,8 @@ class LSTM(nn.LSTM):
             of_inputs, of_states, bias, other_bias = self.all_weights[layer]
             outputs, last = _Layer.apply(  # type: ignore[no-untyped-call]
                 outputs.contiguous(),
-                memory[0][layer].to(dtype),
-                memory[1][layer].float(),
+                state[0][layer].to(dtype),
+                state[1][layer].float(),
                 of_inputs.to(dtype),
                 of_states.to(dtype),
                 (bias + other_bias).to(dtype),
@@ -56,10 +56,10 @@ class LSTM(nn.LSTM):
             cell.append(last)
         return outputs.transpose(0, 1), (torch.stack(hidden), torch.stack(cell))
 
-    def _step(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
-        """One time: oneDNN would pack the weights anew at each, which takes five times as long as to read them."""
+    def _step(self, x: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
+        """Run one time; oneDNN would pack the weights at each, which takes five times as long as reading them."""
         states = []
-        for weights, hidden, cell in zip(self.all_weights, *memory, strict=True):
+        for weights, hidden, cell in zip(self.all_weights, *state, strict=True):
             states.append(torch.lstm_cell(x, (hidden, cell), *weights))
             x = states[-1][0]
         hidden, cell = (torch.stack(each) for each in zip(*states, strict=True))
@@ -67,7 +67,7 @@ class LSTM(nn.LSTM):
 
 
 def open_forget_gates(lstm: nn.LSTM) -> None:
-    """Let a fresh LSTM begin with long memory (Jozefowicz, Zaremba & Sutskever 2015)."""
+    """Initialise the forget gates open (Jozefowicz, Zaremba & Sutskever 2015)."""
     width = lstm.hidden_size
     with torch.no_grad():
         for layer in range(lstm.num_layers):
@@ -96,9 +96,9 @@ class _Layer(torch.autograd.Function):
             gates[t, :, : 2 * width].sigmoid_()
             gates[t, :, 2 * width : 3 * width].tanh_()
             gates[t, :, 3 * width :].sigmoid_()
-            enter, keep, new, leave = gates[t].chunk(4, -1)
-            torch.addcmul(keep * cells[t], enter, new, out=cells[t + 1])
-            torch.mul(leave, cells[t + 1].tanh(), out=states[t + 1])
+            input_, forget, candidate, output = gates[t].chunk(4, -1)
+            torch.addcmul(forget * cells[t], input_, candidate, out=cells[t + 1])
+            torch.mul(output, cells[t + 1].tanh(), out=states[t + 1])
         ctx.save_for_backward(x, of_inputs, of_states, gates, states, cells)
         return states[1:], cells[-1]
 
@@ -106,12 +106,19 @@ class _Layer(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, d_states: Tensor, d_cell: Tensor) -> tuple[Tensor, ...]:
         x, of_inputs, of_states, gates, states, cells = ctx.saved_tensors
-        enter, keep, new, leave = gates.chunk(4, -1)
-        sounding = cells[1:].tanh()
-        # What a gate's sum does to the cell, for input, forget and cell gate; to the state, for the output gate.
-        to_cell = torch.stack([new * enter * (1 - enter), cells[:-1] * keep * (1 - keep), enter * (1 - new**2)], 2)
-        to_state = sounding * leave * (1 - leave)
-        through = leave * (1 - sounding**2)  # from cell to state
+        input_, forget, candidate, output = gates.chunk(4, -1)
+        squashed = cells[1:].tanh()
+        # Derivatives by the gates' sums: of the cell for the input, forget and cell gates, of the state for the output.
+        to_cell = torch.stack(
+            [
+                candidate * input_ * (1 - input_),
+                cells[:-1] * forget * (1 - forget),
+                input_ * (1 - candidate**2),
+            ],
+            2,
+        )
+        to_state = squashed * output * (1 - output)
+        through = output * (1 - squashed**2)  # from cell to state
         d_gates = torch.empty_like(gates, dtype=x.dtype)
         by_gate = d_gates.view(*d_gates.shape[:2], 4, -1)
         d_states, d_state = d_states.to(cells.dtype), torch.zeros_like(d_cell)
@@ -120,7 +127,7 @@ class _Layer(torch.autograd.Function):
             d_cell = torch.addcmul(d_cell, d_state, through[t])
             torch.mul(d_cell[:, None], to_cell[t], out=by_gate[t, :, :3])
             torch.mul(d_state, to_state[t], out=by_gate[t, :, 3])
-            d_cell = d_cell * keep[t]
+            d_cell = d_cell * forget[t]
             d_state = (d_gates[t] @ of_states).to(cells.dtype)
         rows = d_gates.flatten(0, 1)
         return (

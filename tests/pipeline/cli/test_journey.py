@@ -23,7 +23,7 @@ from waveforms.notes.events import Notes
 from waveforms.notes.midi import read_midi, write_midi
 
 FLAGS = as_flags(TINY_FLOW)
-FOREIGN = "takes/notes.txt"
+FOREIGN, RUN = "takes/notes.txt", "--checkpoint=run/best.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_a_midi_file_is_played_with_the_sound_that_was_learned(
 
     unmade = ["generate", "--checkpoint=classic/best.safetensors", f"--notes={score}", f"--out={tmp_path / 'unmade'}"]
     assert main(unmade) == 1
-    message = "classic/best.safetensors: preset classic knows no notes: leave out --notes"
+    message = "preset classic reads no notes: leave out --notes"
     assert capsys.readouterr().err == f"quarterwave: {message}\n"
 
 
@@ -190,7 +190,7 @@ def test_a_run_goes_on_from_another(home: Path, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("QUARTERWAVE_CACHE", str(home / "cache"))
     out = tmp_path / "further"
     begun = ["train", "takes", f"--out={out}", "--from=run/best.safetensors", "--steps=1", "--validate-every=1"]
-    assert main([*begun, "--learning-rate=1e-9", "--averaging=0", "--batch-size=2"]) == 0
+    assert main([*begun, "--learning-rate=1e-9", "--ema-decay=0", "--batch-size=2"]) == 0
     first, further = (load_file(folder / "best.safetensors") for folder in (home / "run", out))
     for name, value in further.items():
         if name.startswith(("model.", "codec.")):
@@ -238,7 +238,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(home: Path, monkeypatch: 
         (["train", "takes", "--out", "n", "--held-out", "five.wav"], "takes: no recording is named 'five.wav'"),
         (["generate", "--checkpoint", FOREIGN], f"{FOREIGN}: not a readable safetensors file"),
         (["generate"], "checkpoints/: holds no checkpoint; train one first, or name one with --checkpoint FILE"),
-        (["generate", "--seconds=0.3"], "a length must be a multiple of 0.25 s (one block), not 0.3 s"),
+        (["generate", RUN, "--seconds=0.3"], "a length must be a multiple of 0.25 s (one block), not 0.3 s"),
         (["generate", "--clips=0"], "clips must be at least 1 and not 0"),
         (["generate", "--seed=-1"], "seed must be at least 0 and not -1"),
         (["generate", "--temperature=2.5"], "temperature must be between 0 and 2 and not 2.5"),
@@ -295,6 +295,6 @@ def test_help_teaches(home: Path) -> None:
         assert f"quarterwave {command} " in quarterwave(command, "--help", cwd=home)
     told = quarterwave("train", "--help", cwd=home)
     assert re.search(r"--dims INT\s.*?\(default:\s+128\)", told, re.DOTALL)
-    assert re.search(r"--lap INT\s.*?\(default:\s+0, in\s+classic\)", told, re.DOTALL)
+    assert re.search(r"--overlap INT\s.*?\(default:\s+0, in\s+classic\)", told, re.DOTALL)
     assert "None" not in told
     quarterwave("nonsense", cwd=home, status=2)

@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from pipeline.codecs.instrument import AGES, N_AGES, Instrument
+from pipeline.codecs.instrument import Instrument
+from pipeline.codecs.note_table import AGES, N_AGES
 from waveforms.dsp.bands import CENTRES, N_BANDS
 
 SUSTAINED = -2.0  # log power

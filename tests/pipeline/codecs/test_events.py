@@ -28,9 +28,9 @@ RATIO = (LONGEST / SHORTEST) ** (0.5 / (N_LENGTHS - 1))  # from a length to the 
 
 
 @st.composite
-def some_notes(draw: Callable[..., Any], least: float = 0.0) -> Notes:
+def some_notes(choose: Callable[..., Any], least: float = 0.0) -> Notes:
     """Up to forty notes over N_BLOCKS blocks and a little more."""
-    rows = draw(
+    rows = choose(
         st.lists(
             st.tuples(
                 st.floats(least, N_BLOCKS * BLOCK_SECONDS + 0.2),

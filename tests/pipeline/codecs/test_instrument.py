@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.codecs.instrument import AGES, N_AGES, N_CURVES, Instrument, NoteExcerpt, NoteTable
+from pipeline.codecs.instrument import N_CURVES, Instrument
+from pipeline.codecs.note_table import AGES, N_AGES, NoteExcerpt, NoteTable
 from tests.pipeline.codecs.strings import SUSTAINED, instrument, planted
 from waveforms.dsp.bands import CENTRES, N_BANDS, expand
 from waveforms.notes.events import Notes
@@ -22,8 +23,8 @@ def table_of(*rows: list[tuple[float, float, int, float]]) -> NoteTable:
 
 def power(made: Instrument, *rows: list[tuple[float, float, int, float]], n_blocks: int = 4) -> Tensor:
     """Of each frame and band, (n_rows, n_frames, N_BANDS)."""
-    levels = made(table_of(*rows), AVERAGE.expand(len(rows), n_blocks, -1))
-    return (2 * expand(levels)).exp().flatten(1, 2)
+    magnitudes = made(table_of(*rows), AVERAGE.expand(len(rows), n_blocks, -1))
+    return (2 * expand(magnitudes)).exp().flatten(1, 2)
 
 
 def decibels(made: Instrument, *notes: tuple[float, float, int, float], n_blocks: int = 4) -> np.ndarray:
@@ -79,7 +80,7 @@ def written_out(made: Instrument, notes: Notes, n_frames: int) -> np.ndarray:
 
 
 def test_it_is_the_sum_that_is_written_above_it() -> None:
-    """A thousandth of the power, in rows that do not hear each other; notes from before, overlaps and high keys too."""
+    """A thousandth of the power, in independent rows; notes from before, overlaps and high keys too."""
     made = random_instrument()
     rows = [
         [(-0.4, 0.2, 50, 90), (0.1, 0.3, 60, 30), (0.247, 0.6, 64, 64), (0.5, 1.9, 60, 127)],
@@ -105,9 +106,9 @@ def test_a_damped_note_decays_at_its_keys_rate() -> None:
     for key, rate in zip((20, 30), rates, strict=True):
         made.release[key] = math.log(math.expm1(rate))
     for pitch, rate in zip((41, 51), rates, strict=True):
-        heard = decibels(made, (0.0, 0.3, pitch, 64.0))
-        assert np.ptp(heard[:30]) < 0.01
-        np.testing.assert_allclose(np.diff(heard[31:]), -rate / 10 * DECIBELS, atol=0.02)
+        measured = decibels(made, (0.0, 0.3, pitch, 64.0))
+        assert np.ptp(measured[:30]) < 0.01
+        np.testing.assert_allclose(np.diff(measured[31:]), -rate / 10 * DECIBELS, atol=0.02)
 
 
 def test_the_topmost_strings_have_no_damper() -> None:
@@ -120,11 +121,11 @@ def test_a_hammer_takes_sixty_decibels_off_its_own_string_in_sixty_milliseconds(
     """What is left of the old note, once the new one is taken away; three frames, of 10 ms each, are 30 dB."""
     made = instrument(floor=-40.0)
     old, new = (0.0, 2.0, 60, 64.0), (0.5, 2.0, 60, 1.0)
-    heard = power(made, [old, new], [new], [])[:, :, 100].double()
-    left = 10 * (heard[0] - heard[1] + heard[2]).log10().numpy()
+    measured = power(made, [old, new], [new], [])[:, :, 100].double()
+    left = 10 * (measured[0] - measured[1] + measured[2]).log10().numpy()
     assert np.ptp(left[:50]) < 0.01
     assert left[50] - left[53] == pytest.approx(30, abs=0.2)
-    assert heard[0, 60].item() == pytest.approx(heard[1, 60].item(), rel=1e-3)
+    assert measured[0, 60].item() == pytest.approx(measured[1, 60].item(), rel=1e-3)
 
 
 @pytest.mark.parametrize(("velocity", "gain"), [(32, -6.02), (64, 0.0), (128, 6.02)])
@@ -146,11 +147,11 @@ def test_what_follows_on_a_recording_ends_it() -> None:
     """At half a second, in the middle of a note that would sound on."""
     made, ended = instrument(), NoteExcerpt(Notes.of([(0.0, 9.0, 95, 64.0)]), 0, 0.0, 0.5)
     following = NoteExcerpt(Notes.of([(0.1, 9.0, 40, 32.0)]), 0, 0.5)
-    heard = (2 * expand(made(NoteTable.of([ended, following]), AVERAGE.expand(1, 4, -1)))).exp()
-    heard = heard.flatten(1, 2)[0, :, 100]
-    np.testing.assert_allclose(heard[:50], math.exp(SUSTAINED), rtol=1e-3)
-    assert (heard[50:57] < 1e-6).all()  # its window hears it three frames early
-    np.testing.assert_allclose(heard[60:], math.exp(SUSTAINED) / 4, rtol=1e-3)
+    measured = (2 * expand(made(NoteTable.of([ended, following]), AVERAGE.expand(1, 4, -1)))).exp()
+    measured = measured.flatten(1, 2)[0, :, 100]
+    np.testing.assert_allclose(measured[:50], math.exp(SUSTAINED), rtol=1e-3)
+    assert (measured[50:57] < 1e-6).all()  # its window reaches three frames back
+    np.testing.assert_allclose(measured[60:], math.exp(SUSTAINED) / 4, rtol=1e-3)
 
 
 def played(seed: int, pitches: list[int], n_notes: int = 50) -> Notes:
@@ -179,16 +180,16 @@ def test_a_dictionary_that_was_planted_is_found() -> None:
     assert (guessed - wanted).square().mean() < 0.05 * wanted.var(0).mean()
 
 
-def test_a_key_that_was_never_heard_sounds_as_its_neighbour_transposed() -> None:
+def test_a_key_without_examples_sounds_as_its_neighbour_transposed() -> None:
     true, found = planted(), Instrument()
     notes = played(0, [60])
     found.fit([bands_of(true, notes)], [notes], [0], 80, lambda *_: None)
     rows = found.table.view(88, N_AGES, N_BANDS)[:, AGES.index(10)]
-    heard = CENTRES[int(rows[60 - 21].argmax())]
-    assert heard == pytest.approx(261.6, rel=0.04)
+    measured = CENTRES[int(rows[60 - 21].argmax())]
+    assert measured == pytest.approx(261.6, rel=0.04)
     for semitones in (-3, 2, 12):
         assert CENTRES[int(rows[60 - 21 + semitones].argmax())] == pytest.approx(
-            heard * 2 ** (semitones / 12), rel=0.04
+            measured * 2 ** (semitones / 12), rel=0.04
         )
 
 
@@ -204,7 +205,7 @@ def test_a_profile_finds_gain_colour_and_floor(gain: float, tilt: float, floor: 
     profile[0], profile[1], profile[N_CURVES] = gain, tilt, floor
     notes = Notes.of([(1.0, 3.0, 60, 64.0), (6.0, 8.0, 60, 64.0)])
     found = made.profile(bands_of(made, notes, profile), notes)
-    for ours, theirs in zip(made._spread(found), made._spread(profile), strict=True):
+    for ours, theirs in zip(made._curves_of(found), made._curves_of(profile), strict=True):
         torch.testing.assert_close(ours, theirs, atol=0.1, rtol=0)
     level = bands_of(made, notes, found)
     torch.testing.assert_close(level, bands_of(made, notes, profile), atol=0.05, rtol=0)
@@ -223,7 +224,7 @@ def test_a_fitted_instruments_profile_of_zeros_is_the_average_recording() -> Non
     assert sum(gains) == pytest.approx(0, abs=0.3)
 
 
-def test_what_was_heard_is_refined_by_the_sound() -> None:
+def test_transcribed_notes_are_refined_by_the_sound() -> None:
     """Velocities wrong by 12 and offsets by 0.2 s, as deviations; onsets and pitches stay.
 
     Also where gradients are off otherwise.
@@ -235,8 +236,8 @@ def test_what_was_heard_is_refined_by_the_sound() -> None:
     with torch.no_grad():
         bands = expand(made(NoteTable.of([NoteExcerpt(true)]), AVERAGE.expand(1, 40, -1))).flatten(0, 2)
         offsets = np.maximum(true.offsets + rng.normal(0, 0.2, len(true)), true.onsets + 0.1)
-        heard = Notes(onsets, offsets, pitches, np.clip(velocities + rng.normal(0, 12, len(true)), 1, 127))
-        refined = made.refined(bands, heard, torch.zeros(2 * N_CURVES))
+        measured = Notes(onsets, offsets, pitches, np.clip(velocities + rng.normal(0, 12, len(true)), 1, 127))
+        refined = made.refine(bands, measured, torch.zeros(2 * N_CURVES))
     np.testing.assert_array_equal(refined.pitches, true.pitches)
     np.testing.assert_array_equal(refined.onsets, true.onsets)
 
@@ -246,7 +247,7 @@ def test_what_was_heard_is_refined_by_the_sound() -> None:
             float(np.median(np.abs(notes.offsets - true.offsets))),
         )
 
-    assert errors(heard)[0] > 6
-    assert errors(heard)[1] > 0.1
+    assert errors(measured)[0] > 6
+    assert errors(measured)[1] > 0.1
     assert errors(refined)[0] < 3
     assert errors(refined)[1] < 0.05

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.codecs import Excerpt, Sound
-from pipeline.codecs.instrument import NoteExcerpt, NoteTable
-from pipeline.codecs.piano import SLICE_SIZE, PianoCodec
+from pipeline.codecs import Example, Latents
+from pipeline.codecs.note_table import NoteExcerpt, NoteTable
+from pipeline.codecs.piano import PATCH_SIZE, PianoCodec
 from pipeline.config import PianoSettings
 from tests.pipeline.conftest import melody, melody_notes
 from waveforms.dsp.bands import CENTRES, compand, expand, to_bands
@@ -28,7 +28,7 @@ def waveform(seed: int) -> Tensor:
 @pytest.fixture(scope="module")
 def codec() -> PianoCodec:
     fitted = PianoCodec(SETTINGS)
-    fitted.fit(Excerpt(waveform(n), melody_notes(n, SECONDS), n) for n in range(3))
+    fitted.fit(Example(waveform(n), melody_notes(n, SECONDS), n) for n in range(3))
     return fitted
 
 
@@ -37,75 +37,76 @@ def table(*rows: Notes) -> NoteTable:
 
 
 def encoded(codec: PianoCodec, seed: int) -> tuple[Tensor, Tensor]:
-    """Latent and expected levels of a melody, each with a row."""
+    """Latent and expected magnitudes of a melody, each with a row."""
     notes = melody_notes(seed, SECONDS)
     profile = codec.profile(waveform(seed), notes)
-    sound = codec.encode(waveform(seed)[None], table(notes), profile.expand(1, N_BLOCKS, -1))
-    assert sound.levels is not None
-    return sound.latent, sound.levels
+    latents = codec.encode(waveform(seed)[None], table(notes), profile.expand(1, N_BLOCKS, -1))
+    assert latents.expected is not None
+    return latents.latent, latents.expected
 
 
-def levels_of(padded: Tensor) -> Tensor:
-    """As they are heard, (n_frames, N_BANDS)."""
+def magnitudes_of(padded: Tensor) -> Tensor:
+    """As they are recorded, (n_frames, N_BANDS)."""
     return compand(to_bands(to_frames(padded).abs().square()))
 
 
 def test_much_of_the_sound_is_expected_of_the_notes(codec: PianoCodec) -> None:
     """Of a melody that it was not fitted on, and after few steps."""
-    heard = levels_of(waveform(5))
+    recorded = magnitudes_of(waveform(5))
     _, expected = encoded(codec, 5)
-    assert (heard - expected.flatten(0, 2)).square().mean() < 0.6 * heard.var(0).mean()
+    assert (recorded - expected.flatten(0, 2)).square().mean() < 0.6 * recorded.var(0).mean()
 
 
 def test_latents_have_no_mean_and_a_mean_square_of_one(codec: PianoCodec) -> None:
+    """Up to the half precision in which the codec keeps the bands that it is fitted on."""
     latents = torch.cat([encoded(codec, n)[0] for n in range(3)]).flatten(0, 2)
     assert latents.shape == (3 * N_BLOCKS * 5, 60)
-    torch.testing.assert_close(latents.mean(0), torch.zeros(60), atol=0.02, rtol=0)
+    torch.testing.assert_close(latents.mean(0), torch.zeros(60), atol=0.06, rtol=0)
     assert latents.square().mean().item() == pytest.approx(1, abs=0.05)
-    spread = latents.square().mean(0)
-    assert (spread.diff() < 0.05).all()  # the leading axes first
+    variances = latents.square().mean(0)
+    assert (variances.diff() < 0.05).all()  # the leading axes first
 
 
 def test_more_axes_keep_more_and_all_of_them_everything(codec: PianoCodec) -> None:
-    heard = levels_of(waveform(1)).view(1, N_BLOCKS, 25, -1)
+    recorded = magnitudes_of(waveform(1)).view(1, N_BLOCKS, 25, -1)
     latent, expected = encoded(codec, 1)
-    kept = codec.to_levels(latent, expected)
-    assert (heard - kept).square().mean() < 0.35 * (heard - expected).square().mean()
-    whole = PianoCodec(PianoSettings(dims=SLICE_SIZE, expected_dims=1))
-    again = whole.to_levels(whole.to_residual(heard, expected), expected)
-    torch.testing.assert_close(again, heard, atol=1e-4, rtol=0)
+    kept = codec.to_magnitudes(latent, expected)
+    assert (recorded - kept).square().mean() < 0.35 * (recorded - expected).square().mean()
+    whole = PianoCodec(PianoSettings(dims=PATCH_SIZE, expected_dims=1))
+    again = whole.to_magnitudes(whole.to_residual(recorded, expected), expected)
+    torch.testing.assert_close(again, recorded, atol=1e-4, rtol=0)
 
 
-def test_the_player_sounds_as_the_levels_that_went_in(codec: PianoCodec) -> None:
-    """What phase recovery makes of the levels of residual and expected sound, to the bit."""
+def test_the_decoder_sounds_as_the_magnitudes_that_went_in(codec: PianoCodec) -> None:
+    """What phase recovery makes of the magnitudes of residual and expected latents, to the bit."""
     latent, expected = encoded(codec, 2)
     notes = melody_notes(2, SECONDS)
-    player = codec.player(codec.profile(waveform(2), notes)[None])
-    sound = player.expect([notes], N_BLOCKS)
-    assert not sound.latent.any()
-    torch.testing.assert_close(sound.levels, expected, atol=1e-5, rtol=0)
-    played = torch.cat([player.push(sound._replace(latent=latent)), player.finish()], dim=-1)
-    assert played.shape == (1, N_BLOCKS * BLOCK_SIZE)
-    wanted = codec.to_levels(latent, expected)[0]
-    again = levels_of(torch.nn.functional.pad(played[0], FRAME_PADDING)).view_as(wanted)
+    decoder = codec.decoder(codec.profile(waveform(2), notes)[None])
+    latents = decoder.expect([notes], N_BLOCKS)
+    assert not latents.latent.any()
+    torch.testing.assert_close(latents.expected, expected, atol=1e-5, rtol=0)
+    decoded = torch.cat([decoder.push(latents._replace(latent=latent)), decoder.finish()], dim=-1)
+    assert decoded.shape == (1, N_BLOCKS * BLOCK_SIZE)
+    wanted = codec.to_magnitudes(latent, expected)[0]
+    again = magnitudes_of(torch.nn.functional.pad(decoded[0], FRAME_PADDING)).view_as(wanted)
     loud = wanted > 2
     assert (again - wanted)[loud].square().mean().sqrt() < 0.25  # nepers; 0.03 is lost in bands, the rest in phases
     assert loud.float().mean() > 0.02
 
 
-def test_of_a_sampled_residual_less_is_heard_where_partials_lie_apart(
+def test_of_a_sampled_residual_less_is_decoded_where_partials_lie_apart(
     codec: PianoCodec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of levels 0.3 below 500 Hz, all above 1000 Hz and 0.65 half way between; of an encoded one, all."""
+    """Of magnitudes 0.3 below 500 Hz, all above 1000 Hz and 0.65 half way between; of an encoded one, all."""
     pushed: list[torch.Tensor] = []
     monkeypatch.setattr(PhaseRecovery, "push", lambda _, each: pushed.append(each))
     latent, expected = encoded(codec, 2)
-    player = codec.player(torch.zeros(1, 16))
-    sound = Sound(latent, expected, None)
-    for each, sampled in ((sound, True), (sound, False), (sound._replace(latent=0 * latent), False)):
-        player.push(each, sampled=sampled)
-    heard, whole, nothing = (compand(to_bands((2 * each).exp())) for each in pushed)
-    shares = ((heard - nothing) * (whole - nothing)).sum((0, 1)) / (whole - nothing).square().sum((0, 1))
+    decoder = codec.decoder(torch.zeros(1, 16))
+    latents = Latents(latent, expected, None)
+    for each, sampled in ((latents, True), (latents, False), (latents._replace(latent=0 * latent), False)):
+        decoder.push(each, sampled=sampled)
+    recorded, whole, nothing = (compand(to_bands((2 * each).exp())) for each in pushed)
+    shares = ((recorded - nothing) * (whole - nothing)).sum((0, 1)) / (whole - nothing).square().sum((0, 1))
     centres = torch.tensor(CENTRES)
     torch.testing.assert_close(shares[centres < 500], torch.full_like(shares[centres < 500], 0.3), atol=0.02, rtol=0)
     above = (centres > 1000) & (centres < 10_000)
@@ -122,35 +123,35 @@ def test_expecting_block_by_block_is_expecting_at_once(codec: PianoCodec, sizes:
     ]
     profiles = 0.3 * torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
     whole = codec.instrument(table(*rows), profiles[:, None].expand(-1, N_BLOCKS, -1))
-    player, done, parts = codec.player(profiles), 0, []
+    decoder, done, parts = codec.decoder(profiles), 0, []
     for n_blocks in sizes:
         span = done / 4, (done + n_blocks) / 4
-        parts.append(player.expect([notes.between(*span) for notes in rows], n_blocks))
+        parts.append(decoder.expect([notes.between(*span) for notes in rows], n_blocks))
         done += n_blocks
-    levels = torch.cat([part.levels for part in parts if part.levels is not None], dim=1)
-    torch.testing.assert_close(levels, whole, atol=2e-3, rtol=0)
-    expected = torch.cat([part.expected for part in parts if part.expected is not None], dim=1)
-    torch.testing.assert_close(expected, codec.to_expected(whole), atol=2e-2, rtol=0)
+    magnitudes = torch.cat([part.expected for part in parts if part.expected is not None], dim=1)
+    torch.testing.assert_close(magnitudes, whole, atol=2e-3, rtol=0)
+    expected = torch.cat([part.conditioning for part in parts if part.conditioning is not None], dim=1)
+    torch.testing.assert_close(expected, codec.to_conditioning(whole), atol=2e-2, rtol=0)
 
 
-def test_a_profile_hears_how_loud_a_recording_is(codec: PianoCodec) -> None:
+def test_a_profile_measures_how_loud_a_recording_is(codec: PianoCodec) -> None:
     """Of one that is turned down by 12 dB, 2.76 nepers of power; to 0.4."""
     notes = melody_notes(4, SECONDS)
     loud, soft = (codec.profile(gain * waveform(4), notes) for gain in (1.0, 0.25))
-    heard = [codec.instrument(table(notes), each.expand(1, N_BLOCKS, -1)).flatten(0, 2) for each in (loud, soft)]
-    bands = [expand(levels) for levels in heard]
-    counted = heard[0] > 3
+    recorded = [codec.instrument(table(notes), each.expand(1, N_BLOCKS, -1)).flatten(0, 2) for each in (loud, soft)]
+    bands = [expand(magnitudes) for magnitudes in recorded]
+    counted = recorded[0] > 3
     assert 2 * (bands[0] - bands[1])[counted].mean().item() == pytest.approx(2 * np.log(4), abs=0.4)
 
 
 @pytest.mark.parametrize("astray", [100.0, 1e6])
 def test_a_residual_that_has_gone_astray_is_held_at_full_scale(codec: PianoCodec, astray: float) -> None:
     """Where bins of a sine at full scale lie, before phases are found."""
-    player = codec.player(torch.zeros(1, 16))
-    sound = player.expect([Notes.of([])], 4)
-    latent = astray * torch.randn(sound.latent.shape, generator=torch.Generator().manual_seed(0))
-    played = torch.cat([player.push(sound._replace(latent=latent)), player.finish()], dim=-1)
+    decoder = codec.decoder(torch.zeros(1, 16))
+    latents = decoder.expect([Notes.of([])], 4)
+    latent = astray * torch.randn(latents.latent.shape, generator=torch.Generator().manual_seed(0))
+    decoded = torch.cat([decoder.push(latents._replace(latent=latent)), decoder.finish()], dim=-1)
     recovery = PhaseRecovery()
     loudest = torch.cat([recovery.push(torch.zeros(1, 100, 1025)), recovery.finish()], dim=-1)
-    assert played.isfinite().all()
-    assert played.square().mean() <= loudest.square().mean()
+    assert decoded.isfinite().all()
+    assert decoded.square().mean() <= loudest.square().mean()

@@ -5,37 +5,37 @@ import torch
 from pipeline.codecs import make_codec
 from pipeline.codecs.spectrum import Spectrum
 from pipeline.config import SpectrumSettings
-from pipeline.training.pieces import Piece, excerpts, read_blocks
+from pipeline.training.pieces import Piece, examples
 from waveforms.corpus import Corpus
 from waveforms.dsp.blocks import BLOCK_SIZE, n_blocks_of
 
 
 def pieces(corpus: Corpus) -> list[Piece]:
-    return [Piece(recording.name, None, recording) for recording in corpus]
+    return [Piece(recording.name, BLOCK_SIZE, None, recording) for recording in corpus]
 
 
-def fitted(corpus: Corpus, lap: int = 0) -> Spectrum:
-    spectrum = make_codec(SpectrumSettings(lap))
+def fitted(corpus: Corpus, overlap: int = 0) -> Spectrum:
+    spectrum = make_codec(SpectrumSettings(overlap))
     assert isinstance(spectrum, Spectrum)
-    spectrum.fit(excerpts(pieces(corpus), spectrum.margins))
+    spectrum.fit(examples(pieces(corpus), spectrum))
     return spectrum
 
 
 def test_statistics_of_one_streaming_pass_are_those_of_numpy(corpus: Corpus) -> None:
     spectrum = fitted(corpus)
-    waveforms = [each.waveform for each in excerpts(pieces(corpus), (0, 0))]
+    waveforms = [each.waveform for each in examples(pieces(corpus), spectrum)]
     blocks = np.concatenate([waveform.reshape(-1, BLOCK_SIZE).numpy() for waveform in waveforms]).astype(np.float64)
     oracle = np.fft.rfft(blocks, norm="ortho")
     packed = np.concatenate([oracle.real, oracle.imag], axis=-1)
     np.testing.assert_allclose(spectrum.mean_, packed.mean(0), atol=1e-7)
-    deviation = packed.std(0)
-    deviation[11_026 // 2] = 1  # the imaginary part at frequency zero never moves
-    np.testing.assert_allclose(spectrum.std_, deviation, rtol=1e-4, atol=1e-7)
+    std = packed.std(0)
+    std[11_026 // 2] = 1  # the imaginary part at frequency zero never moves
+    np.testing.assert_allclose(spectrum.std_, std, rtol=1e-4, atol=1e-7)
 
 
 def test_latents_are_standardised_and_what_never_moves_stays_zero(corpus: Corpus) -> None:
     spectrum = fitted(corpus)
-    latents = torch.cat([spectrum.encode(e.waveform).latent for e in excerpts(pieces(corpus), spectrum.margins)])
+    latents = torch.cat([spectrum.encode(e.waveform).latent for e in examples(pieces(corpus), spectrum)])
     assert latents.shape == (sum(n_blocks_of(r.n_samples) for r in corpus), 1, 11_026)
     latents = latents[:, 0]
     imaginary_dc = 11_026 // 2
@@ -47,22 +47,22 @@ def test_latents_are_standardised_and_what_never_moves_stays_zero(corpus: Corpus
     torch.testing.assert_close(latents.std(0, correction=0)[loud], torch.ones(int(loud.sum())), atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("lap", [0, 1001, 2204])
-def test_encoding_and_playing_give_the_waveform_back(corpus: Corpus, lap: int) -> None:
-    spectrum = fitted(corpus, lap)
+@pytest.mark.parametrize("overlap", [0, 1001, 2204])
+def test_encoding_and_decoding_give_the_waveform_back(corpus: Corpus, overlap: int) -> None:
+    spectrum = fitted(corpus, overlap)
     recording = corpus[0]
-    waveform = read_blocks(recording, 0, n_blocks_of(recording.n_samples), (0, 0))
-    sound = spectrum.encode(torch.nn.functional.pad(waveform, spectrum.margins)[None])
-    player = spectrum.player(spectrum.profile(waveform, None)[None])
-    parts = [sound.rows(slice(None), slice(0, 3)), sound.rows(slice(None), slice(3, None))]
-    again = torch.cat([*map(player.push, parts), player.finish()], dim=-1)
+    waveform = torch.from_numpy(recording.read(0, n_blocks_of(recording.n_samples) * BLOCK_SIZE))
+    latents = spectrum.encode(torch.nn.functional.pad(waveform, spectrum.padding)[None])
+    decoder = spectrum.decoder(spectrum.profile(waveform, None)[None])
+    parts = [latents.blocks(slice(0, 3)), latents.blocks(slice(3, None))]
+    again = torch.cat([*map(decoder.push, parts), decoder.finish()], dim=-1)
     torch.testing.assert_close(again[0], waveform, atol=2e-6, rtol=0)
 
 
 def test_nothing_to_be_expected_is_the_mean(corpus: Corpus) -> None:
     spectrum = fitted(corpus)
-    player = spectrum.player(torch.zeros(2, 0))
-    again = torch.cat([player.push(player.expect([], 3)), player.finish()], dim=-1)
-    waveforms = [each.waveform for each in excerpts(pieces(corpus), (0, 0))]
+    decoder = spectrum.decoder(torch.zeros(2, 0))
+    again = torch.cat([decoder.push(decoder.expect([], 3)), decoder.finish()], dim=-1)
+    waveforms = [each.waveform for each in examples(pieces(corpus), spectrum)]
     mean = torch.cat(waveforms).view(-1, 11_025).mean(0)
     torch.testing.assert_close(again, mean.repeat(2, 3), atol=1e-5, rtol=0)

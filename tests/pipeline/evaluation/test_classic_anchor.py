@@ -42,7 +42,7 @@ def test_it_is_trained_and_kept(corpus: Corpus, tiny: Settings, cache: Path) -> 
     assert sum(told) == tiny.training.steps
     kept = checkpoint.load(path)
     assert kept.settings == tiny
-    assert kept.passages
+    assert kept.excerpts
     assert [each.name for each in path.parent.iterdir()] == [path.name]  # and nothing else
 
 

@@ -8,18 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.checkpoint import Checkpoint, Passage, save
-from pipeline.codecs import Excerpt, make_codec
+from pipeline.checkpoint import Checkpoint, Excerpt, save
+from pipeline.codecs import Example, make_codec
 from pipeline.config import preset_named
-from pipeline.evaluation.continuation import Begun, Continuations, draw, openings, resynthesise
+from pipeline.evaluation.continuation import Begun, Continuations, choose, openings, resynthesise
 from pipeline.evaluation.reading import read_what
-from pipeline.evaluation.rendered import N_PROMPT_BLOCKS
+from pipeline.evaluation.rendered import PROMPT_SECONDS
 from pipeline.evaluation.request import Request
 from pipeline.evaluation.systems import Gatherer
 from pipeline.models import make_model
-from pipeline.prompts import choose_passages
 from pipeline.training.lineage import named_split
-from pipeline.training.pieces import Piece
+from pipeline.training.pieces import Piece, choose_excerpts
 from tests.pipeline.conftest import TINY, TINY_FLOW
 from tests.pipeline.evaluation.playing import playing
 from waveforms import SAMPLE_RATE
@@ -29,7 +28,7 @@ from waveforms.dsp.blocks import BLOCK_SIZE
 from waveforms.notes.events import Notes
 from waveforms.notes.transcriber import transcribe
 
-N_PROMPT = N_PROMPT_BLOCKS * BLOCK_SIZE
+N_PROMPT = round(PROMPT_SECONDS * SAMPLE_RATE)
 SECONDS = {"long": 40.0, "just": 15.0, "short": 14.75}
 N_BLOCKS = 40  # 10 s
 PATH = Path("run/best.safetensors")
@@ -48,13 +47,13 @@ def checkpoint(preset: str = "classic", **values: object) -> Checkpoint:
     return Checkpoint(settings, make_model(settings, codec), codec, {})
 
 
-def passages_of(corpus: Corpus) -> list[Passage]:
-    return choose_passages([Piece(recording.name, None, recording) for recording in corpus])
+def excerpts_of(corpus: Corpus) -> list[Excerpt]:
+    return choose_excerpts([Piece(recording.name, BLOCK_SIZE, None, recording) for recording in corpus])
 
 
 def is_what_follows(each: Begun, corpus: Corpus) -> None:
     """The prompt is a stretch of its recording, and the continuation what comes then, to the bit of 16."""
-    recording = corpus[each.opening.passage.source]
+    recording = corpus[each.opening.excerpt.source]
     at = int(float(each.prompt.source.split(" @ ")[1].split(" ")[0]) * SAMPLE_RATE)
     expected = recording.read(at, at + N_PROMPT + N_BLOCKS * BLOCK_SIZE)
     assert at + len(expected) <= recording.n_samples
@@ -63,62 +62,64 @@ def is_what_follows(each: Begun, corpus: Corpus) -> None:
 
 
 def test_a_continuation_is_what_the_recording_does_next(corpus: Corpus) -> None:
-    found = openings(passages_of(corpus), corpus, PATH)
-    begun = draw(found, N_BLOCKS, 24, seed=1)
+    found = openings(excerpts_of(corpus), corpus, PATH, BLOCK_SIZE)
+    begun = choose(found, N_BLOCKS * BLOCK_SIZE, 24, seed=1)
     for each in begun:
         is_what_follows(each, corpus)
-    assert {each.opening.passage.source for each in begun} == {"long.wav", "just.wav"}  # the other has no room
-    seconds = [each.stop / SAMPLE_RATE for each in begun if each.opening.passage.source == "long.wav"]
-    assert max(seconds) > 15.0  # passages last 20 s, the recording goes on behind them
-    assert [each.stop for each in begun] == [each.stop for each in draw(found, N_BLOCKS, 24, seed=1)]
+    assert {each.opening.excerpt.source for each in begun} == {"long.wav", "just.wav"}  # the other has no room
+    seconds = [each.stop / SAMPLE_RATE for each in begun if each.opening.excerpt.source == "long.wav"]
+    assert max(seconds) > 15.0  # excerpts last 20 s, the recording goes on behind them
+    assert [each.stop for each in begun] == [each.stop for each in choose(found, N_BLOCKS * BLOCK_SIZE, 24, seed=1)]
     cut = begun[0].cut("one", BLOCK_SIZE)
-    assert cut.source == f"{corpus[begun[0].opening.passage.source].path} @ {begun[0].stop / SAMPLE_RATE:g} s"
+    assert cut.source == f"{corpus[begun[0].opening.excerpt.source].path} @ {begun[0].stop / SAMPLE_RATE:g} s"
 
 
-def test_a_checkpoint_alone_continues_within_its_passages(corpus: Corpus) -> None:
-    found = openings(passages_of(corpus), None, PATH)
-    begun = draw(found, N_BLOCKS, 24, seed=1)
+def test_a_checkpoint_alone_continues_within_its_excerpts(corpus: Corpus) -> None:
+    found = openings(excerpts_of(corpus), None, PATH, BLOCK_SIZE)
+    begun = choose(found, N_BLOCKS * BLOCK_SIZE, 24, seed=1)
     for each in begun:
         is_what_follows(each, corpus)
-        assert each.stop <= len(each.opening.passage.samples) - N_BLOCKS * BLOCK_SIZE
+        assert each.stop <= len(each.opening.excerpt.samples) - N_BLOCKS * BLOCK_SIZE
         assert each.cut("one", BLOCK_SIZE).source == f"{PATH} @ {each.stop / SAMPLE_RATE:g} s"
 
 
-def test_a_recording_of_the_same_name_is_not_always_the_passages(corpus: Corpus) -> None:
-    passages = passages_of(corpus)
-    other = [replace(p, samples=p.samples.clone()) for p in passages]
+def test_a_recording_of_the_same_name_is_not_always_the_excerpts(corpus: Corpus) -> None:
+    excerpts = excerpts_of(corpus)
+    other = [replace(p, samples=p.samples.clone()) for p in excerpts]
     other[0].samples[12_345] += 100
-    found = openings(other, corpus, PATH)
+    found = openings(other, corpus, PATH, BLOCK_SIZE)
     assert [opening.path == PATH for opening in found] == [True, *[False] * (len(other) - 1)]
 
 
 def test_places_by_hand() -> None:
-    passage = Passage("a.wav", 0.0, torch.zeros(80 * BLOCK_SIZE, dtype=torch.int16), Notes.of([]))
-    (alone,) = openings([passage], None, PATH)
-    assert [alone.n_places(n) for n in (0, 40, 59, 60, 61, 240)] == [61, 21, 2, 1, 0, 0]
+    excerpt = Excerpt("a.wav", 0.0, torch.zeros(80 * BLOCK_SIZE, dtype=torch.int16), Notes.of([]))
+    (alone,) = openings([excerpt], None, PATH, BLOCK_SIZE)
+    assert [alone.n_places(n * BLOCK_SIZE) for n in (0, 40, 59, 60, 61, 240)] == [61, 21, 2, 1, 0, 0]
 
 
 def resynthesised(checkpoint: Checkpoint, begun: list[Begun], folder: Path) -> list[np.ndarray]:
     done: list[int] = []
-    waveforms = [read(path) for path in resynthesise(checkpoint, begun, folder, N_BLOCKS + 10, done.append)]
+    waveforms = [
+        read(path) for path in resynthesise(checkpoint, begun, folder, (N_BLOCKS + 10) * BLOCK_SIZE, done.append)
+    ]
     assert sum(done) == sum(map(len, waveforms)) == len(begun) * (N_BLOCKS + 10) * BLOCK_SIZE
     return waveforms
 
 
 def test_a_lossless_codec_gives_the_continuation_back(corpus: Corpus, tmp_path: Path) -> None:
     """Of 12.5 s behind 5 s of prompt: more than is decoded at a time."""
-    begun = draw(openings(passages_of(corpus), corpus, PATH), N_BLOCKS + 10, 2, seed=0)
+    begun = choose(openings(excerpts_of(corpus), corpus, PATH, BLOCK_SIZE), (N_BLOCKS + 10) * BLOCK_SIZE, 2, seed=0)
     for each, waveform in zip(begun, resynthesised(checkpoint(), begun, tmp_path), strict=True):
         assert np.abs(waveform - each.cut("x", len(waveform)).read()).max() < 1e-5
 
 
 def test_a_lossy_one_loses_phases_and_keeps_its_place(corpus: Corpus, tmp_path: Path) -> None:
     """Levels of 50 ms go with the recording's, and with no other moment's."""
-    begun = draw(openings(passages_of(corpus), corpus, PATH), N_BLOCKS + 10, 1, seed=0)
+    begun = choose(openings(excerpts_of(corpus), corpus, PATH, BLOCK_SIZE), (N_BLOCKS + 10) * BLOCK_SIZE, 1, seed=0)
     loaded = checkpoint("flow", dims=400)
     waveform = playing(3, 20.0)
-    padded = torch.from_numpy(np.pad(waveform, loaded.codec.margins))
-    loaded.codec.fit([Excerpt(padded, transcribe(waveform), 0)])
+    padded = torch.from_numpy(np.pad(waveform, loaded.codec.padding))
+    loaded.codec.fit([Example(padded, transcribe(waveform), 0)])
     (waveform,) = resynthesised(loaded, begun, tmp_path)
     levels = [
         np.log(np.square(w).reshape(-1, 2205).mean(1)) for w in (waveform, begun[0].cut("x", len(waveform)).read())
@@ -128,21 +129,21 @@ def test_a_lossy_one_loses_phases_and_keeps_its_place(corpus: Corpus, tmp_path: 
 
 
 def test_checkpoints_share_the_anchors_that_are_the_same(corpus: Corpus, tmp_path: Path) -> None:
-    found = openings(passages_of(corpus), corpus, PATH)
-    ours, theirs = (draw(found, 4, 2, seed=seed) for seed in (0, 1))
+    found = openings(excerpts_of(corpus), corpus, PATH, BLOCK_SIZE)
+    ours, theirs = (choose(found, 4 * BLOCK_SIZE, 2, seed=seed) for seed in (0, 1))
     stages: list[str] = []
 
     def stage(description: str, total: int) -> Callable[[int], None]:
         stages.append(description)
         return lambda n: None
 
-    continuations = Continuations(tmp_path / "clips", 4, stage)
+    continuations = Continuations(tmp_path / "clips", 4 * BLOCK_SIZE, stage)
     names = [
         (each.continuation, each.resynthesis)
         for each in (
             continuations.add("a", checkpoint(), ours),
             continuations.add("b", checkpoint(width=8), ours),
-            continuations.add("c", checkpoint(lap=100), ours),
+            continuations.add("c", checkpoint(overlap=100), ours),
             continuations.add("d", checkpoint(), theirs),
         )
     ]
@@ -180,7 +181,7 @@ def test_only_prompts_with_room_are_begun_from_and_the_others_are_counted(corpus
     )
     found = Gatherer(request, lambda description, total: lambda n: None).gather()
     for name in ("a", "b"):
-        note = f"{name}: no clip begins from 1 of 4 passages: no room for a prompt of 5 s and 10 s more"
+        note = f"{name}: no clip begins from 1 of 4 excerpts: no room for a prompt of 5 s and 10 s more"
         assert note in found.notes
     assert [each.name for each in found.entrants][2:6] == ["clips", "real", "continuation", "resynthesis"]
     held = {each.name: (each.continuation, each.resynthesis) for each in found.entrants if each.continuation}

@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from pipeline.checkpoint import Checkpoint
-from pipeline.codecs import Player, Sound
+from pipeline.codecs import Decoder, Latents
 from pipeline.config import Sampling, Settings
 from pipeline.evaluation import EvaluationError, next_blocks
 from pipeline.evaluation.log_spectral import floor_below, log_spectral_distance
 from pipeline.evaluation.skill import measure_skill
-from pipeline.models import Latents, Losses, Model
-from pipeline.models.base import Block, Part
+from pipeline.models import Blocks, Losses, Model
+from pipeline.models.base import Block, LossTerm
 from pipeline.training.begin import begin
 from pipeline.training.lanes import encode_rows
 from pipeline.training.pieces import Stretch, fitted_to, pieces_of, read_blocks
@@ -28,7 +28,7 @@ from waveforms.notes.events import Notes
 HELD_OUT = ["melody_1.wav", "melody_3.wav"]
 
 
-class Fake(Model):
+class Fake(Model[Tensor | None]):
     """Guesses by a rule: (past (..., dims), generator) -> next (..., dims); of the first block the mean."""
 
     sampled_by = ()
@@ -37,45 +37,44 @@ class Fake(Model):
         super().__init__()
         self.rule = rule
 
-    def fit(self, latents: Iterable[Latents]) -> None:
+    def fit(self, latents: Iterable[Blocks]) -> None:
         pass
 
-    def start(self, n_rows: int) -> None:
+    def init_state(self, n_rows: int) -> None:
         return None
 
-    def loss(self, latents: Latents, state: None) -> tuple[Losses, None]:
-        blocks = latents.sound.latent
+    def loss(self, latents: Blocks, state: None) -> tuple[Losses, None]:
+        blocks = latents.latents.latent
         guess = torch.cat([torch.zeros_like(blocks[:, :1]), self.rule(blocks[:, :-1], Generator())], dim=1)
         return self._error(guess, blocks), None
 
-    def baselines(self, latents: Latents) -> dict[str, Losses]:
-        blocks = latents.sound.latent
+    def baselines(self, latents: Blocks) -> dict[str, Losses]:
+        blocks = latents.latents.latent
         repeat = torch.cat([torch.zeros_like(blocks[:, :1]), blocks[:, :-1]], dim=1)
         return {"mean": self._error(torch.zeros_like(blocks), blocks), "repeat": self._error(repeat, blocks)}
 
-    def prime(self, latents: Latents) -> Tensor:
-        return latents.sound.latent[:, -1]
+    def prime(self, latents: Blocks) -> Tensor:
+        return latents.latents.latent[:, -1]
 
     def step(
         self,
         state: Tensor,
-        player: Player,
+        decoder: Decoder,
         generator: Generator,
         sampling: Sampling,
         notes: Sequence[Notes] | None = None,
     ) -> tuple[Block, Tensor]:
         latent = self.rule(state, generator)
-        return Block(Sound(latent[:, None]), [Notes.of([])] * len(latent)), latent
+        return Block(Latents(latent[:, None]), [Notes.of([])] * len(latent)), latent
 
     def _error(self, guess: Tensor, blocks: Tensor) -> Losses:
         number = blocks.shape[0] * blocks.shape[1]
-        return {"blocks": Part(F.l1_loss(guess, blocks) * number, number)}
+        return {"blocks": LossTerm(F.l1_loss(guess, blocks) * number, number)}
 
 
 def knowing(run: Checkpoint, corpus: Corpus) -> Fake:
     """Looks its past up in the held-out recordings, and what comes after."""
-    margins = run.codec.margins
-    parts = [read_blocks(corpus[name], 0, n_blocks_of(corpus[name].n_samples), margins) for name in HELD_OUT]
+    parts = [read_blocks(corpus[name], 0, n_blocks_of(corpus[name].n_samples), run.codec) for name in HELD_OUT]
     latents = [run.codec.encode(part[None], None, None).latent[0] for part in parts]
     pasts, nexts = torch.cat([part[:-1] for part in latents]), torch.cat([part[1:] for part in latents])
 
@@ -88,7 +87,7 @@ def knowing(run: Checkpoint, corpus: Corpus) -> Fake:
 
 @pytest.fixture(params=[0, 2205])
 def run(request: pytest.FixtureRequest, corpus: Corpus, tiny: Settings) -> Checkpoint:
-    return begin(corpus, tiny.with_values({"lap": request.param}), HELD_OUT, Silent())
+    return begin(corpus, tiny.with_values({"overlap": request.param}), HELD_OUT, Silent())
 
 
 def test_what_knows_the_next_block_has_all_the_skill(run: Checkpoint, corpus: Corpus) -> None:
@@ -116,7 +115,7 @@ def test_what_learns_nothing_has_no_skill(run: Checkpoint, corpus: Corpus) -> No
 
 
 def test_it_is_the_skill_that_training_tells(run: Checkpoint, corpus: Corpus) -> None:
-    torch.nn.init.normal_(run.model.leave.weight, std=0.1)
+    torch.nn.init.normal_(run.model.output.weight, std=0.1)
     skill = measure_skill(run, corpus, n_sequences=1)
     sums = dict.fromkeys(("loss", "mean", "repeat"), 0.0)
     for recording in corpus.subset(HELD_OUT):  # by itself: nobody is asked to guess which piece comes next
@@ -140,7 +139,7 @@ def test_what_knows_notes_and_residual_loses_what_the_codec_loses(corpus: Corpus
         def step(
             self,
             state: Tensor,
-            player: Player,
+            decoder: Decoder,
             generator: Generator,
             sampling: Sampling,
             notes: Sequence[Notes] | None = None,
@@ -153,8 +152,8 @@ def test_what_knows_notes_and_residual_loses_what_the_codec_loses(corpus: Corpus
                 if piece is not None
             ]
             rows = [[Stretch(held_out[index], n - 4, 5, 0)] for index, n in batch]
-            real = encode_rows(rows, run.codec, torch.device("cpu")).sound.latent[:, -1:]
-            return Block(player.expect(now)._replace(latent=real), now), state
+            real = encode_rows(rows, run.codec, torch.device("cpu")).latents.latent[:, -1:]
+            return Block(decoder.expect(now)._replace(latent=real), now), state
 
     found = next_blocks.distances(replace(run, model=Knowing()), held_out, 4, batch, Generator())
     predicted, mean, repeat, real = found.T

@@ -1,4 +1,4 @@
-"""Numbers thrown like a coin, and what tells how fair the coin is: known distributions for heads to learn."""
+"""Numbers thrown like a coin, and what says how fair the coin is: known distributions for heads to learn."""
 
 import torch
 from torch import Tensor
@@ -25,10 +25,12 @@ def learn(head: Head, n_steps: int) -> None:
     generator = torch.Generator().manual_seed(0)
     head.fit(throw(coins(1000, generator), generator))
     optimiser = torch.optim.AdamW(head.parameters(), 1e-2)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.01, n_steps)
     for _ in range(n_steps):
         known = coins(256, generator)
         loss = head.train().loss(known, throw(known, generator))
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
+        schedule.step()
         optimiser.zero_grad()
     head.eval()

@@ -4,17 +4,17 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from pipeline.codecs import Sound
+from pipeline.codecs import Latents
 from pipeline.codecs.events import EventBatch, encode
 from pipeline.codecs.piano import PianoCodec
 from pipeline.config import PRESETS
-from pipeline.models import Latents, make_model
+from pipeline.models import Blocks, make_model
 from pipeline.models.notes_first import NotesFirst
 from tests.pipeline.conftest import TINY_CODES, TINY_FLOW
 from waveforms.notes.events import Notes
 
 VALUES = {"flow": TINY_FLOW, "codes": TINY_CODES}
-N_SLICES, DIMS = 5, 8
+N_PATCHES, DIMS = 5, 8
 
 
 def codec() -> PianoCodec:
@@ -47,16 +47,16 @@ def events_of(rows: list[Notes], n_blocks: int, first: int = 0) -> EventBatch:
     return EventBatch.of([encode(notes, first, n_blocks) for notes in rows])
 
 
-def sound(n_rows: int, n_blocks: int, seed: int = 0, expected_dims: int = DIMS) -> Sound:
+def latents(n_rows: int, n_blocks: int, seed: int = 0, conditioning_dims: int = DIMS) -> Latents:
     """Normal numbers."""
     generator = Generator().manual_seed(seed)
 
     def numbers(size: int) -> Tensor:
-        return torch.randn(n_rows, n_blocks, N_SLICES, size, generator=generator)
+        return torch.randn(n_rows, n_blocks, N_PATCHES, size, generator=generator)
 
-    return Sound(numbers(DIMS), None, numbers(expected_dims))
+    return Latents(numbers(DIMS), None, numbers(conditioning_dims))
 
 
-def latents(rows: list[Notes], n_blocks: int, n_sound: int | None = None) -> Latents:
+def blocks(rows: list[Notes], n_blocks: int, n_sound: int | None = None) -> Blocks:
     """Rows of notes, of which the first `n_sound`, or all, have sound."""
-    return Latents(sound(len(rows) if n_sound is None else n_sound, n_blocks), events_of(rows, n_blocks))
+    return Blocks(latents(len(rows) if n_sound is None else n_sound, n_blocks), events_of(rows, n_blocks))

@@ -53,7 +53,7 @@ def test_each_codebook_names_some_of_what_is_left_over() -> None:
 def test_fewer_residuals_than_codes_are_refused(n: int) -> None:
     with pytest.raises(SettingsError) as caught:
         make().fit(rows(n))
-    assert str(caught.value) == f"codes must be at most {n}, the corpus's slices of 50 ms, and not 4"
+    assert str(caught.value) == f"codes must be at most {n}, the corpus's frames of 50 ms, and not 4"
 
 
 def test_a_fresh_head_knows_how_often_codes_come_and_nothing_else() -> None:
@@ -68,7 +68,7 @@ def test_a_fresh_head_knows_how_often_codes_come_and_nothing_else() -> None:
 def test_baselines_are_those_of_counting() -> None:
     residuals, codes = rows(60), make()
     codes.fit(residuals)
-    previous = torch.cat([residuals[:30], rows(30, seed=1)])  # half of the slices repeat the one before
+    previous = torch.cat([residuals[:30], rows(30, seed=1)])  # half of the frames repeat the one before
     found = codes.baselines(previous, residuals)
     came, before = (codes._encode(each)[0].tolist() for each in (residuals, previous))
     entropies, crosses = [], []
@@ -107,7 +107,7 @@ def test_it_samples_what_it_was_taught_and_knows_its_conditioning() -> None:
 def test_every_weight_is_taught() -> None:
     codes, residuals = make(), rows(100)
     codes.fit(residuals)
-    torch.nn.init.normal_(codes.leave.weight)
+    torch.nn.init.normal_(codes.output.weight)
     codes.train().loss(rows(100, SIZE), residuals).backward()  # type: ignore[no-untyped-call]
     for name, weight in codes.named_parameters():
         assert weight.grad is not None, name

@@ -27,7 +27,7 @@ def fresh() -> Flow:
 def make() -> Flow:
     """A flow whose last layer is at work: a fresh one's is silent."""
     flow = fresh()
-    torch.nn.init.normal_(flow.velocity.leave.weight)
+    torch.nn.init.normal_(flow.velocity.output.weight)
     return flow
 
 
@@ -35,7 +35,7 @@ def test_it_samples_what_it_was_taught_and_knows_its_conditioning() -> None:
     """Shares to 0.08, four deviations of 600 samples. Of a normal distribution 0.3 would be near the points."""
     torch.manual_seed(0)
     flow = Flow(FlowSettings(flow_width=32, flow_depth=1, flow_steps=16), 1, 1)
-    coins.learn(flow, 200)
+    coins.learn(flow, 400)
     for known, share in coins.SHARES.items():
         with torch.no_grad():
             sampled = flow.sampler(torch.Generator().manual_seed(1), Sampling())(torch.full((600, 1), known))
@@ -76,7 +76,7 @@ def test_baselines_are_the_best_lines_from_mixtures_to_velocities() -> None:
     targets, previous = rows(10_000, 3) * DEVIATIONS, rows(10_000, 3, seed=1) * 0.8
     found = flow.baselines(previous, targets)
     assert found.keys() == {"mean", "repeat"}
-    deviations = flow.deviation.double().numpy()
+    deviations = flow.std.double().numpy()
     for name, y in {"mean": targets, "repeat": targets - previous}.items():
         assert found[name].item() == pytest.approx(least_squares(y.double().numpy(), deviations), rel=0.02)
 
@@ -125,7 +125,7 @@ def test_what_is_nearly_known_is_sampled_as_narrow_as_it_is(known: float, monkey
     """
     mean, deviation = known**0.5, (1 - known) ** 0.5
     flow = fresh()
-    flow.deviation.fill_(1.0)
+    flow.std.fill_(1.0)
 
     def velocity(x: torch.Tensor, time: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
         angle = angle_at(time)
@@ -134,7 +134,7 @@ def test_what_is_nearly_known_is_sampled_as_narrow_as_it_is(known: float, monkey
         units, noise = mean + sine * deviation**2 * off, cosine * off
         return cosine * units - sine * noise
 
-    monkeypatch.setattr(flow.velocity, "at", lambda times: times)
+    monkeypatch.setattr(flow.velocity, "embed", lambda times: times)
     monkeypatch.setattr(flow.velocity, "forward", velocity)
     with torch.no_grad():
         sampled = flow.sampler(torch.Generator().manual_seed(0), Sampling(sound_temperature=1))(

@@ -37,7 +37,7 @@ def context(n_rows: int, n_blocks: int, seed: int = 0) -> Tensor:
 
 @torch.no_grad()
 def loss_of(made: NoteDecoder, batch: EventBatch, of_blocks: Tensor, hidden: Tensor | None = None) -> Tensor:
-    before, _ = made.read(batch, made.start(len(batch.ends)) if hidden is None else hidden)
+    before, _ = made.read(batch, made.init_state(len(batch.ends)) if hidden is None else hidden)
     return made.loss(batch, before, of_blocks)
 
 
@@ -70,14 +70,14 @@ def test_the_loss_is_that_of_sampling_exactly_these_notes(monkeypatch: pytest.Mo
     made, n_blocks = decoder(), 5
     notes = Notes.of([*small.music(0, n_blocks).table.tolist(), (0.3, 1.0, 108, 64), (0.305, 1.0, 60, 64)])
     batch, of_blocks = small.events_of([notes], n_blocks), context(1, n_blocks)
-    hidden, total = made.start(1), np.zeros(4)
+    hidden, total = made.init_state(1), np.zeros(4)
     for block in range(n_blocks):
         events = batch.events[0, batch.block[0] == block]
         losses, hidden = sampled_losses(made, events, of_blocks[:, block], hidden, monkeypatch)
         total += losses
     assert batch.n_notes > 8
     np.testing.assert_allclose(loss_of(made, batch, of_blocks), total, rtol=1e-4)
-    _, after = made.read(batch, made.start(1))
+    _, after = made.read(batch, made.init_state(1))
     torch.testing.assert_close(after[:, -1], hidden, atol=1e-5, rtol=0)
 
 
@@ -87,7 +87,7 @@ def test_blocks_in_two_parts_are_blocks_in_one() -> None:
     whole = loss_of(made, small.events_of(rows, 8), of_blocks)
     first, second = small.events_of(rows, 3), small.events_of(rows, 5, first=3)
     with torch.no_grad():
-        _, after = made.read(first, made.start(2))
+        _, after = made.read(first, made.init_state(2))
     parts = loss_of(made, first, of_blocks[:, :3]) + loss_of(made, second, of_blocks[:, 3:], after[:, -1])
     torch.testing.assert_close(parts, whole, rtol=1e-5, atol=1e-3)
 
@@ -110,7 +110,7 @@ def test_a_fresh_decoder_knows_how_often_classes_come_but_for_what_is_ruled_out(
     assert (loss[:2] < mean[:2]).all()
     assert (loss[:2] > 0.8 * mean[:2]).all()
     with torch.no_grad():
-        shares = [share.tolist() for share in torch.split(made.shares, list(SIZES))]
+        shares = [share.tolist() for share in torch.split(made.frequencies, list(SIZES))]
     expected, last = np.zeros(2), (0, -1)
     for event in (batch.events[row, at] for row, at in (batch.block < 6).nonzero().tolist()):
         frame, key = event[0].item(), event[1].item()
@@ -153,7 +153,7 @@ def test_repeating_is_the_best_of_all_probabilities_to_repeat() -> None:
     rows = [notes.joined(notes.moved(seconds=2.0)) if n else notes for n, notes in enumerate(rows)]
     batch = small.events_of(rows, 14)
     found = made.baselines(batch)["repeat"]
-    shares = torch.split(made.shares, list(SIZES))
+    shares = torch.split(made.frequencies, list(SIZES))
     for attribute in range(4):
         hits, chances, copies = [], [], []
         for row in range(2):
@@ -178,7 +178,7 @@ def sampled(sampling: Sampling, n_rows: int = 400, seed: int = 0) -> tuple[Tenso
     with torch.no_grad():
         made.logits[0].weight *= 0.3  # several notes a block
         events, n_events, _ = made.sample(
-            made.start(n_rows), context(n_rows, 1)[:, 0], Generator().manual_seed(seed), sampling
+            made.init_state(n_rows), context(n_rows, 1)[:, 0], Generator().manual_seed(seed), sampling
         )
     return events, n_events
 
@@ -204,7 +204,9 @@ def test_a_block_ends_though_the_decoder_never_would() -> None:
     with torch.no_grad():
         made.logits[0].bias[END] = -1e4
         made.logits[0].bias[0] = 1e3  # all at once: the highest key may come first, and nothing is above it
-        events, n_events, _ = made.sample(made.start(20), context(20, 1)[:, 0], Generator().manual_seed(0), Sampling())
+        events, n_events, _ = made.sample(
+            made.init_state(20), context(20, 1)[:, 0], Generator().manual_seed(0), Sampling()
+        )
     assert n_events.max() <= MOST_EVENTS + 1
     assert (events.gather(1, n_events[:, None, None].expand(-1, 1, 4) - 1)[:, 0, 0] == END).all()
 
@@ -217,9 +219,9 @@ def test_a_row_does_not_depend_on_the_others() -> None:
         for each in made.logits:
             each.bias.copy_(torch.linspace(-40, 40, len(each.bias)).roll(5) * torch.ones_like(each.bias))
             each.weight *= 30
-        events, n_events, hidden = made.sample(made.start(6), of_rows, Generator().manual_seed(0), Sampling(0.0))
+        events, n_events, hidden = made.sample(made.init_state(6), of_rows, Generator().manual_seed(0), Sampling(0.0))
         for n in range(6):
-            alone = made.sample(made.start(1), of_rows[n : n + 1], Generator().manual_seed(1), Sampling(0.0))
+            alone = made.sample(made.init_state(1), of_rows[n : n + 1], Generator().manual_seed(1), Sampling(0.0))
             assert torch.equal(alone[0][0], events[n, : n_events[n]])
             torch.testing.assert_close(alone[2][0], hidden[n], atol=1e-5, rtol=0)
 
@@ -230,8 +232,12 @@ def test_samples_are_as_likely_as_the_loss_says(monkeypatch: pytest.MonkeyPatch)
     made = decoder()
     with torch.no_grad():
         one = context(1, 1)
-        events, _, _ = made.sample(made.start(4000), one[0].expand(4000, -1), Generator().manual_seed(0), Sampling())
-        logits = made._logits(made.from_context(one[0]) + made.from_events(made.start(1)), torch.zeros(1, 4).long())
+        events, _, _ = made.sample(
+            made.init_state(4000), one[0].expand(4000, -1), Generator().manual_seed(0), Sampling()
+        )
+        logits = made._logits(
+            made.from_context(one[0]) + made.from_events(made.init_state(1)), torch.zeros(1, 4).long()
+        )
     shares = torch.bincount(events[:, 0, 0], minlength=N_FRAMES) / 4000
     torch.testing.assert_close(shares, logits[0][0].softmax(-1), atol=0.032, rtol=0)
 
@@ -245,7 +251,7 @@ def test_careful_sampling_is_about_what_is_played_and_not_about_when(
     made = decoder()
     with torch.no_grad():
         events, _, _ = made.sample(
-            made.start(500), context(1, 1)[0].expand(500, -1), Generator().manual_seed(0), sampling
+            made.init_state(500), context(1, 1)[0].expand(500, -1), Generator().manual_seed(0), sampling
         )
     first = events[events[:, 0, 0] != END, 0]
     assert len(first[:, 0].unique()) > 5

@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-from pipeline.codecs import Codec, Sound, make_codec
+from pipeline.codecs import Codec, Latents, make_codec
 from pipeline.codecs.instrument import N_CURVES
 from pipeline.config import Sampling, Settings
-from pipeline.models import Latents, make_model
-from pipeline.models.backends.int8 import quantised, rounded
+from pipeline.models import Blocks, make_model
+from pipeline.models.backends.int8 import quantise_rows, quantised
 from pipeline.models.backends.lstm import LSTM
 from tests.pipeline.models import small
 
@@ -23,7 +23,7 @@ def normal(*shape: int) -> Tensor:
 
 
 def near(ours: Tensor, exact: Tensor) -> None:
-    """8 bits of normal numbers, the largest of which are 3 to 4 deviations: 1 % for each of the factors."""
+    """8 bits of normal numbers, the largest of which are 3 to 4 stds: 1 % for each of the factors."""
     assert ours.shape == exact.shape
     assert 0 < (ours - exact).norm() < 0.02 * exact.norm()
 
@@ -34,7 +34,7 @@ def same_weights() -> None:
 
 
 def test_rows_are_rounded_to_shares_of_their_largest() -> None:
-    numbers, scale = rounded(torch.tensor([[0.5, -1.27, 0.004], [0.0, 0.0, 0.0]]))
+    numbers, scale = quantise_rows(torch.tensor([[0.5, -1.27, 0.004], [0.0, 0.0, 0.0]]))
     assert numbers.tolist() == [[50, -127, 0], [0, 0, 0]]
     assert scale[0].item() == pytest.approx(0.01)
 
@@ -57,15 +57,15 @@ def test_a_linear_layer_is_near_itself(bias: bool) -> None:
 def test_an_lstm_is_near_itself_and_carries_its_memory() -> None:
     lstm = LSTM(32, 32, 2, 0.0)
     ours, x = in_eight_bits(lstm), normal(3, 8, 32)
-    outputs, memory = ours(x)
-    exact, exact_memory = lstm(x)
+    outputs, state = ours(x)
+    exact, exact_state = lstm(x)
     near(outputs, exact)
-    for part, exact_part in zip(memory, exact_memory, strict=True):
+    for part, exact_part in zip(state, exact_state, strict=True):
         near(part, exact_part)
     _, first = ours(x[:, :5])
     rest, last = ours(x[:, 5:], first)
     assert torch.equal(rest, outputs[:, 5:])
-    assert torch.equal(torch.stack(last), torch.stack(memory))
+    assert torch.equal(torch.stack(last), torch.stack(state))
 
 
 def test_a_gru_is_near_itself() -> None:
@@ -80,12 +80,12 @@ def test_a_clip_does_not_depend_on_the_others() -> None:
     assert torch.equal(linear(among_loud)[:5], linear(x))
 
 
-def prompt_of(codec: Codec, n_blocks: int) -> Latents:
-    shape = (2, n_blocks, codec.n_slices)
+def prompt_of(codec: Codec, n_blocks: int) -> Blocks:
+    shape = (2, n_blocks, codec.n_frames)
     if not codec.reads_notes:
-        return Latents(Sound(normal(*shape, codec.dims)), None)
-    return Latents(
-        Sound(normal(*shape, codec.dims), None, normal(*shape, codec.expected_dims)),
+        return Blocks(Latents(normal(*shape, codec.dims)), None)
+    return Blocks(
+        Latents(normal(*shape, codec.dims), None, normal(*shape, codec.conditioning_dims)),
         small.events_of([small.music(0, n_blocks), small.music(1, n_blocks)], n_blocks),
     )
 
@@ -104,11 +104,11 @@ def test_a_model_steps_near_itself_in_less_room(preset: str, share: float, reque
     latents = []
     with torch.inference_mode():
         for each in (ours, model):
-            player = codec.player(torch.zeros(2, 2 * N_CURVES))
-            player.expect([row.between(0, 1.0) for row in notes], 4)
+            decoder = codec.decoder(torch.zeros(2, 2 * N_CURVES))
+            decoder.expect([row.between(0, 1.0) for row in notes], 4)
             state, generator = each.prime(prompt_of(codec, 4)), Generator().manual_seed(0)
-            block, _ = each.step(state, player, generator, Sampling(), [row.between(1.0, 1.25) for row in notes])
-            latents.append(block.sound.latent)
+            block, _ = each.step(state, decoder, generator, Sampling(), [row.between(1.0, 1.25) for row in notes])
+            latents.append(block.latents.latent)
     assert 0 < (latents[0] - latents[1]).norm() < 0.05 * latents[1].norm()
     assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
     n_bytes = [sum(weight.nbytes for weight in each.state_dict().values()) for each in (ours, model)]

@@ -40,9 +40,9 @@ def test_learning_rounded_is_near_torch_in_float32() -> None:
     ours, theirs = both(layers=2)
     results = []
     for lstm, rounded in ((ours, True), (theirs, False)):
-        x, memory = inputs()
+        x, state = inputs()
         with torch.autocast("cpu", torch.bfloat16, enabled=rounded):
-            outputs, (hidden, cell) = lstm(x, memory)
+            outputs, (hidden, cell) = lstm(x, state)
         (outputs.float() ** 2).sum().add(hidden.float().sum() + (cell**3).sum()).backward()
         results.append([outputs, hidden, cell, x.grad, *(p.grad for p in lstm.parameters())])
     assert results[0][0].dtype == torch.bfloat16
@@ -50,12 +50,12 @@ def test_learning_rounded_is_near_torch_in_float32() -> None:
         assert (ours_.float() - theirs_).norm() < 0.02 * theirs_.norm()
 
 
-def test_nothing_remembered_is_zeros() -> None:
+def test_nothing_kept_is_zeros() -> None:
     ours, _ = both(layers=2)
-    x, memory = inputs()
+    x, state = inputs()
     with torch.autocast("cpu", torch.bfloat16):
         outputs, _ = ours(x)
-        from_zeros, _ = ours(x, tuple(torch.zeros_like(m) for m in memory))
+        from_zeros, _ = ours(x, tuple(torch.zeros_like(m) for m in state))
     assert torch.equal(outputs, from_zeros)
 
 
@@ -73,18 +73,18 @@ def test_dropout_is_between_layers_and_for_training_alone() -> None:
 @pytest.mark.parametrize("grad", [True, False])
 def test_in_float32_it_is_torch_to_the_bit(grad: bool) -> None:
     ours, theirs = both(layers=2)
-    x, memory = inputs()
+    x, state = inputs()
     with torch.set_grad_enabled(grad):
-        assert torch.equal(ours(x, memory)[0], theirs(x, memory)[0])
+        assert torch.equal(ours(x, state)[0], theirs(x, state)[0])
 
 
 @torch.no_grad()
 def test_one_time_is_torch_too() -> None:
     """To what float32 keeps of sums in another order."""
     ours, theirs = both(layers=2)
-    x, memory = inputs(grad=False)
-    outputs, states = ours(x[:, :1], memory)
-    wanted, last = theirs(x[:, :1], memory)
+    x, state = inputs(grad=False)
+    outputs, states = ours(x[:, :1], state)
+    wanted, last = theirs(x[:, :1], state)
     torch.testing.assert_close(outputs, wanted, atol=1e-6, rtol=0)
     for got, want in zip(states, last, strict=True):
         torch.testing.assert_close(got, want, atol=1e-6, rtol=0)

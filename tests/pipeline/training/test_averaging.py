@@ -31,18 +31,18 @@ class Weighing(Silent):
 
 
 @pytest.mark.usefixtures("known_notes")
-@pytest.mark.parametrize("averaging", [0.9, 0.15])
+@pytest.mark.parametrize("ema_decay", [0.9, 0.15])
 def test_averages_are_exponential_and_soon_forget_how_they_began(
-    corpus: Corpus, tiny_flow: Settings, tmp_path: Path, averaging: float
+    corpus: Corpus, tiny_flow: Settings, tmp_path: Path, ema_decay: float
 ) -> None:
-    settings = tiny_flow.with_values({"averaging": averaging, "validate_every": 1, "steps": 5})
+    settings = tiny_flow.with_values({"ema_decay": ema_decay, "validate_every": 1, "steps": 5})
     watcher = Weighing(tmp_path)
     fresh = begin(corpus, settings, None, watcher)
     oracle = {name: weight.detach().double() for name, weight in fresh.model.named_parameters()}
     train(fresh, corpus, tmp_path, watcher)
     assert len(watcher.trained) == 5
     for step, (trained, averaged) in enumerate(zip(watcher.trained, watcher.averaged, strict=True)):
-        keep = min(averaging, [1 / 10, 2 / 11, 3 / 12, 4 / 13, 5 / 14][step])
+        keep = min(ema_decay, [1 / 10, 2 / 11, 3 / 12, 4 / 13, 5 / 14][step])
         assert trained.keys() == averaged.keys() == oracle.keys()
         for name in oracle:
             oracle[name] = keep * oracle[name] + (1 - keep) * trained[name].double()
@@ -57,8 +57,8 @@ def test_averaging_takes_no_part_in_training_and_is_what_is_validated(
     corpus: Corpus, tiny_flow: Settings, tmp_path: Path
 ) -> None:
     settings = tiny_flow.with_values({"precision": "float32", "steps": 6, "validate_every": 6})
-    plain = run(corpus, settings.with_values({"averaging": 0.0}), tmp_path / "plain").run
-    averaged = run(corpus, settings.with_values({"averaging": 0.9}), tmp_path / "averaged").run
+    plain = run(corpus, settings.with_values({"ema_decay": 0.0}), tmp_path / "plain").run
+    averaged = run(corpus, settings.with_values({"ema_decay": 0.9}), tmp_path / "averaged").run
     resume = checkpoint.load_resume(tmp_path / "averaged" / LAST)
     for name, weight in plain.model.named_parameters():
         assert torch.equal(resume[f"weights.{name}"], weight), name

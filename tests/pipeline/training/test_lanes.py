@@ -19,21 +19,22 @@ from waveforms.dsp.blocks import BLOCK_SIZE
 from waveforms.notes.events import Notes
 
 N_BLOCKS = 7
-MARGINS = (100, 101)
+CLASSIC = make_codec(SpectrumSettings())
+OVERLAPPING = make_codec(SpectrumSettings(overlap=201))  # padding of 100 and 101 samples
 
 
 @pytest.fixture
 def pieces(corpus: Corpus) -> list[Piece]:
     """The melodies, each with its number for a profile."""
     return [
-        Piece(recording.name, melody_notes(n, LENGTHS[n]), recording, torch.full((16,), float(n)))
+        Piece(recording.name, BLOCK_SIZE, melody_notes(n, LENGTHS[n]), recording, torch.full((16,), float(n)))
         for n, recording in enumerate(corpus)
     ]
 
 
 def steps(pieces: list[Piece], n_steps: int, n_sound: int = 4, n_notes: int = 2, **options: int) -> list[Batch]:
     options = {"seed": 3} | options
-    return list(islice(batches(pieces, pieces, n_sound, n_notes, N_BLOCKS, MARGINS, **options), n_steps))  # type: ignore[arg-type]
+    return list(islice(batches(pieces, pieces, n_sound, n_notes, N_BLOCKS, OVERLAPPING, **options), n_steps))  # type: ignore[arg-type]
 
 
 def same(one: Batch, other: Batch) -> None:
@@ -110,7 +111,7 @@ def row_of(pieces: list[Piece]) -> list[Stretch]:
 
 
 def test_a_row_holds_the_recordings_samples_and_their_notes(pieces: list[Piece], corpus: Corpus) -> None:
-    batch = read_batch([row_of(pieces)], MARGINS)
+    batch = read_batch([row_of(pieces)], OVERLAPPING)
     (waveform,) = batch.waveforms
     first = corpus[0].read(9 * BLOCK_SIZE - 100, 12 * BLOCK_SIZE)
     last = corpus[3].read(0, 4 * BLOCK_SIZE + 101)
@@ -125,15 +126,15 @@ def test_a_row_holds_the_recordings_samples_and_their_notes(pieces: list[Piece],
     np.testing.assert_array_equal(batch.events.events[0], events)
 
 
-def test_the_notes_of_a_row_are_heard_in_their_places_alone(pieces: list[Piece]) -> None:
+def test_the_notes_of_a_row_sound_in_their_places_alone(pieces: list[Piece]) -> None:
     """By an instrument that was asked for each stretch by itself; to rounding."""
     codec = make_codec(PianoSettings(dims=4, expected_dims=4))
     codec.instrument.table.fill_(-2.0)  # type: ignore[union-attr]
     row = row_of(pieces)
-    zeros = [Piece(p.name, p.notes, p.recording, torch.zeros(16)) for p in pieces]
+    zeros = [Piece(p.name, BLOCK_SIZE, p.notes, p.recording, torch.zeros(16)) for p in pieces]
     row = [stretch._replace(piece=zeros[int(stretch.piece.profile[0])]) for stretch in row]  # type: ignore[index]
-    together = encode_rows([row], codec, torch.device("cpu")).sound.levels
-    alone = [encode_rows([[stretch._replace(at=0)]], codec, torch.device("cpu")).sound.levels for stretch in row]
+    together = encode_rows([row], codec, torch.device("cpu")).latents.expected
+    alone = [encode_rows([[stretch._replace(at=0)]], codec, torch.device("cpu")).latents.expected for stretch in row]
     assert together is not None
     torch.testing.assert_close(together, torch.cat(alone, dim=1), atol=1e-4, rtol=0)  # type: ignore[arg-type]
     assert together.std() > 0.1
@@ -160,7 +161,7 @@ def test_variations_are_of_key_tempo_and_loudness() -> None:
     notes = Notes.of((0.3 * n, 0.3 * n + 0.2, 50 + n % 12, 50.0 + n) for n in range(20))
     intervals, tempos, steps = [], [], []
     for seed in range(300):
-        other = varied(Piece("a", notes), np.random.default_rng(seed)).notes
+        other = varied(Piece("a", BLOCK_SIZE, notes), np.random.default_rng(seed)).notes
         assert other is not None
         assert other.pitches.tolist() == (notes.pitches + (other.pitches[0] - 50)).tolist()
         tempo = other.offsets[0] / 0.2
@@ -178,7 +179,7 @@ def test_variations_are_of_key_tempo_and_loudness() -> None:
 def test_notes_that_leave_the_keyboard_are_left_out_and_velocities_stay_legal() -> None:
     notes = Notes.of([(0.0, 1.0, 21, 1.0), (0.5, 1.0, 60, 64.0), (1.0, 2.0, 108, 127.0)])
     for seed in range(40):
-        other = varied(Piece("a", notes), np.random.default_rng(seed)).notes
+        other = varied(Piece("a", BLOCK_SIZE, notes), np.random.default_rng(seed)).notes
         assert other is not None
         assert len(other) in (2, 3)
         assert other.pitches.min() >= 21
@@ -187,19 +188,19 @@ def test_notes_that_leave_the_keyboard_are_left_out_and_velocities_stay_legal() 
 
 
 def test_a_codec_that_reads_no_notes_gets_none(corpus: Corpus) -> None:
-    silent = [Piece(recording.name, None, recording) for recording in corpus]
-    batch = next(batches(silent, silent, 3, 0, N_BLOCKS, (0, 0), seed=0))
+    silent = [Piece(recording.name, BLOCK_SIZE, None, recording) for recording in corpus]
+    batch = next(batches(silent, silent, 3, 0, N_BLOCKS, CLASSIC, seed=0))
     assert (batch.notes, batch.profiles, batch.events) == (None, None, None)
     row = Lane(silent, 0, 3, varied=False, seed=0).take(N_BLOCKS)
-    latents = encode_rows([row], make_codec(SpectrumSettings()), torch.device("cpu"))
-    assert latents.n_rows == 1
+    blocks = encode_rows([row], CLASSIC, torch.device("cpu"))
+    assert blocks.n_rows == 1
     spectrum = np.fft.rfft(batch.waveforms[0][:BLOCK_SIZE].double().numpy(), norm="ortho")
-    np.testing.assert_allclose(latents.sound.latent[0, 0, 0, :5513], spectrum.real, atol=1e-5)
+    np.testing.assert_allclose(blocks.latents.latent[0, 0, 0, :5513], spectrum.real, atol=1e-5)
 
 
 def test_blocks_of_a_row_last_as_long_as_their_notes_say() -> None:
     """A piece of notes alone goes on for a second after its last damper has fallen."""
-    piece = Piece("a", Notes.of([(0.0, 3.1, 60, 64.0)]))
+    piece = Piece("a", BLOCK_SIZE, Notes.of([(0.0, 3.1, 60, 64.0)]))
     assert 3.1 + 0.75 <= piece.n_blocks * BLOCK_SECONDS <= 3.1 + 1.25
 
 

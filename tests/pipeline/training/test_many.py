@@ -19,10 +19,10 @@ from lightning_fabric import Fabric
 
 from pipeline import checkpoint, distributed
 from pipeline.cli.main import main
-from pipeline.config import BEST, LAST, Settings, note_rows, preset_named
+from pipeline.config import BEST, LAST, Settings, preset_named
 from pipeline.errors import TrainingError
 from pipeline.models import Losses
-from pipeline.models.base import total_of
+from pipeline.models.base import total_loss
 from pipeline.training.begin import begin
 from pipeline.training.lanes import batches, encode_batch
 from pipeline.training.loop import train
@@ -193,20 +193,20 @@ def test_gradients_of_the_parts_add_up_to_that_of_the_batch(corpus: Corpus, pres
     pieces = fitted_to(pieces_of(corpus, run.codec), run.codec)
 
     def losses(rank: int, n: int) -> Losses:
-        lanes = batches(pieces, pieces, 4, note_rows(settings), 6, run.codec.margins, seed=0, rank=rank, n_ranks=n)
+        lanes = batches(pieces, pieces, 4, settings.model.note_sequences, 6, run.codec, seed=0, rank=rank, n_ranks=n)
         latents = encode_batch(next(lanes), run.codec, torch.device("cpu"))
-        return model.loss(latents, model.start(latents.n_rows))[0]
+        return model.loss(latents, model.init_state(latents.n_rows))[0]
 
     def gradient(parts: Losses) -> torch.Tensor:
         model.zero_grad()
-        total_of(parts).backward()  # type: ignore[no-untyped-call]
+        total_loss(parts).backward()  # type: ignore[no-untyped-call]
         return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
     whole = gradient(losses(0, 1))
     of_ranks = [losses(rank, n_ranks) for rank in range(n_ranks)]
-    numbers = {name: sum(parts[name].number for parts in of_ranks) for name in of_ranks[0]}
-    assert preset == "classic" or len({parts["keys"].number for parts in of_ranks}) > 1
-    parts = sum(gradient({n: part._replace(number=numbers[n]) for n, part in each.items()}) for each in of_ranks)
+    numbers = {name: sum(parts[name].n for parts in of_ranks) for name in of_ranks[0]}
+    assert preset == "classic" or len({parts["keys"].n for parts in of_ranks}) > 1
+    parts = sum(gradient({n: part._replace(n=numbers[n]) for n, part in each.items()}) for each in of_ranks)
     torch.testing.assert_close(parts, whole, atol=2e-6 * float(whole.abs().max()), rtol=1e-3)
 
 

@@ -16,7 +16,7 @@ from pipeline.training.pieces import (
     HELD_OUT_SEQUENCES,
     MOST_EXCERPTS,
     Piece,
-    excerpts,
+    examples,
     fitted_to,
     held_out_rows,
     pieces_of,
@@ -33,9 +33,11 @@ from waveforms.dsp.blocks import BLOCK_SIZE, n_blocks_of
 from waveforms.errors import AudioError
 from waveforms.notes.events import Notes
 
+CLASSIC = make_codec(SpectrumSettings())
+
 
 def silent(corpus: Corpus) -> list[Piece]:
-    return [Piece(recording.name, None, recording) for recording in corpus]
+    return [Piece(recording.name, BLOCK_SIZE, None, recording) for recording in corpus]
 
 
 @pytest.mark.usefixtures("known_notes")
@@ -86,7 +88,7 @@ def test_a_profile_is_of_the_middle_of_a_long_recording(
     given: list[tuple[torch.Tensor, Notes | None]] = []
 
     class Listening:
-        reads_notes, margins = True, (3, 5)
+        reads_notes, padding, block_size, block_seconds = True, (3, 5), BLOCK_SIZE, 0.25
 
         def profile(self, waveform: torch.Tensor, notes: Notes | None) -> torch.Tensor:
             given.append((waveform, notes))
@@ -105,7 +107,7 @@ def test_a_profile_is_of_the_middle_of_a_long_recording(
     np.testing.assert_allclose(notes.onsets, melody_notes(0, 30.0).onsets - 5)
 
 
-def test_notes_that_were_heard_are_refined_part_by_part(
+def test_transcribed_notes_are_refined_part_by_part(
     record: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each part is refined in its own time, and what comes back is in the recording's; notes of a MIDI file stay."""
@@ -114,36 +116,36 @@ def test_notes_that_were_heard_are_refined_part_by_part(
     notes = melody_notes(0, 5.0)
 
     class Refining:
-        reads_notes, margins = True, (3, 5)
+        reads_notes, padding, block_size, block_seconds = True, (3, 5), BLOCK_SIZE, 0.25
 
         def profile(self, waveform: torch.Tensor, notes: Notes | None) -> torch.Tensor:
             return torch.zeros(16)
 
-        def refined(self, waveform: torch.Tensor, notes: Notes, profile: torch.Tensor) -> Notes:
+        def refine(self, waveform: torch.Tensor, notes: Notes, profile: torch.Tensor) -> Notes:
             return Notes(notes.onsets, notes.offsets, notes.pitches, notes.velocities + 5)
 
     codec: Codec = Refining()  # type: ignore[assignment]
     for heard, louder in ((True, 5), (False, 0)):
-        (piece,) = fitted_to([Piece("a.wav", notes, corpus[0], heard=heard)], codec)
+        (piece,) = fitted_to([Piece("a.wav", BLOCK_SIZE, notes, corpus[0], heard=heard)], codec)
         assert piece.notes is not None
         np.testing.assert_allclose(piece.notes.table, notes.table + np.array([0, 0, 0, louder]))
 
 
-def test_excerpts_pass_every_block_once(corpus: Corpus) -> None:
-    waveforms = [each.waveform for each in excerpts(silent(corpus), (0, 0))]
+def test_examples_pass_every_block_once(corpus: Corpus) -> None:
+    waveforms = [each.waveform for each in examples(silent(corpus), CLASSIC)]
     assert sum(map(len, waveforms)) == sum(n_blocks_of(r.n_samples) for r in corpus) * BLOCK_SIZE
     whole = np.concatenate([r.read(0, n_blocks_of(r.n_samples) * BLOCK_SIZE) for r in corpus])
     np.testing.assert_array_equal(np.concatenate(waveforms), whole)
 
 
-def test_long_recordings_come_in_excerpts_with_their_notes(
+def test_long_recordings_come_in_examples_with_their_notes(
     record: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.training.pieces.SWEEP_BLOCKS", 8)
     corpus = Corpus.open(record("a.wav", melody(0, 5.0)).parent)
     notes = melody_notes(0, 5.0)
-    found = list(excerpts([Piece("a.wav", notes, corpus[0])], (10, 20)))
-    assert [len(each.waveform) - 30 for each in found] == [8 * BLOCK_SIZE, 8 * BLOCK_SIZE, 4 * BLOCK_SIZE]
+    found = list(examples([Piece("a.wav", BLOCK_SIZE, notes, corpus[0])], make_codec(SpectrumSettings(overlap=21))))
+    assert [len(each.waveform) - 21 for each in found] == [8 * BLOCK_SIZE, 8 * BLOCK_SIZE, 4 * BLOCK_SIZE]
     for n, each in enumerate(found):
         start = 8 * n * BLOCK_SIZE
         np.testing.assert_array_equal(each.waveform, corpus[0].read(start - 10, start + len(each.waveform) - 10))
@@ -152,20 +154,20 @@ def test_long_recordings_come_in_excerpts_with_their_notes(
         assert each.recording == 0
 
 
-def test_of_a_large_corpus_excerpts_are_spread_evenly(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_large_corpus_examples_are_spread_evenly(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.training.pieces.SWEEP_BLOCKS", 1)
     many = silent(corpus) * 3
-    found = list(excerpts(many, (0, 0)))
+    found = list(examples(many, CLASSIC))
     n_all = 3 * sum(n_blocks_of(r.n_samples) for r in corpus)
     assert n_all > MOST_EXCERPTS
     assert len(found) == MOST_EXCERPTS
     assert {each.recording for each in found} == set(range(len(many)))
 
 
-def test_margins_outside_a_recording_are_silent(corpus: Corpus) -> None:
-    excerpt = read_blocks(corpus[0], 0, 1, (50, 0))
-    assert not excerpt[:50].any()
-    assert excerpt[50:].any()
+def test_padding_outside_a_recording_are_silent(corpus: Corpus) -> None:
+    example = read_blocks(corpus[0], 0, 1, make_codec(SpectrumSettings(overlap=100)))
+    assert not example[:50].any()
+    assert example[50:].any()
 
 
 @given(length=st.integers(1, 9))

@@ -77,8 +77,8 @@ def test_a_run_writes_checkpoints_and_history(corpus: Corpus, tiny: Settings, tm
     assert min(row["loss"] for row in last.history) == best.history[-1]["loss"]
     assert last.history == watcher.rows
     assert {*best.split["training"], *best.split["validation"]} == {r.name for r in corpus}
-    assert best.passages
-    assert {p.source for p in best.passages} <= set(best.split["validation"])
+    assert best.excerpts
+    assert {p.source for p in best.excerpts} <= set(best.split["validation"])
 
 
 @pytest.mark.usefixtures("known_notes")
@@ -111,7 +111,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights_bit_for_bit(
 
 @pytest.mark.usefixtures("known_notes")
 def test_a_killed_run_goes_on_from_its_last_save(corpus: Corpus, tiny_flow: Settings, tmp_path: Path) -> None:
-    tiny = tiny_flow.with_values({"averaging": 0.9})
+    tiny = tiny_flow.with_values({"ema_decay": 0.9})
 
     class Killed(Silent):
         def stepped(self, progress: Progress, loss: float, n_blocks: int) -> None:
@@ -148,7 +148,7 @@ def test_training_learns_its_training_split(
 
 @pytest.mark.usefixtures("known_notes")
 def test_notes_and_residuals_are_learned(corpus: Corpus, tiny_flow: Settings, tmp_path: Path) -> None:
-    values = {"dims": 16, "width": 32, "flow_width": 64, "dropout": 0.0, "note_rows": 0, "averaging": 0.0}
+    values = {"dims": 16, "width": 32, "flow_width": 64, "dropout": 0.0, "note_rows": 0, "ema_decay": 0.0}
     settings = tiny_flow.with_values(values | {"learning_rate": 1e-2, "steps": 40, "validate_every": 40})
     watcher = Silent()
     done = run(corpus, settings, tmp_path, watcher).run
@@ -205,7 +205,7 @@ def test_a_recording_that_went_missing_is_named(corpus: Corpus, tiny: Settings, 
 
 def test_the_same_seed_gives_the_same_run(corpus: Corpus, tiny: Settings, tmp_path: Path) -> None:
     runs = [run(corpus, tiny.with_values({"seed": seed}), tmp_path / str(n)) for n, seed in enumerate((1, 1, 2))]
-    weights = [outcome.run.model.state_dict()["leave.weight"] for outcome in runs]
+    weights = [outcome.run.model.state_dict()["output.weight"] for outcome in runs]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
 
