@@ -59,7 +59,6 @@ class Setup:
 class Share:
     """The mean step of n workers, divided by what its seconds are spent on."""
 
-    n: int
     compute: float
     stragglers: float
     exchange: float
@@ -102,7 +101,7 @@ def simulate(setup: Setup, n: int, *, seed: int = 0) -> Share:
         slowest.append(float(compute.max()))
     step = (ends[-1] - ends[N_WARM_UP - 1]) / N_STEPS
     latest = float(np.mean(slowest[N_WARM_UP:]))
-    return Share(n, setup.compute, latest - setup.compute, exchange, max(step - latest - exchange, 0.0))
+    return Share(setup.compute, latest - setup.compute, exchange, max(step - latest - exchange, 0.0))
 
 
 def _compute(setup: Setup, n: int, rng: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

@@ -1,4 +1,4 @@
-"""The answer key of a listening test: what no listener may see, in one JSON file apart from what listeners get."""
+"""The answer key of a listening test, which no listener may see: one JSON file apart from those for listeners."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -14,14 +14,14 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class BlindClip:
-    """What is behind a clip's name.
+    """The source of a clip that listeners know by a name only.
 
     Attributes:
-        name: what listeners see; it says nothing.
+        name: the name that listeners see; it says nothing about the clip.
         system: the system that the clip is from.
         recording: the recording's name in the system's folder.
-        start: where the clip begins in the recording, in seconds.
-        gain: by how much it was amplified, in dB.
+        start: the second of the recording at which the clip begins.
+        gain: the gain that it was given, in dB.
     """
 
     name: str

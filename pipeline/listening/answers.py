@@ -1,4 +1,4 @@
-"""What listeners hand in: a filled sheet (CSV) or the page's results file (JSON).
+"""The answers that listeners hand in: a filled sheet (CSV) or the page's results file (JSON).
 
 test,item,A,B,rating,preferred,remarks
 5f3a…,clip-001,,,4,,
@@ -23,12 +23,12 @@ SIDES = ("A", "B")
 
 @dataclass
 class Answers:
-    """What one listener answered.
+    """The answers of one listener.
 
     Attributes:
         path: the file.
-        listener: differs from one listener to another.
-        saved: when the page saved them, as text that sorts.
+        listener: an identifier, different for each listener.
+        saved: the time at which the page saved them, as text that sorts.
         ratings: {clip: 1 to 5}.
         preferred: {pair: "A" or "B"}.
         remarks: {clip or pair: text}.
@@ -45,7 +45,7 @@ class Answers:
         return len(self.ratings) + len(self.preferred)
 
     def same_as(self, other: "Answers") -> bool:
-        """Whether every answer and remark is alike."""
+        """Report whether every answer and remark is the same."""
         return (self.ratings, self.preferred, self.remarks) == (other.ratings, other.preferred, other.remarks)
 
 

@@ -31,7 +31,7 @@ class Excerpt:
     Attributes:
         system: the system's name.
         recording: the recording's name in the system's folder.
-        start: where the excerpt begins in the recording, in samples.
+        start: the sample of the recording at which the excerpt begins.
         waveform: (n_samples,), with its fades.
         peak: its largest absolute value.
         loudness: integrated, in LUFS.
@@ -72,7 +72,7 @@ def match(excerpts: Sequence[Excerpt], loudness: float) -> tuple[float, list[flo
     """Find the loudness that all excerpts can have, at most the one asked for (LUFS).
 
     Returns:
-        that loudness, and the factor that brings each excerpt to it without passing `level.PEAK_CEILING`.
+        that loudness, and the factor that brings each excerpt to it without a sample above `gain.PEAK_CEILING`.
     """
     target = min(reachable(excerpt, loudness) for excerpt in excerpts)
     return target, [GainPolicy(target).gain(excerpt.peak, excerpt.loudness) for excerpt in excerpts]

@@ -34,7 +34,7 @@ from waveforms.corpus import Corpus
 from waveforms.errors import AudioError
 from waveforms.files import check_free, write_whole
 
-MOST_CLIPS = 12  # of a system by default: three systems then take 20 minutes, as long as ears stay fresh
+MOST_CLIPS = 12  # clips of a system by default: three systems then take 20 minutes, as long as ears stay fresh
 LEAST_SECONDS, MOST_SECONDS = 1.0, 60.0
 LOUDNESS = -23.0  # LUFS, as EBU R 128 has it
 GAP_SECONDS = 1.0  # between clips in an editor
@@ -44,13 +44,13 @@ Pcm = npt.NDArray[np.int16]  # (n_samples,)
 
 @dataclass(frozen=True)
 class Made:
-    """What was made.
+    """A listening test that was made.
 
     Attributes:
         key: the answer key.
-        key_path: where it lies.
+        key_path: the path of the answer key.
         left_out: files that could not be used.
-        held_down: the clip whose peaks keep all below the loudness asked for, or None.
+        held_down: the clip whose peaks keep all clips below the loudness that was asked for, or None.
     """
 
     key: AnswerKey
@@ -80,9 +80,9 @@ def make_test(
         n_clips: the number of clips of each system; by default as many as all have, up to MOST_CLIPS.
         seconds: length of a clip.
         loudness: loudness of every clip in LUFS, if all can reach it.
-        key_path: where the answer key goes; by default beside out.
+        key_path: the path of the answer key; by default beside out.
         force: whether to overwrite.
-        progress: is called with (files read, files in all) of each folder.
+        progress: called with (files read, files in all) for each folder.
 
     Raises:
         ListeningError: a setting is not legal, or a folder has too few recordings that are long enough.

@@ -59,7 +59,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class SystemScore:
-    """How listeners judged one system.
+    """The judgements of all listeners on one system.
 
     Attributes:
         system: its name.
@@ -78,7 +78,7 @@ class SystemScore:
 
 @dataclass(frozen=True)
 class Preference:
-    """How often listeners preferred one system to another; None if they never chose."""
+    """The share of choices in which listeners preferred one system to another; None if they never chose."""
 
     system: str
     to: str
@@ -87,7 +87,7 @@ class Preference:
 
 @dataclass(frozen=True)
 class Remark:
-    """What a listener wrote beside an answer; `systems` names the clip's system, or the pair's A and B."""
+    """A listener's remark beside an answer; `systems` names the clip's system, or the pair's A and B."""
 
     item: str
     systems: tuple[str, ...]
@@ -169,7 +169,7 @@ def _files(paths: Sequence[Path]) -> list[Path]:
 
 
 def _may_hold_answers(file: Path) -> bool:
-    """Whether to read a file of a folder: a sheet, or JSON that is not an answer key or scores."""
+    """Report whether to read a file of a folder: a sheet, or JSON that is neither an answer key nor scores."""
     if file.suffix.lower() != ".json":
         return file.suffix.lower() == ".csv"
     with suppress(ValueError, OSError, TypeError, KeyError):

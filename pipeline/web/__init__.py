@@ -1,1 +1,1 @@
-"""One page kit for all pages."""
+"""The kit that all pages share: assembly into one file, sounds, players, charts, shortcuts and styles."""

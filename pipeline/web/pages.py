@@ -1,4 +1,4 @@
-"""What pages have in common: each is one HTML file, which asks no network for anything.
+"""Assembles pages: each is one HTML file, which asks no network for anything.
 
     page.html, its styles and scripts, data as JSON, clips as FLAC in base64 -> page
 

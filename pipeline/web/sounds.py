@@ -1,7 +1,7 @@
-"""A clip as a page holds it: samples that a browser plays, and what is drawn of them.
+"""A clip as a page holds it: samples that a browser plays, their outline and their spectrogram.
 
-All clips are brought to one loudness, as far as their peaks allow, and the page can play them as loud as they were
-rendered. The other way round, a clip that was rendered at -60 LUFS would be mostly the noise of 16 bits.
+All clips are stored at one loudness, as far as their peaks allow, and the page can play them as loud as they were
+rendered. If they were stored as rendered, one at -60 LUFS would be mostly the noise of 16 bits.
 """
 
 import io
@@ -19,10 +19,10 @@ from waveforms.audio.gain import GainPolicy, to_int16
 from waveforms.audio.loudness import LoudnessMeter
 
 LOUDNESS = -23.0  # LUFS
-N_OUTLINE = 600  # columns: one for two pixels of a wide screen
+N_OUTLINE = 600  # columns, one for every two pixels of a wide screen
 N_PICTURE = 1500  # columns at most
 
-_QUALITY = 60  # of the picture, 0 to 100: the file is a quarter as large as without loss
+_QUALITY = 60  # WebP's, 0 to 100: the picture is a quarter as large as without loss
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Sound:
         flac: the samples, multiplied by `gain`, in base64.
         seconds: its length.
         gain: the factor that brings it to LOUDNESS.
-        outline: the lowest and the highest sample of each column in turn, 127 at the peak, as int8 in base64.
+        outline: the lowest and the highest sample of each column, 127 at the peak, as int8 in base64.
         picture: the spectrogram, high pitches on top, as WebP in base64.
     """
 
@@ -44,12 +44,12 @@ class Sound:
     picture: str
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the samples."""
+        """Return everything but the samples, for the page's data."""
         return {"seconds": self.seconds, "gain": self.gain, "outline": self.outline, "picture": self.picture}
 
 
 def prepare(waveform: Waveform) -> Sound:
-    """Make a waveform, (n_samples,), ready for a page."""
+    """Prepare a waveform, (n_samples,), for a page."""
     meter = LoudnessMeter()
     meter.add(waveform)
     gain = GainPolicy(LOUDNESS).gain(meter.peak, meter.integrated())

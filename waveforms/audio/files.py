@@ -22,7 +22,7 @@ _EXACT = ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What an audio file's header says.
+    """The header of an audio file.
 
     Attributes:
         path: the file.

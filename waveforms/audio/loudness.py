@@ -32,9 +32,9 @@ class LoudnessMeter:
         self.n_samples = 0
         self.peak = 0.0
         self._sections = _k_weighting()
-        self._state = np.zeros((len(self._sections), 2))  # of the filters, carried from piece to piece
-        self._energies: list[float] = []  # of each whole step: the sum of squares
-        self._rest = np.zeros(0)  # weighted samples of the step that is not whole yet
+        self._state = np.zeros((len(self._sections), 2))  # the filters' state, carried from piece to piece
+        self._energies: list[float] = []  # the sum of squares of each whole step
+        self._rest = np.zeros(0)  # weighted samples of a step that is not whole yet
 
     def add(self, waveform: npt.NDArray[np.floating]) -> None:
         """Take the next piece, (n_samples,) of any length."""

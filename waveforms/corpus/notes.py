@@ -30,7 +30,7 @@ from waveforms.notes.events import Notes
 from waveforms.notes.fit import DoesNotFitError, Excerpt, find_offset
 from waveforms.notes.midi import find_midi_beside, read_midi
 
-N_EXCERPTS, EXCERPT_SECONDS = 5, 12.0  # of the sound, compared with a MIDI file; all of a shorter recording is
+N_EXCERPTS, EXCERPT_SECONDS = 5, 12.0  # excerpts to compare with a MIDI file, or all of a shorter recording
 LEAST_OFFSET = 0.02  # seconds; a file that is off by less counts as in time
 PIECE_SECONDS = 4  # transcribed at a time, between reports of progress
 

@@ -84,7 +84,7 @@ class Joiner:
     def __init__(self, overlap: int = 0) -> None:
         self.overlap = overlap
         self._tail: Tensor | None = None  # (..., overlap): the end of the last block, which the next one shares
-        self._gain = torch.zeros(0)  # of a block
+        self._gain = torch.zeros(0)  # the window of a block
 
     def push(self, blocks: Tensor) -> Tensor:
         """Take the next blocks and return the samples that they complete.

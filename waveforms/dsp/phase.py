@@ -30,7 +30,7 @@ OVERLAP = OVERLAPPING - 1  # 4 earlier frames reach into a frame
 LOOKAHEAD = 2 * OVERLAP  # open frames: with fewer the joins are audible, with more nothing is gained
 ROWS_AT_ONCE = 2  # their frames stay in a core's cache from iteration to iteration
 _ALMOST_NONE = 1e-30  # the least power; its root divides
-HANN_GAMMA = 0.25645 * N_FFT**2  # of the Gaussian window nearest to Hann, in samples squared (ibid.)
+HANN_GAMMA = 0.25645 * N_FFT**2  # the gamma of the Gaussian window nearest to Hann, in samples squared (ibid.)
 
 
 class PhaseRecovery:
@@ -48,8 +48,8 @@ class PhaseRecovery:
         self._seed = seed
         self._decided: Tensor | None = None  # (..., OVERLAP, N_BINS): the last decided frames
         self._open: Tensor | None = None  # (..., n, N_BINS): estimates that may still change
-        self._sum: Tensor | None = None  # (..., N_FFT - HOP): overlap-add of decided frames, and
-        self._weight: Tensor | None = None  # of their squared windows, beyond the samples returned so far
+        self._sum: Tensor | None = None  # (..., N_FFT - HOP): overlap-add of decided frames,
+        self._weight: Tensor | None = None  # and that of their squared windows, beyond the samples returned so far
         self._n_to_skip = FRAME_PADDING[0]
 
     def push(self, log_magnitudes: Tensor) -> Tensor:

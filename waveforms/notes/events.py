@@ -18,9 +18,9 @@ class Notes:
     """Notes sorted by onset, then pitch; the notes of one key do not overlap.
 
     Attributes:
-        onsets: when hammers strike, in seconds, float64 (n_notes,).
-        offsets: when dampers fall, with the pedal up, in seconds, after the onsets, float64 (n_notes,). The topmost
-            strings have no damper and sound on; their offset is when a damper would fall.
+        onsets: the times at which hammers strike, in seconds, float64 (n_notes,).
+        offsets: the times at which dampers fall, with the pedal up, in seconds, after the onsets, float64 (n_notes,).
+            The topmost strings have no damper and sound on; their offset is when a damper would fall.
         pitches: MIDI note numbers, 21 to 108, int64 (n_notes,).
         velocities: MIDI velocities, 1 to 127, float64 (n_notes,).
     """
@@ -42,7 +42,7 @@ class Notes:
         kept = []
         for onset, offset, pitch, velocity in reversed(rows):
             next_onset = again.get(pitch, np.inf)
-            if next_onset - onset > 1e-6:  # of two strikes at one moment, the later one in the list counts
+            if next_onset - onset > 1e-6:  # of two onsets at one moment, the later one in the list counts
                 kept.append((onset, min(offset, next_onset), pitch, velocity))
                 again[pitch] = onset
         return cls.of_table(np.array(kept[::-1], np.float64).reshape(-1, 4))

@@ -12,8 +12,8 @@ class Note:
     """One key pressed and released.
 
     Attributes:
-        onset: when the hammer strikes, in seconds.
-        duration: how long the key stays down, in seconds, above 0.
+        onset: the time at which the hammer strikes, in seconds.
+        duration: the time for which the key stays down, in seconds, above 0.
         pitch: MIDI note number, 69 is A4.
         velocity: MIDI velocity, 1 to 127.
     """
@@ -25,7 +25,7 @@ class Note:
 
     @property
     def release(self) -> float:
-        """When the key comes up, in seconds."""
+        """The time at which the key comes up, in seconds."""
         return self.onset + self.duration
 
 

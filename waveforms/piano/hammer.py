@@ -18,7 +18,7 @@ TOUCH_VELOCITIES = (24.0, 70.0, 116.0)  # the MIDI velocity at which each touch 
 DEEPEST = -40.0  # dB; no partial falls further
 LOWEST_CORNER = 160.0  # Hz; the filter keeps a bass note's upper partials, which carry its sound
 LEVEL_EXPONENT = 1.5  # amplitude is proportional to this power of velocity, before the tilt
-N_TAPS = 512  # of the filter, 12 ms
+N_TAPS = 512  # the filter's length, 12 ms
 LOUDEST = 127
 
 

@@ -70,7 +70,7 @@ class _Part:
         self.notes: list[WrittenNote] = []
         self.beat = 1.0  # quarter notes
         self.tempo = DEFAULT_TEMPO
-        self._divisions = 1.0  # of a quarter note
+        self._divisions = 1.0  # parts of a quarter note, in which durations are given
         self._transpose = 0  # semitones from written to sounding
         self._velocity: int | None = None
         self._hairpins: list[tuple[float, float, int]] = []  # from, to in quarter notes; velocity at the end

@@ -23,7 +23,7 @@ Music: the MIDI files named below, read with the package mido {mido} (MIT). Thei
 
 
 def corpus_page(rows: Iterable[tuple[str, ...]], *, seed: int) -> str:
-    """The page of a demo corpus, as Markdown.
+    """Write the page of a demo corpus, as Markdown.
 
     Args:
         rows: every file's name, seconds, composer, title, source, treatment and the encoding's terms.
@@ -40,7 +40,7 @@ def corpus_page(rows: Iterable[tuple[str, ...]], *, seed: int) -> str:
 
 
 def midi_page(rows: Iterable[tuple[str, ...]]) -> str:
-    """The page of a folder of rendered MIDI files, as Markdown.
+    """Write the page of a folder of rendered MIDI files, as Markdown.
 
     Args:
         rows: every file's name, seconds and the MIDI file that it was made from.

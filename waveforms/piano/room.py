@@ -25,7 +25,7 @@ EARLY = ((0.0071, 0.16), (0.0113, -0.12), (0.0167, 0.11), (0.0231, -0.09), (0.03
 
 N_STRINGS = round(2.5 * SAMPLE_RATE)  # samples
 STRINGS_LEVEL = -24.0  # dB, energy of the resonating strings against the direct sound
-N_PARTIALS = 4  # of each string; a note sets the others' lower partials in motion
+N_PARTIALS = 4  # partials of each string; a note sets the others' lower partials in motion
 # Seconds in which A0 and C8 fall by 60 dB; between them the logarithm is linear.
 STRINGS_RING = (9.0, 0.8)
 

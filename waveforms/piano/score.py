@@ -12,8 +12,8 @@ class WrittenNote:
     """One written note, tied notes merged.
 
     Attributes:
-        onset: in quarter notes from the beginning of the score.
-        duration: in quarter notes, above 0.
+        onset: its beginning, in quarter notes from the beginning of the score.
+        duration: its length in quarter notes, above 0.
         pitch: MIDI note number.
         velocity: the velocity of the last dynamic mark, or None if there is none.
         swell: velocity that a hairpin adds.
@@ -43,7 +43,7 @@ class Measure:
 
     Attributes:
         start, length, beat: in quarter notes.
-        tempo: in quarter notes a minute.
+        tempo: its tempo in quarter notes a minute.
     """
 
     start: float

@@ -25,7 +25,7 @@ HIGH_LOUD = 0.35  # velocity a semitone above the piece's mean
 VELOCITY_NOISE = 3.0  # std
 MELODY_LEAD = 0.016  # seconds
 ONSET_STD = 0.006  # seconds, std of each note's onset
-STACCATO = 0.45  # of the written time
+STACCATO = 0.45  # share of the written time
 REPETITION_GAP = 0.06  # seconds a key needs to come up before it is struck again
 
 
