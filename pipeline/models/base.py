@@ -84,6 +84,9 @@ def total_loss(losses: Losses) -> Tensor:
 class Model(nn.Module, ABC, Generic[State]):
     """A model of the next block given the previous ones.
 
+    Roll-outs on some CPUs replace every `nn.Linear`, `nn.GRU` and LSTM of a model by its 8-bit counterpart, see
+    `pipeline.models.backends.int8`, so `init_state`, `prime` and `step` call these modules and read only their biases.
+
     Attributes:
         sampled_by: the fields of `Sampling` that `step` reads.
     """
