@@ -16,8 +16,8 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.config import CLIP_SECONDS, DEFAULT_PRESET, MAX_SEQ_LEN, PianoSettings, preset_named
 from pipeline.models.backends.int8 import quantised
 from pipeline.prompts import Prompt, held_out
-from pipeline.render import RenderRequest
-from pipeline.render import render as render_to_files
+from pipeline.rendering import RenderRequest
+from pipeline.rendering import render as render_to_files
 from pipeline.session import Session, arithmetic
 from pipeline.training.begin import begin
 from pipeline.training.progress import Unwatched

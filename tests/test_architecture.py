@@ -30,7 +30,7 @@ LAYERS = {
         ("prompts",),
         ("session",),
         ("clips", "training"),
-        ("render",),
+        ("rendering",),
         ("evaluation",),
         ("cli",),
     ),

@@ -12,7 +12,7 @@ from waveforms import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from pipeline.clips import Clip
-    from pipeline.render import RenderRequest
+    from pipeline.rendering import RenderRequest
     from waveforms.notes.events import Notes
 
 HELP = "render clips from a checkpoint"
@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     from pipeline import checkpoint
     from pipeline.cli.console import console, duration, progress_bar
     from pipeline.distributed import connect_to_render
-    from pipeline.render import render
+    from pipeline.rendering import render
 
     since = time.perf_counter()
     fabric = connect_to_render()
@@ -139,7 +139,7 @@ def run(args: argparse.Namespace) -> int:
 def _request(args: argparse.Namespace, seed: int) -> "RenderRequest":
     from pipeline.clips import ClipFormat
     from pipeline.prompts import PromptRequest
-    from pipeline.render import RenderRequest
+    from pipeline.rendering import RenderRequest
     from waveforms.audio.gain import GainPolicy
 
     try:

@@ -8,8 +8,8 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.clips import ClipFormat
 from pipeline.errors import EvaluationError, OutputError
 from pipeline.prompts import Prompt, PromptRequest
-from pipeline.render import RenderRequest
-from pipeline.render import render as render_clips
+from pipeline.rendering import RenderRequest
+from pipeline.rendering import render as render_clips
 from waveforms.corpus.places import is_here
 
 PROMPT_SECONDS = 5.0

@@ -17,7 +17,7 @@ from pipeline.errors import OutputError, SettingsError
 from pipeline.models import make_model as make_model_of
 from pipeline.models.backends.int8 import is_faster
 from pipeline.prompts import Prompt, noise, silence
-from pipeline.render import RenderRequest, render
+from pipeline.rendering import RenderRequest, render
 from pipeline.session import Session
 from pipeline.training.pieces import Piece, examples
 from tests.conftest import read_labels
