@@ -1,0 +1,51 @@
+"""The library as a caller meets it: its names, the examples of its page, and every doctest."""
+
+import doctest
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pipeline
+
+HOUSE = Path(__file__).parents[1]
+MODULES = [
+    ".".join(file.relative_to(HOUSE).with_suffix("").parts).removesuffix(".__init__")
+    for package in ("waveforms", "pipeline")
+    for file in sorted((HOUSE / package).rglob("*.py"))
+    if ">>> " in file.read_text()
+]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_in_docstrings_are_true(module: str) -> None:
+    result = doctest.testmod(importlib.import_module(module), optionflags=doctest.IGNORE_EXCEPTION_DETAIL)
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize("name", pipeline.__all__)
+def test_every_name_of_the_library_is_documented(name: str) -> None:
+    documented = getattr(pipeline, name)
+    assert documented.__name__ == name
+    assert documented.__doc__
+    assert f"`{name}`" in (HOUSE / "docs/library.md").read_text()
+
+
+def test_importing_the_library_imports_no_torch() -> None:
+    code = "import sys, pipeline; assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=HOUSE)
+
+
+def test_an_unknown_name_is_refused() -> None:
+    with pytest.raises(AttributeError, match=r"^module 'pipeline' has no attribute 'trian'$"):
+        pipeline.trian  # noqa: B018
+
+
+def test_the_page_imports_only_names_of_the_library() -> None:
+    text = (HOUSE / "docs/library.md").read_text()
+    imported = {name for line in re.findall(r"^from pipeline import (.+)$", text, re.M) for name in line.split(", ")}
+    assert imported <= set(pipeline.__all__)
