@@ -22,6 +22,7 @@ from pipeline.errors import OutputError, SettingsError
 from pipeline.prompts import Prompt, PromptRequest
 from pipeline.session import Session, arithmetic
 from waveforms.audio import ClipWriter
+from waveforms.files import make_folder
 from waveforms.notes.events import Notes
 
 if TYPE_CHECKING:
@@ -132,10 +133,7 @@ def render(
     ClipWriter(paths[0], encoding=request.format.encoding, n_samples=n_samples)  # refuses a clip that is too long
     if not request.overwrite:
         _check_free(paths, request.format, has_notes=codec.reads_notes)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be made a folder: {error.strerror}") from error
+    make_folder(out)
     fabric = fabric or SingleProcess()
     fabric.barrier()  # no process writes before all have checked
     return _render(checkpoint, request, source, prompts, paths, advanced, fabric)

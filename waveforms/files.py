@@ -53,6 +53,18 @@ def write_whole(path: Path, content: str | bytes) -> None:
         draft.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder for results, unless it is there.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be made a folder: {error.strerror}") from error
+
+
 def check_free(path: Path, *, force: bool) -> None:
     """Refuse to overwrite a file, or to write among the files of a folder.
 

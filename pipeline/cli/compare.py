@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare checkpoints, or train those to compare."""
-    from pipeline.evaluation.reading import leads_to_checkpoint
+    from pipeline.evaluation.request import leads_to_checkpoint
 
     if any(leads_to_checkpoint(text) for text in args.what):
         return _compare_checkpoints(args)
@@ -52,19 +52,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _compare_checkpoints(args: argparse.Namespace) -> int:
-    from pipeline.evaluation.reading import read_what
-
-    what = read_what(args.what)
-    if no_checkpoint := next((each for each in what if not each.is_checkpoint), None):
+    request = evaluate.request_of(args, args.what)
+    if no_checkpoint := next((each for each in request.paths if not each.is_checkpoint), None):
         raise EvaluationError(
             f"{no_checkpoint.path}: no checkpoint, and others are; name checkpoints alone, or only recordings"
         )
     given = [flag_of(name) for name in given_grid(args)] + ["--held-out"] * bool(args.held_out)
     if given:
         raise SettingsError(f"checkpoints are compared as they were trained: leave out {', '.join(given)}")
-    if len(what) < 2:
-        raise EvaluationError(f"two checkpoints or more are compared, and not {len(what)}")
-    evaluate.evaluate_all(args, what)
+    if len(request.paths) < 2:
+        raise EvaluationError(f"two checkpoints or more are compared, and not {len(request.paths)}")
+    evaluate.evaluate_and_write(args, request)
     return 0
 
 
@@ -78,18 +76,19 @@ def _compare_settings(args: argparse.Namespace) -> int:
 
     from pipeline.cli.console import console, open_corpus
     from pipeline.distributed import connect_to_render
-    from pipeline.evaluation.reading import What
+    from pipeline.evaluation.run import ears_for
 
     if connect_to_render().world_size > 1:
         raise SettingsError("compare trains in one process; train each run with torchrun, and compare checkpoints")
-    evaluate.check(args)
+    evaluate.check_no_report(args)
+    ears_for(evaluate.request_of(args, []))
     corpus = open_corpus(*args.what)
     folders = [args.out / "runs" / run.name for run in runs]
     if not _train_all(runs, folders, corpus, args):
         console.print("go on with: the same command again")
         return 130
-    what = [What(run.name, folder / BEST, True) for run, folder in zip(runs, folders, strict=True)]
-    evaluate.evaluate_all(args, what, corpus)
+    systems = [f"{run.name}={folder / BEST}" for run, folder in zip(runs, folders, strict=True)]
+    evaluate.evaluate_and_write(args, evaluate.request_of(args, systems, corpus))
     return 0
 
 

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import (
@@ -15,7 +14,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from pipeline.errors import OutputError
 from waveforms.corpus import Corpus
 
 PIPE_WIDTH = 160  # columns where nobody can tell us: a log file, a pipe
@@ -52,18 +50,6 @@ def open_corpus(*places: str) -> Corpus:
     for copies in corpus.copies:
         console.print(f"the same sound: {', '.join(copies)}", markup=False)
     return corpus
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder for results, unless it is there.
-
-    Raises:
-        OutputError: it cannot be made.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be made a folder: {error.strerror}") from error
 
 
 def duration(seconds: float) -> str:

@@ -1,16 +1,15 @@
 """`quarterwave evaluate`: how good clips are, held against real music and the ancestor's model."""
 
 import argparse
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.config import CLIP_SECONDS
 
 if TYPE_CHECKING:
-    from pipeline.evaluation.evaluate import Evaluation
-    from pipeline.evaluation.reading import What
+    from pipeline.evaluation import EvaluationRequest
     from pipeline.evaluation.report import Report
-    from pipeline.evaluation.request import Request
     from waveforms.corpus import Corpus
 
 HELP = "measure clips against real music"
@@ -24,8 +23,8 @@ Measure clips: how near they come to real music, what notes they have, whether t
 
 Beside what you name, anchors are measured: real (other clips of the reference's recordings), continuation (what
 recordings do after a checkpoint's prompts), resynthesis (the same, encoded and decoded), classic (the ancestor's
-model, trained once on the reference and kept), shuffled, noise and silence. The gap closed tells how much of the way
-from classic to real has been gone. OUT gets report.html, report.json (see docs/report.md) and the rendered clips.
+model, trained once on the reference and kept), shuffled, noise and silence. The gap closed says how far clips are on
+the way from classic to real. OUT gets report.html, report.json (see docs/report.md) and the rendered clips.
 """
 
 
@@ -74,7 +73,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help=f"length of a clip, in steps of 0.25 (default: {CLIP_SECONDS})",
     )
-    parser.add_argument("--thorough", action="store_true", help="hear notes with transkun, too: it takes long")
+    parser.add_argument("--thorough", action="store_true", help="transcribe with transkun, too: it takes long")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of every random choice (default: 0)")
     parser.add_argument("--out", type=Path, default=Path("evaluation"), metavar="DIR", help="default: evaluation")
     parser.add_argument("--force", action="store_true", help="overwrite a report")
@@ -82,66 +81,37 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print a table, and say what was written."""
-    from pipeline.evaluation.reading import read_what
-
-    evaluate_all(args, read_what(args.what))
+    evaluate_and_write(args, request_of(args, args.what))
     return 0
 
 
-def check(args: argparse.Namespace) -> None:
-    """Check what can be checked before there is anything to evaluate.
+def check_no_report(args: argparse.Namespace) -> None:
+    """Refuse to overwrite a report.
 
     Raises:
-        OutputError: there is a report already.
-        QuarterwaveError: see `evaluation.ears_for`.
+        OutputError: there is one, and --force was not given.
     """
-    from pipeline.evaluation.evaluate import ears_for
-
-    _check_free(args)
-    ears_for(_request(args, []))
-
-
-def evaluate_all(args: argparse.Namespace, what: "list[What]", corpus: "Corpus | None" = None) -> None:
-    """Evaluate what was read, and tell of it.
-
-    Args:
-        args: the flags of `add_flags`.
-        what: the systems.
-        corpus: that all checkpoints among them learned from, where it is open.
-
-    Raises:
-        QuarterwaveError: see `evaluation.evaluate`.
-    """
-    from collections.abc import Callable
-
-    from pipeline.cli.console import progress_bar
-    from pipeline.evaluation.evaluate import evaluate
-
-    _check_free(args)
-    request = _request(args, what, corpus)
-    with progress_bar() as bar:
-
-        def stage(description: str, total: int) -> Callable[[int], None]:
-            task = bar.add_task(description, total=total, note="")
-            return lambda n: bar.advance(task, n)
-
-        evaluation = evaluate(request, stage)
-    _write(evaluation, args.out)
-    _tell(evaluation.report, args.out)
-
-
-def _check_free(args: argparse.Namespace) -> None:
     from waveforms.files import check_free
 
     for name in ("report.json", "report.html"):
         check_free(args.out / name, force=args.force)
 
 
-def _request(args: argparse.Namespace, what: "list[What]", corpus: "Corpus | None" = None) -> "Request":
-    from pipeline.evaluation.request import Request
+def request_of(args: argparse.Namespace, systems: Sequence[str], corpus: "Corpus | None" = None) -> "EvaluationRequest":
+    """The request that the flags of `add_flags` make.
 
-    return Request(
-        what=tuple(what),
+    Args:
+        args: the flags.
+        systems: see `EvaluationRequest`.
+        corpus: that all checkpoints among them were trained on, where it is open.
+
+    Raises:
+        QuarterwaveError: see `EvaluationRequest`.
+    """
+    from pipeline.evaluation import EvaluationRequest
+
+    return EvaluationRequest(
+        systems,
         out=args.out,
         corpus=corpus,
         reference=args.reference,
@@ -155,18 +125,28 @@ def _request(args: argparse.Namespace, what: "list[What]", corpus: "Corpus | Non
     )
 
 
-def _write(evaluation: "Evaluation", out: Path) -> None:
-    import json
+def evaluate_and_write(args: argparse.Namespace, request: "EvaluationRequest") -> None:
+    """Evaluate under a progress bar, and write and print the report.
 
-    from pipeline.evaluation.page import write_page
-    from waveforms.files import write_whole
+    Raises:
+        QuarterwaveError: see `evaluation.evaluate`.
+    """
+    from pipeline.cli.console import progress_bar
+    from pipeline.evaluation import evaluate
 
-    report = evaluation.report
-    write_page(report, evaluation.sound, out / "report.html")
-    write_whole(out / "report.json", json.dumps(report.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    check_no_report(args)
+    with progress_bar() as bar:
+
+        def stage(description: str, n_parts: int) -> Callable[[int], None]:
+            task = bar.add_task(description, total=n_parts, note="")
+            return lambda n_done: bar.advance(task, n_done)
+
+        evaluation = evaluate(request, stage)
+    evaluation.write(args.out)
+    _print(evaluation.report, args.out)
 
 
-def _tell(report: "Report", out: Path) -> None:
+def _print(report: "Report", out: Path) -> None:
     from pipeline.cli.console import console, duration
     from pipeline.evaluation.table import fact_tables, tables
 

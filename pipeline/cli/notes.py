@@ -96,8 +96,8 @@ def _write(recording: "Recording", target: Path, heard: Callable[[float], object
         AudioError: the recording cannot be read any more, or the MIDI file not be written.
         OutputError: its folder cannot be made.
     """
-    from pipeline.cli.console import make_folder
     from waveforms.corpus.notes import notes_of
+    from waveforms.files import make_folder
     from waveforms.notes.midi import write_midi
 
     found = notes_of(recording, heard)

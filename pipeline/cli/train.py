@@ -70,9 +70,10 @@ def run(args: argparse.Namespace) -> int:
     out = args.out or Path("checkpoints") / f"{_named_after(args.places)}-{settings.preset}"
     _check(args, out)
 
-    from pipeline.cli.console import console, make_folder, open_corpus
+    from pipeline.cli.console import console, open_corpus
     from pipeline.cli.training import Fresh, tell_cost, train_into
     from pipeline.distributed import broadcast_from_first, connect_to_train
+    from waveforms.files import make_folder
 
     started = _resumed(checkpoint.load(out / LAST), args, out) if args.resume else None
     fabric = connect_to_train(started.settings.training if started else settings.training)

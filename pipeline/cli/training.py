@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.checkpoint import Checkpoint, read_document
-from pipeline.cli.console import console, duration, make_folder, progress_bar
+from pipeline.cli.console import console, duration, progress_bar
 from pipeline.cli.watching import Watching
 from pipeline.config import BEST, LAST, SECTIONS, Settings
 from pipeline.errors import OutputError
@@ -13,6 +13,7 @@ from pipeline.training.begin import begin
 from pipeline.training.loop import train
 from pipeline.training.progress import Outcome, Progress
 from waveforms.corpus import Corpus
+from waveforms.files import make_folder
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
-"""The ears: how good a rendered clip is, and whose.
+"""How near clips come to real music: `evaluate(EvaluationRequest(["clips/"], reference=Path("recordings/")))`.
 
-entrants -> measuring, which asks every ear -> numbers -> report        all of it: evaluation
+request -> systems: segments of clips, anchors -> measured clips -> aggregation, distances, prediction -> report
 
-The ears:  distances, notes, copies, sound, prediction; each room's measures.py says what its numbers mean.
-           networks: those that listen for distances and notes
+What a number means stands in `metrics`, one row each.
 """
 
 from pipeline.errors import EvaluationError
+from pipeline.evaluation.request import EvaluationRequest
+from pipeline.evaluation.run import Evaluation, evaluate
 
-__all__ = ["EvaluationError"]
+__all__ = ["Evaluation", "EvaluationError", "EvaluationRequest", "evaluate"]

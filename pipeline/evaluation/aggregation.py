@@ -8,6 +8,7 @@ import numpy as np
 from pipeline.evaluation import statistics
 from pipeline.evaluation.analysis import Heard
 from pipeline.evaluation.cache import RememberingEars
+from pipeline.evaluation.clips import Segment
 from pipeline.evaluation.copies import Copies, find_copies
 from pipeline.evaluation.embeddings import NAMES, at_equal_loudness
 from pipeline.evaluation.landmarks import LandmarkIndex
@@ -22,7 +23,6 @@ from pipeline.evaluation.notes import (
     pooled,
 )
 from pipeline.evaluation.report import Annotation, ClipResult, Histogram, Value
-from pipeline.evaluation.segments import Cut
 from waveforms.notes.performance import HIGHEST_PITCH, LOWEST_PITCH
 
 NOTE_NAMES = ("C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B")
@@ -39,25 +39,25 @@ class MeasuredClip(Heard):
     """What is known of a clip.
 
     Attributes:
-        cut: which clip.
+        segment: which clip.
         copies: None where it is not known what its model was trained on.
     """
 
-    cut: Cut
+    segment: Segment
     copies: Copies | None
 
 
-def measure(ears: RememberingEars, cut: Cut, index: LandmarkIndex | None) -> MeasuredClip:
+def measure(ears: RememberingEars, segment: Segment, index: LandmarkIndex | None) -> MeasuredClip:
     """Measure a clip.
 
     Args:
         ears: analyse its sound, or have done so before.
-        cut: the clip.
+        segment: the clip.
         index: of what its model was trained on, if that is known.
     """
-    waveform = cut.read()
-    copies = find_copies(index, at_equal_loudness(waveform), origin=cut.origin) if index else None
-    return MeasuredClip(**vars(ears.hear(waveform)), cut=cut, copies=copies)
+    waveform = segment.read()
+    copies = find_copies(index, at_equal_loudness(waveform), origin=segment.origin) if index else None
+    return MeasuredClip(**vars(ears.hear(waveform)), segment=segment, copies=copies)
 
 
 def clip_values(clips: Sequence[MeasuredClip]) -> dict[str, list[float | None]]:
@@ -111,8 +111,8 @@ def clip_results(clips: Sequence[MeasuredClip], reference: Sequence[MeasuredClip
     strangeness = _strangeness(clips, reference)
     return tuple(
         ClipResult(
-            name=clip.cut.name,
-            source=clip.cut.source,
+            name=clip.segment.name,
+            source=clip.segment.source,
             values={name: Value(each[n]) for name, each in values.items()},
             strangeness=strangeness[n],
             annotations=annotations_of(clip),

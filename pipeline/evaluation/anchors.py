@@ -9,68 +9,138 @@ noise         white noise
 silence       nothing
 """
 
-from collections.abc import Sequence
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
-from pipeline.evaluation.segments import Cut, Source, cuts_of
+from pipeline.config import BEST, Settings, preset_named
+from pipeline.errors import EvaluationError
+from pipeline.evaluation.clips import Segment, Source, segments_of
+from pipeline.evaluation.pruning import drop_oldest
+from pipeline.migrations import FORMAT
+from pipeline.training.begin import begin
+from pipeline.training.loop import train
+from pipeline.training.progress import Progress, Watcher
 from waveforms.audio import Waveform
+from waveforms.corpus import Corpus, cache
 from waveforms.dsp.blocks import BLOCK_SIZE
 
 ANCHORS = ("real", "continuation", "resynthesis", "classic", "shuffled", "noise", "silence")
 _NOISE = 0.05  # RMS, -26 dB re full scale
+_CLASSIC_VERSION = 1  # a change of what the preset means makes a new anchor
+_CLASSIC_STEPS = 75  # as few as make its distance stable
+_MOST_BYTES = 300 * 10**6  # in the cache: three anchors of 93 MB
 
 
-def halves(sources: Sequence[tuple[Source, str]], n_samples: int) -> tuple[list[list[Cut]], list[list[Cut]]]:
-    """Part each recording's clips: the first half is the reference's, the second the anchor's.
+def halves(sources: Sequence[tuple[Source, str]], n_samples: int) -> tuple[list[list[Segment]], list[list[Segment]]]:
+    """Divide each recording: the first half of its segments is the reference's, the second the anchor's.
 
-    Neighbours are alike, so halves are apart but for one cut. An odd clip goes to the reference's side and to the
-    anchor's in turn: of recordings with one clip each, every other one is whole on one side.
+    Neighbours are alike, so halves touch at one place only. An odd segment goes to the reference and to the anchor in
+    turn: of recordings with one segment each, every other one is whole on one side.
 
     Args:
         sources: recordings with their paths.
-        n_samples: of a clip.
+        n_samples: of a segment.
 
     Returns:
-        the reference's cuts and the anchor's, by recording.
+        the segments of the reference and of the anchor, by recording.
     """
     reference, real = [], []
     is_ours = True
     for source, path in sources:
-        cuts = cuts_of(source, path, n_samples)
-        n_first = len(cuts) // 2
-        if len(cuts) % 2:
+        segments = segments_of(source, path, n_samples)
+        n_first = len(segments) // 2
+        if len(segments) % 2:
             n_first += is_ours
             is_ours = not is_ours
-        reference.append(cuts[:n_first])
-        real.append(cuts[n_first:])
+        reference.append(segments[:n_first])
+        real.append(segments[n_first:])
     return reference, real
 
 
-def shuffled(cuts: Sequence[Cut], n_clips: int, *, seed: int) -> list[Cut]:
-    """Clips of blocks drawn from anywhere in other clips, joined hard."""
-    n_samples = cuts[0].n_samples
-    return [Cut(f"shuffled {n + 1}", "", n_samples, partial(_shuffled, cuts, seed, n)) for n in range(n_clips)]
+def shuffled(segments: Sequence[Segment], n_clips: int, *, seed: int) -> list[Segment]:
+    """Clips of blocks from random places of other clips, joined without a fade."""
+    n_samples = segments[0].n_samples
+    return [Segment(f"shuffled {n + 1}", "", n_samples, partial(_shuffled, segments, seed, n)) for n in range(n_clips)]
 
 
-def noise(n_clips: int, n_samples: int, *, seed: int) -> list[Cut]:
+def noise(n_clips: int, n_samples: int, *, seed: int) -> list[Segment]:
     """Clips of white noise."""
-    return [Cut(f"noise {n + 1}", "", n_samples, partial(_noise, n_samples, seed, n)) for n in range(n_clips)]
+    return [Segment(f"noise {n + 1}", "", n_samples, partial(_noise, n_samples, seed, n)) for n in range(n_clips)]
 
 
-def silence(n_clips: int, n_samples: int) -> list[Cut]:
+def silence(n_clips: int, n_samples: int) -> list[Segment]:
     """Clips of zeros."""
-    return [Cut(f"silence {n + 1}", "", n_samples, _silence) for n in range(n_clips)]
+    return [Segment(f"silence {n + 1}", "", n_samples, _silence) for n in range(n_clips)]
 
 
-def _shuffled(cuts: Sequence[Cut], seed: int, n: int, start: int, stop: int) -> Waveform:
+def classic_settings() -> Settings:
+    """What the anchor classic is trained with."""
+    return preset_named("classic").with_values({"steps": _CLASSIC_STEPS, "validate_every": _CLASSIC_STEPS})
+
+
+def classic_path(corpus: Corpus, settings: Settings) -> Path:
+    """Where the cache keeps the anchor of a corpus, wherever that lies: it depends on names, works and sound."""
+    content = [
+        _CLASSIC_VERSION,
+        FORMAT,
+        settings.to_json(),
+        [[recording.name, recording.work, recording.findings.digest] for recording in corpus],
+    ]
+    digest = hashlib.blake2b(json.dumps(content).encode(), digest_size=20).hexdigest()
+    return cache.root() / "anchors" / f"{digest}.safetensors"
+
+
+def train_classic(corpus: Corpus, settings: Settings, path: Path, advanced: Callable[[int], None]) -> None:
+    """Train the anchor classic and keep it, with the two that were used last.
+
+    Args:
+        corpus: to train on, but for what is held out.
+        settings: `classic_settings()`.
+        path: where to keep it.
+        advanced: called with 1 after each step.
+
+    Raises:
+        CorpusError: the corpus cannot be split.
+        EvaluationError: the cache cannot be written.
+        KeyboardInterrupt: training was stopped; nothing is kept.
+    """
+    watcher = _StepCounter(advanced)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            outcome = train(begin(corpus, settings, None, watcher), corpus, Path(folder), watcher)
+            if outcome.reason == "stopped":
+                raise KeyboardInterrupt
+            os.replace(Path(folder) / BEST, path)
+            drop_oldest(path.parent, _MOST_BYTES)
+    except OSError as error:
+        raise EvaluationError(
+            f"{path}: cannot be written ({error.strerror}); set QUARTERWAVE_CACHE to a folder with room"
+        ) from error
+
+
+class _StepCounter(Watcher):
+    def __init__(self, advanced: Callable[[int], None]) -> None:
+        self._advanced = advanced
+
+    def stepped(self, progress: Progress, loss: float, n_blocks: int) -> None:
+        self._advanced(1)
+
+
+def _shuffled(segments: Sequence[Segment], seed: int, n: int, start: int, stop: int) -> Waveform:
     rng = np.random.default_rng([seed, 1, n])
-    n_blocks = cuts[0].n_samples // BLOCK_SIZE
+    n_blocks = segments[0].n_samples // BLOCK_SIZE
     blocks = []
     for _ in range(n_blocks):
         first = int(rng.integers(n_blocks)) * BLOCK_SIZE
-        blocks.append(cuts[int(rng.integers(len(cuts)))].part(first, first + BLOCK_SIZE))
+        blocks.append(segments[int(rng.integers(len(segments)))].read_part(first, first + BLOCK_SIZE))
     return np.concatenate(blocks)[start:stop]
 
 

@@ -20,7 +20,7 @@ from pipeline.evaluation.weights import Published, State, load_weights, tensorfl
 SAMPLE_RATE = 22_050  # Hz, the network's, not that of recordings
 HOP = 256  # samples from frame to frame, 11.6 ms
 N_KEYS = 88
-N_SAMPLES = 2 * SAMPLE_RATE - HOP  # 43844 in a window; others would be scaled by other loudest bins
+N_SAMPLES: int = 2 * SAMPLE_RATE - HOP  # 43844 in a window; others would be scaled by other loudest bins
 N_FRAMES = N_SAMPLES // HOP + 1  # 172
 BINS_PER_SEMITONE = 3
 N_BINS = 103 * BINS_PER_SEMITONE  # 309: as many whole semitones as lie between A0 and half the sample rate

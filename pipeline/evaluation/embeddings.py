@@ -13,7 +13,7 @@ import soxr
 import torch
 from torch import Tensor
 
-from pipeline.evaluation import EvaluationError
+from pipeline.errors import EvaluationError
 from pipeline.evaluation.aisfx import load_aisfx
 from pipeline.evaluation.musicnn import load_musicnn
 from waveforms import SAMPLE_RATE

@@ -1,141 +1,124 @@
-"""Gathering: the reference, the user's systems and the anchors, as equal numbers of clips to be measured."""
+"""Collecting what is measured: the reference, the user's systems and the anchors, as equal numbers of clips."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from pipeline import checkpoint as checkpoints
 from pipeline.checkpoint import Checkpoint, Excerpt
+from pipeline.config import SECTIONS
 from pipeline.errors import EvaluationError
 from pipeline.evaluation import anchors
-from pipeline.evaluation.ancestor import anchor_settings, place_of, train_anchor
-from pipeline.evaluation.continuation import RESYNTHESIS, Begun, Continuations, choose, openings
-from pipeline.evaluation.facts import facts_of
+from pipeline.evaluation.clips import Folder, Segment, System, choose_from_groups, read_folder
+from pipeline.evaluation.continuation import (
+    RESYNTHESIS,
+    ContinuationAnchors,
+    ContinuedPrompt,
+    choose_continued,
+    prompt_sources,
+)
+from pipeline.evaluation.corpora import Corpora, counted, places_of
 from pipeline.evaluation.landmarks import LandmarkIndex
 from pipeline.evaluation.pruning import touch
-from pipeline.evaluation.reading import Folder, read_clips, read_folder, resolve
-from pipeline.evaluation.rendered import (
-    PROMPT_SECONDS,
-    check_apart,
-    make_folder,
-    make_prompts,
-    places_of,
-    render,
-)
-from pipeline.evaluation.report import Kind, Value
-from pipeline.evaluation.request import Entrant, Gathered, Request, Stage
-from pipeline.evaluation.segments import spread
+from pipeline.evaluation.rendering import PROMPT_SECONDS, make_prompts, roll_out
+from pipeline.evaluation.report import Fact, Kind, Value
+from pipeline.evaluation.request import EvaluationRequest, Stage, resolve
 from pipeline.evaluation.skill import measure_skill, skill_values
 from pipeline.prompts import Prompt
 from pipeline.training.lineage import ancestors_with, held_out_but_learned, trained_on
 from pipeline.training.pieces import choose_excerpts, fitted_to, pieces_of
 from waveforms import SAMPLE_RATE
 from waveforms.corpus import Corpus
-from waveforms.corpus.places import Place, is_here, resolved
+from waveforms.corpus.places import Place
 from waveforms.errors import CorpusError
 
 
-class Gatherer:
-    """Finds and renders what a request asks for; see `gather`."""
+@dataclass(frozen=True)
+class Collection:
+    """Everything that is measured.
 
-    def __init__(self, request: Request, stage: Stage) -> None:
+    Attributes:
+        corpus: the reference's.
+        reference: its clips.
+        systems: the user's, then the anchors.
+        notes: sentences that a reader must know.
+    """
+
+    corpus: Corpus
+    reference: list[Segment]
+    systems: list[System]
+    notes: list[str]
+
+
+class Collector:
+    """Finds and renders what a request asks for; see `collect`."""
+
+    def __init__(self, request: EvaluationRequest, stage: Stage) -> None:
         """Check what can be checked before anything takes time.
 
         Raises:
             EvaluationError: there is no reference, or clips would be rendered over those to be measured.
             CheckpointError: a checkpoint cannot be read.
-            SettingsError: the length is not one of whole blocks.
         """
         self._request = request
         self._stage = stage
         self._n_samples = round(request.seconds * SAMPLE_RATE)
-        self._classic_path: Path | None = None
-        self._classic_rendered = True
-        if request.classic:
-            self._classic_path, self._classic_rendered = resolve(request.classic)
-        rendered = [what.path for what in request.what if what.is_checkpoint]
-        names = [what.name for what in request.what if what.is_checkpoint]
-        names += [RESYNTHESIS, *(f"{RESYNTHESIS} of {name}" for name in names)] if names else []
-        names += ["classic"] * self._classic_rendered
-        clips = [what.path for what in request.what if not what.is_checkpoint]
-        check_apart(clips, [request.out / "clips" / name for name in names])
-        documents = [checkpoints.read_document(path) for path in rendered]
-        if self._classic_path and self._classic_rendered:
-            checkpoints.read_document(self._classic_path)
-        self._notes: list[str] = []
-        self._corpora: dict[tuple[str, ...], Corpus] = {}
+        self._classic = resolve(request.classic) if request.classic else None
+        _check_apart(request, renders_classic=self._classic is None or self._classic[1])
+        paths = [system.path for system in request.paths if system.is_checkpoint]
+        documents = [checkpoints.read_document(path) for path in paths]
+        if self._classic and self._classic[1]:
+            checkpoints.read_document(self._classic[0])
+        self._corpora = Corpora(request, stage)
         self._reference: Sequence[Place]
-        if request.corpus:
-            self._corpora[_key(request.corpus.places)] = request.corpus
         if request.reference:
             self._reference = [request.reference]
         else:
-            self._reference = request.corpus.places if request.corpus else places_of(documents, rendered)
-        self._indices: dict[tuple[str, ...], LandmarkIndex] = {}
+            self._reference = request.corpus.places if request.corpus else places_of(documents, paths)
+        self._notes: list[str] = []
         self._prompts: Sequence[Prompt] = []  # of the first checkpoint; and what goes on from them
         self._continuation = ""
-        self._continuations = Continuations(request.out / "clips", self._n_samples, stage)
+        self._continuations = ContinuationAnchors(request.out / "clips", self._n_samples, stage)
 
-    def gather(self) -> Gathered:
-        """Open, cut, train and render.
+    def collect(self) -> Collection:
+        """Open, divide, train and render.
 
         Raises:
             EvaluationError: there is too little of something.
             QuarterwaveError: a folder, a checkpoint or an output cannot be used.
         """
-        request = self._request
-        corpus = self._open(self._reference)
+        request, seed = self._request, self._request.seed
+        corpus = self._corpora.open(*self._reference)
         self._notes += [f"left out: {p}" for p in corpus.problems if not p.reason.startswith("not audio")]
         ours, theirs = anchors.halves([(recording, str(recording.path)) for recording in corpus], self._n_samples)
-        folders = {what.name: self._folder(what.path) for what in request.what if not what.is_checkpoint}
-        if self._classic_path and not self._classic_rendered:
-            folders["classic"] = self._folder(self._classic_path)
+        folders = {system.name: self._folder(system.path) for system in request.paths if not system.is_checkpoint}
+        if self._classic and not self._classic[1]:
+            folders["classic"] = self._folder(self._classic[0])
         given = {"the reference": ours, "the anchor real": theirs}
-        given |= {name: folder.cuts for name, folder in folders.items()}
+        given |= {name: folder.segments for name, folder in folders.items()}
         n_clips = self._least({name: sum(map(len, groups)) for name, groups in given.items()})
         systems = []
-        for what in request.what:
-            if what.is_checkpoint:
-                systems.append(self._rendered(what.name, "system", what.path, n_clips))
+        for system in request.paths:
+            if system.is_checkpoint:
+                systems.append(self._checkpoint(system.name, system.path, n_clips))
             else:
-                systems.append(self._cut(what.name, "system", what.path, folders[what.name], n_clips))
-        real, seed = spread(theirs, n_clips), request.seed
+                systems.append(self._clips(system.name, "system", system.path, folders[system.name], n_clips))
+        real = choose_from_groups(theirs, n_clips)
+        shuffled = anchors.shuffled(real, n_clips, seed=seed)
         systems += [
-            Entrant("real", "anchor", "other clips of the reference's recordings", real),
-            *self._continuations.anchors.values(),
-            self._classic(corpus, folders, n_clips),
-            Entrant("shuffled", "anchor", "blocks of real, in any order", anchors.shuffled(real, n_clips, seed=seed)),
-            Entrant("noise", "anchor", "white noise", anchors.noise(n_clips, self._n_samples, seed=seed)),
-            Entrant("silence", "anchor", "nothing", anchors.silence(n_clips, self._n_samples)),
+            System("real", "anchor", "other clips of the reference's recordings", real),
+            *self._continuations.systems.values(),
+            self._classic_anchor(corpus, folders, n_clips),
+            System("shuffled", "anchor", "blocks of real, in any order", shuffled),
+            System("noise", "anchor", "white noise", anchors.noise(n_clips, self._n_samples, seed=seed)),
+            System("silence", "anchor", "nothing", anchors.silence(n_clips, self._n_samples)),
         ]
-        return Gathered(corpus, spread(ours, n_clips), systems, self._notes)
-
-    def _open(self, places: Sequence[Place]) -> Corpus:
-        key = _key(places)
-        if key not in self._corpora:
-            names = ", ".join(Path(place).name for place in places)
-            self._corpora[key] = Corpus.open(*places, progress=self._counted(f"reading {names}"))
-        return self._corpora[key]
+        return Collection(corpus, choose_from_groups(ours, n_clips), systems, self._notes)
 
     def _folder(self, path: Path) -> Folder:
-        folder = read_folder(path, self._n_samples, self._counted(f"reading {path.name}"))
+        folder = read_folder(path, self._n_samples, counted(self._stage, f"reading {path.name}"))
         self._notes += folder.notes
         return folder
-
-    def _classic(self, corpus: Corpus, folders: dict[str, Folder], n_clips: int) -> Entrant:
-        """The anchor's clips; its model is trained now, if none was given and it never was."""
-        if self._classic_path:
-            if self._classic_rendered:
-                return self._rendered("classic", "anchor", self._classic_path, n_clips)
-            return self._cut("classic", "anchor", self._classic_path, folders["classic"], n_clips)
-        settings = anchor_settings()
-        path = place_of(corpus, settings)
-        if not path.exists():
-            train_anchor(corpus, settings, path, self._stage("training the anchor classic", settings.training.steps))
-            self._notes.append(f"the anchor classic was trained on the reference, once, and is kept: {path}")
-        touch(path)
-        return self._rendered("classic", "anchor", path, n_clips, corpus)
 
     def _least(self, given: dict[str, int]) -> int:
         """How many clips all have."""
@@ -151,92 +134,100 @@ class Gatherer:
             self._notes.append(f"{n_clips} clips of each are measured and not {wanted}: {scarcest} gives no more")
         return n_clips
 
-    def _cut(self, name: str, kind: Kind, path: Path, folder: Folder, n_clips: int) -> Entrant:
-        index = None
-        if self._request.trained_on:
-            index = self._index(self._open([self._request.trained_on]))
-        elif kind == "system":
+    def _clips(self, name: str, kind: Kind, path: Path, folder: Folder, n_clips: int) -> System:
+        index = self._corpora.index_named()
+        if kind == "system" and index is None:
             self._notes.append(
-                f"{name}: copies are not looked for, as it is not known what it learned from; tell it "
+                f"{name}: copies are not looked for, as it is not known what it was trained on; say so "
                 "with --trained-on FOLDER"
             )
-        return Entrant(name, kind, f"clips of {path}", spread(folder.cuts, n_clips), index)
+        return System(name, kind, f"clips of {path}", choose_from_groups(folder.segments, n_clips), index)
 
-    def _rendered(self, name: str, kind: Kind, path: Path, n_clips: int, corpus: Corpus | None = None) -> Entrant:
-        """Render a checkpoint; `corpus` is what it learned from, where that is not in the places its split names."""
-        request = self._request
+    def _classic_anchor(self, corpus: Corpus, folders: dict[str, Folder], n_clips: int) -> System:
+        """The anchor's clips; its model is trained now, if none was given and it never was."""
+        if self._classic:
+            path, is_checkpoint = self._classic
+            if not is_checkpoint:
+                return self._clips("classic", "anchor", path, folders["classic"], n_clips)
+            return self._rendered_classic(path, n_clips, None)
+        settings = anchors.classic_settings()
+        path = anchors.classic_path(corpus, settings)
+        if not path.exists():
+            advanced = self._stage("training the anchor classic", settings.training.steps)
+            anchors.train_classic(corpus, settings, path, advanced)
+            self._notes.append(f"the anchor classic was trained on the reference, once, and is kept: {path}")
+        touch(path)
+        return self._rendered_classic(path, n_clips, corpus)
+
+    def _rendered_classic(self, path: Path, n_clips: int, corpus: Corpus | None) -> System:
+        """The anchor, from the prompts of the first checkpoint where there is one."""
         loaded = checkpoints.load(path)
-        begun: list[Begun] = []
-        if kind == "system" or not self._prompts:
-            loaded.excerpts = self._excerpts(name, loaded)
-            begun = self._begun(name, loaded, path, n_clips) if kind == "system" else []
-            prompts: Sequence[Prompt] = [each.prompt for each in begun] or make_prompts(
-                loaded, n_clips, seed=request.seed
-            )
-            if kind == "system":
-                self._prompts = self._prompts or prompts
-        else:
-            prompts = self._prompts
-        folder = request.out / "clips" / name
-        make_folder(folder)
-        advanced = self._stage(f"rendering {name}", n_clips * self._n_samples)
-        paths = list(render(loaded, path, prompts, folder, request.seconds, seed=request.seed, advanced=advanced))
+        if not self._prompts:
+            loaded.excerpts = self._excerpts("classic", loaded)
+        prompts = self._prompts or make_prompts(loaded, n_clips, seed=self._request.seed)
+        system = self._rendered("classic", "anchor", path, loaded, prompts, corpus)
+        return replace(system, continuation=self._continuation) if self._prompts else system
+
+    def _checkpoint(self, name: str, path: Path, n_clips: int) -> System:
+        """The user's checkpoint, from prompts whose recordings go on long enough if there are any."""
+        loaded = checkpoints.load(path)
+        loaded.excerpts = self._excerpts(name, loaded)
+        continued = self._continued_prompts(name, loaded, path, n_clips)
+        prompts = [each.prompt for each in continued] or make_prompts(loaded, n_clips, seed=self._request.seed)
+        is_first = not self._prompts
+        self._prompts = self._prompts or prompts
+        system = self._rendered(name, "system", path, loaded, prompts, None)
+        if not continued:
+            return system
+        names = self._continuations.add(name, loaded, continued)
+        if is_first:
+            self._continuation = names.continuation
+        return replace(system, continuation=names.continuation, resynthesis=names.resynthesis)
+
+    def _rendered(
+        self, name: str, kind: Kind, path: Path, loaded: Checkpoint, prompts: Sequence[Prompt], corpus: Corpus | None
+    ) -> System:
+        """Render a checkpoint; `corpus` is what it was trained on, where that is not in the places its split names."""
+        seed, folder = self._request.seed, self._request.out / "clips" / name
+        advanced = self._stage(f"rendering {name}", len(prompts) * self._n_samples)
+        segments = roll_out(loaded, path, prompts, folder, self._request.seconds, seed=seed, advanced=advanced)
         index, skill = self._copies_and_skill(name, loaded, corpus)
-        about = f"checkpoint {path}, preset {loaded.settings.preset}"
-        entrant = Entrant(name, kind, about, read_clips(paths), index, facts_of(loaded), skill)
-        if begun:
-            found = self._continuations.add(name, loaded, begun)
-            if prompts is self._prompts:
-                self._continuation = found.continuation
-            return replace(entrant, continuation=found.continuation, resynthesis=found.resynthesis)
-        return replace(entrant, continuation=self._continuation) if prompts is self._prompts else entrant
+        description = f"checkpoint {path}, preset {loaded.settings.preset}"
+        return System(name, kind, description, segments, index, facts_of(loaded), skill)
 
     def _copies_and_skill(
         self, name: str, loaded: Checkpoint, corpus: Corpus | None
     ) -> tuple[LandmarkIndex | None, dict[str, Value]]:
         """What a checkpoint may have copied from, and its skill, as far as its recordings are here."""
         try:
-            learned = corpus or self._open(self._places(loaded))
+            learned = corpus or self._corpora.of(loaded)
         except (CorpusError, EvaluationError) as error:
             self._notes.append(f"{name}: no copies and no skill: {error}")
             return None, {}
         index, skill = None, {}
         try:
-            index = self._learned(loaded, learned)
+            index = self._corpora.index_of(loaded, learned)
             if loaded.ancestors and not self._request.trained_on:
-                self._notes.append(
-                    f"{name}: copies of what it learned from before it was trained further are not found"
-                )
+                self._notes.append(f"{name}: copies of what its ancestors were trained on are not found")
         except (CorpusError, EvaluationError) as error:
             self._notes.append(f"{name}: no copies: {error}")
         if known := held_out_but_learned(loaded.split, loaded.ancestors):
             self._notes.append(
                 f"{name}: {len(known)} of the {len(loaded.split['validation'])} recordings that it holds out are of "
-                "works that it learned from, so its skill is not that on unheard music"
+                "works that it was trained on, so its skill is not that on unheard music"
             )
         try:
-            progress = self._counted(f"skill of {name}")
+            progress = counted(self._stage, f"skill of {name}")
             skill = skill_values(measure_skill(loaded, learned, seed=self._request.seed, progress=progress))
         except EvaluationError as error:
             self._notes.append(f"{name}: no skill: {error}")
         return index, skill
 
-    def _places(self, loaded: Checkpoint) -> Sequence[Place]:
-        """Where the recordings of a checkpoint are, as it says itself or the user does."""
-        places, named = loaded.split["places"], self._request.trained_on
-        if named and not (places and all(map(is_here, places))):
-            return [named]
-        if not places:
-            raise EvaluationError(
-                "it does not say where the recordings are that it was trained on; name them with --trained-on FOLDER"
-            )
-        return list(places)
-
     def _excerpts(self, name: str, loaded: Checkpoint) -> list[Excerpt]:
         folder = self._request.prompts
         if not folder:
             return loaded.excerpts
-        corpus = self._open([folder])
+        corpus = self._corpora.open(folder)
         learned = trained_on(ancestors_with(loaded))
         if n_learned := sum(recording in learned for recording in corpus):
             self._notes.append(
@@ -245,12 +236,12 @@ class Gatherer:
             )
         return choose_excerpts(fitted_to(pieces_of(corpus, loaded.codec), loaded.codec))
 
-    def _begun(self, name: str, loaded: Checkpoint, path: Path, n_clips: int) -> list[Begun]:
+    def _continued_prompts(self, name: str, loaded: Checkpoint, path: Path, n_clips: int) -> list[ContinuedPrompt]:
         """Prompts whose recordings go on long enough; none if there are no such."""
-        found = openings(loaded.excerpts, self._home(loaded), path, loaded.codec.block_size)
-        n_short = sum(opening.n_places(self._n_samples) == 0 for opening in found)
+        sources = prompt_sources(loaded.excerpts, self._corpora.of_prompts(loaded), path, loaded.codec.block_size)
+        n_short = sum(source.n_places(self._n_samples) == 0 for source in sources)
         long_enough = f"a prompt of {PROMPT_SECONDS:g} s and {self._request.seconds:g} s more"
-        if n_short == len(found):
+        if n_short == len(sources):
             self._notes.append(
                 f"{name}: the anchors continuation and resynthesis are left out, as no recording at hand has room for "
                 f"{long_enough}"
@@ -258,42 +249,42 @@ class Gatherer:
             return []
         if n_short:
             self._notes.append(
-                f"{name}: no clip begins from {n_short} of {len(found)} excerpts: no room for {long_enough}"
+                f"{name}: no clip begins from {n_short} of {len(sources)} excerpts: no room for {long_enough}"
             )
-        return choose(found, self._n_samples, n_clips, seed=self._request.seed)
-
-    def _home(self, loaded: Checkpoint) -> Corpus | None:
-        """Where a checkpoint's prompts are from, if that is at hand."""
-        try:
-            return self._open([self._request.prompts] if self._request.prompts else self._places(loaded))
-        except (CorpusError, EvaluationError):
-            return None
-
-    def _learned(self, loaded: Checkpoint, corpus: Corpus) -> LandmarkIndex:
-        if self._request.trained_on:
-            return self._index(self._open([self._request.trained_on]))
-        names = {recording.name for recording in corpus}
-        if gone := [name for name in loaded.split["training"] if name not in names]:
-            raise EvaluationError(f"{corpus.where}: lacks {', '.join(gone)}")
-        return self._index(corpus.subset(loaded.split["training"]))
-
-    def _index(self, corpus: Corpus) -> LandmarkIndex:
-        key = tuple(recording.findings.digest for recording in corpus)
-        if key not in self._indices:
-            self._indices[key] = LandmarkIndex.of(corpus, progress=self._counted("fingerprinting"))
-        return self._indices[key]
-
-    def _counted(self, description: str) -> Callable[[int, int], object]:
-        """A stage whose parts are counted by whoever does them, (done, in all)."""
-        advanced: list[Any] = []
-
-        def progress(done: int, total: int) -> None:
-            if not advanced:
-                advanced.append(self._stage(description, total))
-            advanced[0](1)
-
-        return progress
+        return choose_continued(sources, self._n_samples, n_clips, seed=self._request.seed)
 
 
-def _key(places: Sequence[Place]) -> tuple[str, ...]:
-    return tuple(resolved(place) for place in places)
+def facts_of(checkpoint: Checkpoint) -> dict[str, Fact]:
+    """Settings by name, and what came of them: steps, minutes and loss of the weights in this file.
+
+    Those of a run's best checkpoint end at its best step. The loss compares within one codec alone.
+    """
+    settings = checkpoint.settings
+    facts: dict[str, Fact] = {"preset": settings.preset}
+    for section in SECTIONS:
+        values = asdict(getattr(settings, section))
+        facts |= {"steps at most" if name == "steps" else name: value for name, value in values.items()}
+    facts["training recordings"] = len(checkpoint.split["training"])
+    facts["weights"] = sum(parameter.numel() for parameter in checkpoint.model.parameters())
+    if checkpoint.history:
+        last = checkpoint.history[-1]
+        facts["steps"] = last["step"]
+        facts["minutes of these steps"] = last["seconds"] / 60
+        facts["held-out loss"] = last["loss"]
+    return facts
+
+
+def _check_apart(request: EvaluationRequest, *, renders_classic: bool) -> None:
+    """Refuse to render over what is to be measured.
+
+    Raises:
+        EvaluationError: a folder that clips are rendered into holds clips to be measured, or the other way round.
+    """
+    names = [system.name for system in request.paths if system.is_checkpoint]
+    names += [RESYNTHESIS, *(f"{RESYNTHESIS} of {name}" for name in names)] if names else []
+    names += ["classic"] * renders_classic
+    for measured in (system.path for system in request.paths if not system.is_checkpoint):
+        for folder in (request.out / "clips" / name for name in names):
+            place, target = measured.resolve(), folder.resolve()
+            if folder.exists() and (place == target or target in place.parents or place in target.parents):
+                raise EvaluationError(f"{measured}: clips are measured there and rendered to {folder}; change --out")

@@ -22,8 +22,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from pipeline.errors import OutputError
-from pipeline.evaluation import EvaluationError
+from pipeline.errors import EvaluationError, OutputError
 from waveforms.corpus import cache
 from waveforms.files import write_whole
 

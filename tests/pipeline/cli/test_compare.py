@@ -212,7 +212,7 @@ def test_a_run_of_other_settings_is_in_the_way(
         (["takes", "--preset=flow,classic", "--dims=8"], "preset classic has no setting dims"),
         (["takes", "--layers=1,0"], "layers must be at least 1 and not 0"),
         (["takes", "--layers=1,2", "--seconds=3.1"], "a length must be a multiple of 0.25 s (one block), not 3.1 s"),
-        (["takes", "--layers=1,2", "--seconds=2"], "a clip must last 2.98 s for all ears to hear it, and not 2 s"),
+        (["takes", "--layers=1,2", "--seconds=2"], "a clip must last 2.98 s for all networks to embed it, and not 2 s"),
         (["takes", "--layers=1,2", "--clips=1"], "clips must be at least 2 and not 1"),
         (["takes", "--layers=1,2", "--held-out=five.wav"], "takes: no recording is named 'five.wav'"),
         (

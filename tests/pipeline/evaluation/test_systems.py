@@ -1,115 +1,157 @@
-"""From what is heard of clips to a system's values: both transcribers, and the anchors that notes are held against."""
+"""Copies and skill of checkpoints: of one place, of several, and of places that are unknown or gone."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
-from pipeline.evaluation.aggregation import MeasuredClip, annotations_of, clip_results, system_values
-from pipeline.evaluation.faults import Faults
-from pipeline.evaluation.levels import measure_levels
-from pipeline.evaluation.life import measure_life
-from pipeline.evaluation.metrics import CONTINUED, NOTES, metrics
-from pipeline.evaluation.note_distances import HISTOGRAMS
-from pipeline.evaluation.notes import NoteStatistics, measure_notes
-from pipeline.evaluation.seams import measure_seams
-from pipeline.evaluation.segments import Cut
-from pipeline.evaluation.transcription import Transcription
-from waveforms.dsp.blocks import BLOCK_SIZE
+from pipeline import checkpoint
+from pipeline.config import BEST, preset_named
+from pipeline.evaluation import EvaluationError
+from pipeline.evaluation.clips import System
+from pipeline.evaluation.copies import find_copies
+from pipeline.evaluation.request import EvaluationRequest
+from pipeline.evaluation.systems import Collection, Collector
+from pipeline.training.begin import begin
+from pipeline.training.loop import train
+from tests.pipeline.conftest import TINY, melody
+from tests.pipeline.training.test_train import Silent
+from waveforms import SAMPLE_RATE
+from waveforms.corpus import Corpus
 
-SECONDS = 9.0
-QUIET = np.zeros(4 * BLOCK_SIZE, np.float32)
-
-
-def notes(onsets: Iterable[float], length: float, pitch: int = 60) -> NoteStatistics:
-    return measure_notes(Transcription.of([(onset, onset + length, pitch, 64.0) for onset in onsets], SECONDS))
+PLACES = ("takes", "more.jsonl")
 
 
-def measured(
-    n: int, quick: NoteStatistics, thorough: NoteStatistics | None = None, faults: Faults | None = None
-) -> MeasuredClip:
-    rng = np.random.default_rng(n)
-    return MeasuredClip(
-        seconds=SECONDS,
-        vectors={name: rng.normal(size=(2, 3)).astype(np.float32) for name in ("musicnn", "aisfx")},
-        piano=0.5,
-        notes={"quick": quick} | ({"thorough": thorough} if thorough else {}),
-        seams=measure_seams(QUIET),
-        life=measure_life(QUIET),
-        faults=faults or Faults(SECONDS, 0.0, (), ()),
-        levels=measure_levels(QUIET),
-        dc_offset=0.0,
-        cut=Cut(f"clip {n}", "", len(QUIET), lambda start, stop: QUIET[start:stop]),
-        copies=None,
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Runs over one place and over two, the first of them also without places, and clips for the anchor classic."""
+    home = tmp_path_factory.mktemp("home")
+    for n, name in enumerate(["takes/rag", "takes/air", "takes/hymn", "elsewhere/lied"]):
+        (home / name).parent.mkdir(exist_ok=True)
+        soundfile.write(home / f"{name}.wav", melody(n, 4.5), SAMPLE_RATE)
+    (home / "more.jsonl").write_text('{"path": "elsewhere/lied.wav"}\n')
+    (home / "hiss").mkdir()
+    soundfile.write(home / "hiss/hiss.wav", np.random.default_rng(0).normal(0, 0.03, 4 * SAMPLE_RATE), SAMPLE_RATE)
+    settings = preset_named("classic").with_values(TINY | {"steps": 1})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        patch.setenv("QUARTERWAVE_CACHE", str(home / "cache"))
+        for name, places in {"one": PLACES[:1], "two": PLACES}.items():
+            corpus = Corpus.open(*places)
+            train(begin(corpus, settings, ["air.wav"], Silent()), corpus, home / name, Silent())
+        run = checkpoint.load(home / "one" / BEST)
+        checkpoint.save(replace(run, split=run.split | {"places": []}), home / "nowhere.safetensors")
+        checkpoint.save(replace(run, ancestors=[{"split": run.split}]), home / "child.safetensors")
+        yield home
+
+
+def collected(home: Path, path: str, **options: Path) -> Collection:
+    request = EvaluationRequest(
+        [str(home / path)],
+        home / "out",
+        classic=home / "hiss",
+        n_clips=2,
+        seconds=1.0,
+        **options,  # type: ignore[arg-type]
+    )
+    return Collector(request, lambda description, n_parts: lambda n_done: None).collect()
+
+
+def system(found: Collection) -> System:
+    return found.systems[0]
+
+
+def test_a_run_over_several_places_has_copies_and_skill(home: Path) -> None:
+    found = collected(home, "two")
+    assert found.corpus.places == (f"{home}/takes", f"{home}/more.jsonl")
+    assert [recording.name for recording in found.corpus][:2] == ["more.jsonl/elsewhere/lied.wav", "takes/air.wav"]
+    run = system(found)
+    assert run.index is not None
+    for n, name in [(0, "takes/rag.wav"), (3, "more.jsonl/elsewhere/lied.wav")]:
+        longest = find_copies(run.index, 0.5 * melody(n, 4.5)[SAMPLE_RATE : 3 * SAMPLE_RATE]).longest
+        assert longest is not None
+        assert (longest.recording, longest.seconds) == (name, pytest.approx(2.0, abs=0.1))
+    assert {"skill_mean", "skill_decoded_mean"} <= run.skill.keys()
+    assert not [note for note in found.notes if "no copies" in note or "no skill" in note]
+
+
+def test_skill_on_works_that_it_was_trained_on_is_reported_as_such(home: Path) -> None:
+    """As of checkpoints that were split recording by recording."""
+    run = checkpoint.load(home / "one" / BEST)
+    recordings = {name: each | {"work": "rag"} for name, each in run.split["recordings"].items()}
+    checkpoint.save(replace(run, split=run.split | {"recordings": recordings}), home / "old.safetensors")
+    sentence = (
+        "1 of the 1 recordings that it holds out are of works that it was trained on, so its skill is not that on "
+        "unheard music"
+    )
+    assert f"old: {sentence}" in collected(home, "old.safetensors").notes
+    assert f"one: {sentence}" not in collected(home, "one").notes
+
+
+def test_a_checkpoint_without_places_needs_a_reference(home: Path) -> None:
+    with pytest.raises(EvaluationError) as caught:
+        collected(home, "nowhere.safetensors")
+    assert str(caught.value) == (
+        f"{home}/nowhere.safetensors: does not say where the recordings are that it was trained on; name a folder of "
+        "real recordings with --reference FOLDER"
     )
 
 
-OURS = [measured(n, notes(np.arange(4 + n), 1.0), notes(np.arange(2), 0.5, 64)) for n in range(2)]
-REFERENCE = [measured(n, notes(np.arange(8), 1.0), notes(np.arange(8), 0.5)) for n in range(2)]
-NEXT = [measured(n, notes(np.arange(8), 2.0), notes(np.arange(8), 0.5, 64)) for n in range(2)]
-BEST = [measured(n, notes(np.arange(6), 1.5), notes(np.arange(8), 0.25)) for n in range(2)]
+def test_a_checkpoint_without_places_says_what_to_name(home: Path) -> None:
+    found = collected(home, "nowhere.safetensors", reference=home / "takes")
+    assert (
+        "nowhere: no copies and no skill: it does not say where the recordings are that it was trained on; name them "
+        "with --trained-on FOLDER"
+    ) in found.notes
+    assert (system(found).index, system(found).skill) == (None, {})
 
 
-def test_counts_are_shares_of_the_resynthesis_by_both_transcribers() -> None:
-    values = system_values(OURS, REFERENCE, REFERENCE, NEXT, BEST, seed=0)
-    assert values["notes_per_second_ratio"].value == pytest.approx(100 * 4.5 / 6)
-    assert values["polyphony_ratio"].value == pytest.approx(100 * 4.5 / 9)
-    assert values["thorough_notes_per_second_ratio"].value == pytest.approx(100 * 2 / 8)
-    assert values["thorough_polyphony_ratio"].value == pytest.approx(100 * 1 / 2)
-    assert values["thorough_notes_per_second"].value == pytest.approx(2 / SECONDS)
+def test_places_can_be_named_for_it(home: Path) -> None:
+    found = collected(home, "nowhere.safetensors", reference=home / "takes", trained_on=home / "takes")
+    assert system(found).index is not None
+    assert "skill_mean" in system(found).skill
 
 
-def test_distances_go_to_the_reference_and_to_the_continuation() -> None:
-    values = system_values(OURS, REFERENCE, REFERENCE, NEXT, BEST, seed=0)
-    assert (values["js_pitches"].value, values["js_pitches_continuation"].value) == (0, 0)
-    assert (values["thorough_js_pitches"].value, values["thorough_js_pitches_continuation"].value) == (1, 0)
-    assert values["js_durations"].value == pytest.approx(0, abs=1e-6)
-    assert values["js_durations_continuation"].value == pytest.approx(1)  # seconds against two
-
-
-def test_a_system_has_what_its_anchors_and_transcribers_give() -> None:
-    held = {metric.id for metric in CONTINUED}
-    assert held == {*(f"js_{name}_continuation" for name in HISTOGRAMS), "notes_per_second_ratio", "polyphony_ratio"}
-    of_notes = {metric.id for metric in NOTES} | held
-    alone = [measured(n, each.notes["quick"]) for n, each in enumerate(OURS)]
-    assert system_values(OURS, REFERENCE, REFERENCE, NEXT, BEST, seed=0).keys() >= {
-        *of_notes, *(f"thorough_{name}" for name in of_notes)
-    }  # fmt: skip
-    assert not system_values(alone, REFERENCE, REFERENCE, seed=0).keys() & (
-        held | {f"thorough_{name}" for name in of_notes}
+def test_what_is_lacking_is_named(home: Path) -> None:
+    found = collected(home, "nowhere.safetensors", reference=home / "takes", trained_on=home / "elsewhere")
+    (note,) = [note for note in found.notes if note.startswith("nowhere: no skill:")]
+    assert note.startswith(
+        f"nowhere: no skill: {home}/elsewhere: must hold the recordings that the checkpoint was not "
     )
-    shown = [metric.id for metric in metrics(continued=True, thorough=True)]
-    assert len(shown) == len(set(shown)) == len(metrics(continued=True)) + len(of_notes)
-    assert not held & {metric.id for metric in metrics(continued=False)}
+    assert system(found).index is not None  # the user said so
 
 
-def test_each_clip_has_its_own_numbers_of_both_transcribers() -> None:
-    clips = clip_results(OURS, REFERENCE)
-    assert [clip.values["notes_per_second"].value for clip in clips] == pytest.approx([4 / 9, 5 / 9])
-    assert [clip.values["thorough_median_onset_interval"].value for clip in clips] == [1, 1]
-    assert [clip.values["notes_drift"].value for clip in clips] == pytest.approx([0, 0])  # of seconds 0 to 2, 6 to 8
-    assert clip_results(REFERENCE, REFERENCE)[0].values["notes_drift"].value == pytest.approx(100 * 2 / 3)
+def test_a_place_that_is_gone_is_named(home: Path) -> None:
+    (home / "more.jsonl").rename(home / "moved.jsonl")
+    try:
+        with pytest.raises(EvaluationError) as caught:
+            collected(home, "two")
+        found = collected(home, "two", reference=home / "takes")
+    finally:
+        (home / "moved.jsonl").rename(home / "more.jsonl")
+    assert str(caught.value) == (
+        f"{home}/more.jsonl: {home}/two/{BEST} was trained on this, and it is gone; name another folder with "
+        "--reference FOLDER"
+    )
+    assert f"two: no copies and no skill: {home}/more.jsonl: the list cannot be read (no such file or directory)" in (
+        found.notes
+    )
 
 
-def test_clips_beyond_the_middle_nine_tenths_of_the_reference_are_outliers() -> None:
-    def flat(*flatness: float | None) -> list[MeasuredClip]:
-        return [replace(OURS[0], life=replace(OURS[0].life, flatness=number)) for number in flatness]
+def test_prompts_that_it_was_trained_on_are_counted(home: Path) -> None:
+    for name, n_known in {"one": 2, "child.safetensors": 2}.items():
+        found = collected(home, name, prompts=home / "takes")
+        assert (
+            f"{Path(name).stem}: of the 3 recordings of {home}/takes, from which clips go on, it was trained on "
+            f"{n_known}, or on their works"
+        ) in found.notes
+    assert not [note for note in collected(home, "one", prompts=home / "elsewhere").notes if "trained on" in note]
 
-    reference = flat(*np.linspace(0.0, 100.0, 101).tolist(), None)
-    for numbers, share in [((4.9, 5.0), 50), ((50.0, 95.0), 0), ((95.1, None), 100), ((None, None), None)]:
-        assert system_values(flat(*numbers), reference, OURS, seed=0)["flatness_outliers"].value == share
-    assert system_values(flat(1.0, 1.0), flat(1.0, 1.0), OURS, seed=0)["flatness_outliers"].value == 0
-    assert system_values(flat(1.0, 1.0), flat(None, None), OURS, seed=0)["flatness_outliers"].value is None
 
-
-def test_glides_and_bursts_are_numbers_and_marks() -> None:
-    clip = measured(0, notes([], 1.0), faults=Faults(SECONDS, 0.02, ((1.0, 0.5), (4.0, 0.75)), ((3.0, 14.6),)))
-    values = clip_results([clip, clip], REFERENCE)[0].values
-    assert (values["glides"].value, values["bursts"].value) == pytest.approx((2, 60 / SECONDS))
-    found = [(a.kind, a.start, a.seconds, a.text) for a in annotations_of(clip) if a.kind != "collapse"]
-    assert found == [
-        ("glides", 1.0, 0.5, "a partial glides"),
-        ("bursts", 3.0, 0.0, "a note 15 dB too loud"),
-        ("glides", 4.0, 0.75, "a partial glides"),
-    ]
+def test_copies_of_an_ancestors_recordings_are_not_found_and_a_note_says_so(home: Path) -> None:
+    found = collected(home, "child.safetensors")
+    assert system(found).index is not None
+    assert "child: copies of what its ancestors were trained on are not found" in found.notes

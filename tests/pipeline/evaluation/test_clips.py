@@ -1,63 +1,25 @@
-"""What a person may name, and how it is told apart."""
+"""Segments of recordings, folders of clips, and where a rendered clip's prompt is from."""
 
 import json
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline.evaluation import EvaluationError
+from pipeline.evaluation.clips import choose_evenly, choose_from_groups, read_folder, read_rendered, segments_of
 from pipeline.evaluation.copies import Origin
-from pipeline.evaluation.reading import read_clips, read_folder, read_what
 from tests.conftest import noise
 from waveforms import SAMPLE_RATE
 from waveforms.audio import ClipWriter
+from waveforms.corpus.recording import Recording
+from waveforms.corpus.survey import survey
 from waveforms.dsp.blocks import BLOCK_SIZE
 
 N = 4 * BLOCK_SIZE
-
-
-def test_what_is_named_and_what_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in ("clips", "deep/clips", "run", "real", "a=b"):
-        Path(name).mkdir(parents=True)
-    for name in ("run/best.safetensors", "run/last.safetensors", "lone.safetensors", "clip.wav"):
-        Path(name).touch()
-    given = ["clips", "deep/clips/", "new=clips", "run", "run/last.safetensors", "lone.safetensors", "clip.wav"]
-    found = read_what([*given, "real", "a=b", "."])
-    names = ["clips", "clips-2", "new", "run", "run-2", "lone", "clip", "real-2", "a=b", tmp_path.name]
-    assert [what.name for what in found] == names
-    assert [what.is_checkpoint for what in found] == [False] * 3 + [True] * 3 + [False] * 4
-    assert found[3].path == Path("run/best.safetensors")
-
-
-def test_a_name_that_is_given_comes_before_one_that_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in ("clips", "others"):
-        Path(name).mkdir()
-    assert [what.name for what in read_what(["clips", "clips=others"])] == ["clips-2", "clips"]
-    with pytest.raises(EvaluationError, match=r"^names must differ, and new is given twice$"):
-        read_what(["new=clips", "others", "new=others"])
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("nowhere", r"^nowhere: a folder of clips or a checkpoint is needed, and there is none of this name$"),
-        ("a=nowhere", r"^nowhere: a folder of clips or a checkpoint is needed"),
-        ("=.", r"^what is evaluated must be PATH or NAME=PATH and not '=\.'$"),
-        (
-            "real=.",
-            r"^a name must have no / in it and not be real, continuation, .*, silence, and not 'real'$",
-        ),
-        ("a/b=.", r"^a name must have no / in it .*, and not 'a/b'$"),
-        ("..=.", r"^a name must have no / in it .*, and not '\.\.'$"),
-    ],
-)
-def test_what_cannot_be_named(text: str, message: str) -> None:
-    with pytest.raises(EvaluationError, match=message):
-        read_what([text])
+HALF = 2 * BLOCK_SIZE
 
 
 def test_a_folder_of_all_kinds(record: Callable[..., Path], tmp_path: Path) -> None:
@@ -70,14 +32,14 @@ def test_a_folder_of_all_kinds(record: Callable[..., Path], tmp_path: Path) -> N
     told: list[tuple[int, int]] = []
     folder = read_folder(tmp_path / "clips", N, lambda done, total: told.append((done, total)))
     assert told == [(n, 6) for n in range(1, 7)]
-    names = [[cut.name for cut in cuts] for cuts in folder.cuts]
+    names = [[segment.name for segment in segments] for segments in folder.segments]
     assert names == [["long.wav @ 0 s", "long.wav @ 1 s"], ["more/just.flac"], ["silent.wav"]]
-    assert not folder.cuts[2][0].read().any()
+    assert not folder.segments[2][0].read().any()
     assert len(folder.notes) == 2
     assert "broken.wav" in folder.notes[0]
     assert folder.notes[1] == f"left out: 1 of the 4 clips of {tmp_path}/clips, which are shorter than 1 s"
-    (one,) = read_folder(tmp_path / "clips/more/just.flac", N, lambda done, total: None).cuts
-    assert [cut.name for cut in one] == ["just.flac"]
+    (one,) = read_folder(tmp_path / "clips/more/just.flac", N, lambda done, total: None).segments
+    assert [segment.name for segment in one] == ["just.flac"]
 
 
 def test_nothing_long_enough(record: Callable[..., Path], tmp_path: Path) -> None:
@@ -102,9 +64,9 @@ def test_a_clip_tells_where_its_prompt_ended(tmp_path: Path, n_blocks: int) -> N
     path = tmp_path / "clip.wav"
     with ClipWriter(path, metadata={"comment": json.dumps(provenance)}) as clip:
         clip.write(noise(n_blocks * BLOCK_SIZE)[:, 0])
-    (cut,) = read_clips([path])
-    assert cut.origin == (Origin("one @ home.wav", round(1_000_017.25 * SAMPLE_RATE)) if n_blocks == 4 else None)
-    halves = read_folder(path, 2 * BLOCK_SIZE, lambda done, total: None).cuts[0]
+    (segment,) = read_rendered([path])
+    assert segment.origin == (Origin("one @ home.wav", round(1_000_017.25 * SAMPLE_RATE)) if n_blocks == 4 else None)
+    halves = read_folder(path, 2 * BLOCK_SIZE, lambda done, total: None).segments[0]
     assert halves[1].origin == (Origin("one @ home.wav", round(1_000_017.75 * SAMPLE_RATE)) if n_blocks == 4 else None)
 
 
@@ -121,9 +83,41 @@ COMMENTS_OF_OTHERS = [
 
 
 def test_clips_of_others_tell_nothing(record: Callable[..., Path], tmp_path: Path) -> None:
-    assert read_clips([record("plain.wav", noise(N))])[0].origin is None
+    assert read_rendered([record("plain.wav", noise(N))])[0].origin is None
     for n, comment in enumerate(COMMENTS_OF_OTHERS):
         path = tmp_path / f"{n}.wav"
         with ClipWriter(path, metadata={"comment": comment}) as clip:
             clip.write(noise(N)[:, 0])
-        assert read_clips([path])[0].origin is None
+        assert read_rendered([path])[0].origin is None
+
+
+@pytest.fixture
+def recording(record: Callable[..., Path]) -> Callable[[str, float], Recording]:
+    """Give a function that makes a recording of so many clips: a ramp, so that each sample tells its place."""
+
+    def make(name: str, n_clips: float) -> Recording:
+        waveform = np.linspace(0.1, 0.9, round(n_clips * HALF), dtype=np.float32)
+        return Recording(name, survey(record(name, waveform, subtype="FLOAT")))
+
+    return make
+
+
+def test_items_are_chosen_evenly() -> None:
+    assert choose_evenly(range(10), 5) == [1, 3, 5, 7, 9]
+    assert choose_evenly(range(3), 5) == [0, 1, 2]
+    groups = [[f"{name}{n}" for n in range(length)] for name, length in (("a", 8), ("b", 1), ("c", 0), ("d", 4))]
+    assert choose_from_groups(groups, 2) == ["a4", "d2"]
+    assert choose_from_groups(groups, 5) == ["a2", "a6", "b0", "d1", "d3"]
+    assert len(choose_from_groups(groups, 99)) == 13
+    assert choose_from_groups(groups, 99) == list(chain.from_iterable(groups))
+
+
+def test_segments_are_the_recording_piece_by_piece(recording: Callable[[str, float], Recording]) -> None:
+    source = recording("ramp.wav", 3.5)
+    segments = segments_of(source, "/there/ramp.wav", HALF)
+    whole = source.read(0, source.n_samples)
+    assert [segment.name for segment in segments] == ["ramp.wav @ 0 s", "ramp.wav @ 0.5 s", "ramp.wav @ 1 s"]
+    assert segments[2].source == "/there/ramp.wav @ 1 s"
+    np.testing.assert_array_equal(np.concatenate([segment.read() for segment in segments]), whole[: 3 * HALF])
+    np.testing.assert_array_equal(segments[1].read_part(5, 9), whole[HALF + 5 : HALF + 9])
+    assert [segment.name for segment in segments_of(recording("one.wav", 1.9), "one.wav", HALF)] == ["one.wav"]
