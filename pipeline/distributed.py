@@ -122,7 +122,7 @@ def sum_over_processes(fabric: "Fabric", part: Tensor) -> Tensor:
 def lost_process_reported(fabric: "Fabric") -> Iterator[None]:
     """Turn the error of an exchange between processes into a sentence; wraps nothing but such exchanges.
 
-    Gloo raises a bare RuntimeError where another process has ended, so only the place tells what it means.
+    Gloo raises a bare RuntimeError where another process has ended, so only the place shows what it means.
 
     Raises:
         TrainingError: another process has ended.

@@ -12,7 +12,7 @@ of each recording lie beside it, as a MIDI file of the same name.
   quarterwave corpus demo/ --pieces 100        more: chorales, then other keys and tempi
   quarterwave corpus mine/ --midi my_midis/    your own MIDI files instead
 
-PROVENANCE.md in the folder tells of what the recordings were made and by what right.
+PROVENANCE.md in the folder states the sources of the recordings and their licences.
 """
 
 

@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 HELP = "write down the notes of recordings, as MIDI files"
 DESCRIPTION = """\
-Find the notes of each recording: which key is struck when and how hard, and when its damper falls.
+Transcribe each recording: onset, offset, pitch and velocity of every note.
 
   quarterwave notes recordings/                    writes notes/NAME.mid for each; also: lists NAME.jsonl, URLs
   quarterwave notes recordings/ more/ --out midi/
   quarterwave notes recordings/ --json | jq '.recordings[] | [.name, .n_notes, .source]'
 
 Where a MIDI file of the same name lies beside a recording, as in MAESTRO, its notes are taken if they fit the sound; up
-to a second early or late, they are moved. A file that does not fit is named with the reason, and left aside. All other
-recordings are listened to by a transcriber that comes along, a minute of music in a few seconds. It knows pianos alone.
-What it heard is kept in the cache, so that the second time costs a look.
+to a second early or late, they are moved. A file that does not fit is named with the reason, and left aside. A piano
+transcriber reads all other recordings, a minute of music in a few seconds. The cache keeps its notes, so a second run
+takes no time.
 
-A MIDI file beside a recording counts as what the recording plays. Therefore notes that were only heard are written to
-a folder of their own: look through them, and put beside the recordings what is right.
+Training takes the MIDI file beside a recording for what the recording plays. Therefore transcribed notes go to a folder
+of their own: look through them, and put the right ones beside the recordings.
 """
 
 
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write a MIDI file for each recording; say how many notes it has, and where they are from."""
+    """Write a MIDI file for each recording, and print how many notes it has and their source."""
     from pipeline.cli.console import console, open_corpus, progress_bar
     from waveforms.corpus import Corpus
     from waveforms.errors import AudioError
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         bar = _Bar(shown, corpus.seconds)
         for recording, target in zip(corpus, targets, strict=True):
             try:
-                rows.append(_write(recording, target, bar.heard))
+                rows.append(_write(recording, target, bar.transcribed))
                 line = _line(rows[-1])
             except AudioError as error:
                 problems.append(error)
@@ -89,8 +89,8 @@ def _targets(corpus: "Corpus", out: Path, *, force: bool) -> list[Path]:
     return targets
 
 
-def _write(recording: "Recording", target: Path, heard: Callable[[float], object]) -> dict[str, Any]:
-    """Find a recording's notes and write them: a row of what there is to say.
+def _write(recording: "Recording", target: Path, advanced: Callable[[float], object]) -> dict[str, Any]:
+    """Find a recording's notes and write them: return a row of the report.
 
     Raises:
         AudioError: the recording cannot be read any more, or the MIDI file not be written.
@@ -100,14 +100,14 @@ def _write(recording: "Recording", target: Path, heard: Callable[[float], object
     from waveforms.files import make_folder
     from waveforms.notes.midi import write_midi
 
-    found = notes_of(recording, heard)
+    found = notes_of(recording, advanced)
     make_folder(target.parent)
     write_midi(target, found.notes.to_performance(target.stem))
     return {
         "name": recording.name,
         "seconds": recording.seconds,
         "n_notes": len(found.notes),
-        "source": "MIDI beside it" if found.midi else "heard",
+        "source": "MIDI beside it" if found.midi else "transcribed",
         "moved_by_seconds": found.offset,
         "left_aside": str(found.problem) if found.problem else None,
         "midi": str(target),
@@ -122,7 +122,7 @@ def _line(row: dict[str, Any]) -> str:
 
 
 class _Bar:
-    """How far the listening is, and how many times as fast as the music lasts.
+    """Shows the progress of transcription, and its speed against real time.
 
     Args:
         bar: the console's; None shows nothing.
@@ -131,18 +131,18 @@ class _Bar:
 
     def __init__(self, bar: "Progress | None", seconds: float) -> None:
         self._bar = bar
-        self._task = bar.add_task("listening", total=seconds, note="") if bar else None
+        self._task = bar.add_task("transcribing", total=seconds, note="") if bar else None
         self._since = time.perf_counter()
-        self._heard = 0.0
+        self._seconds = 0.0
 
-    def heard(self, seconds: float) -> None:
-        """So many more were listened to."""
-        self._heard += seconds
+    def transcribed(self, seconds: float) -> None:
+        """Advance by transcribed seconds."""
+        self._seconds += seconds
         if self._bar and self._task is not None:
-            speed = self._heard / (time.perf_counter() - self._since)
+            speed = self._seconds / (time.perf_counter() - self._since)
             self._bar.update(self._task, advance=seconds, note=f"{speed:.0f} times real time")
 
     def reached(self, seconds: float) -> None:
-        """The recordings so far last so long, however little of them had to be listened to."""
+        """Set the bar to the duration of the recordings so far, of which the cache may have held some."""
         if self._bar and self._task is not None:
             self._bar.update(self._task, completed=seconds)

@@ -111,8 +111,8 @@ def test_a_stopped_comparison_says_how_to_go_on(stopped: str) -> None:
 
 
 def test_the_same_command_goes_on_and_keeps_what_is_trained(home: Path, first: bytes, printed: str) -> None:
-    told = [f"run 1 of 2, {NAMES[0]}: is trained already", f"run 2 of 2, {NAMES[1]}: goes on where it stopped"]
-    assert [line for line in printed.splitlines() if line.startswith("run ")] == told
+    printed = [f"run 1 of 2, {NAMES[0]}: is trained already", f"run 2 of 2, {NAMES[1]}: goes on where it stopped"]
+    assert [line for line in printed.splitlines() if line.startswith("run ")] == printed
     assert (home / "evaluation/runs" / NAMES[0] / LAST).read_bytes() == first
     for name in NAMES:
         assert checkpoint.read_document(home / "evaluation/runs" / name / LAST)["progress"]["step"] == 12
@@ -188,10 +188,10 @@ def test_a_run_of_other_settings_is_in_the_way(
 ) -> None:
     before = [path.stat().st_mtime_ns for path in sorted(other.rglob(LAST))]
     assert main([*COMMAND, "--out=other", *arguments]) == 1
-    told = capsys.readouterr()
-    assert told.err.startswith(f"quarterwave: {message}")
-    assert told.err.count("\n") == 1
-    assert "run 1" not in told.out
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"quarterwave: {message}")
+    assert printed.err.count("\n") == 1
+    assert "run 1" not in printed.out
     assert [path.stat().st_mtime_ns for path in sorted(other.rglob(LAST))] == before
 
     stop_after(1, monkeypatch)
@@ -232,9 +232,9 @@ def test_a_mistake_gets_one_sentence_before_anything_is_trained(
 ) -> None:
     run = f"evaluation/runs/{NAMES[0]}"
     assert main(["compare", "--out=new", *(run if each == "RUN" else each for each in arguments)]) == 1
-    told = capsys.readouterr()
-    assert told.err.startswith(f"quarterwave: {message}")
-    assert told.err.count("\n") == 1
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"quarterwave: {message}")
+    assert printed.err.count("\n") == 1
     assert not (home / "new").exists()
 
 
@@ -243,8 +243,8 @@ def test_one_process_trains_a_grid(
 ) -> None:
     monkeypatch.setattr(distributed, "connect_to_render", lambda: SimpleNamespace(world_size=2))
     assert main(["compare", "takes", "--layers=1,2", "--out=new"]) == 1
-    told = "compare trains in one process; train each run with torchrun, and compare checkpoints"
-    assert capsys.readouterr().err == f"quarterwave: {told}\n"
+    printed = "compare trains in one process; train each run with torchrun, and compare checkpoints"
+    assert capsys.readouterr().err == f"quarterwave: {printed}\n"
 
 
 @pytest.mark.parametrize(

@@ -36,10 +36,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     soundfile.write(folder / "two.flac", np.stack([melody(2, 2.0)] * 2, axis=1), SAMPLE_RATE)
     soundfile.write(folder / "three.ogg", melody(3, 2.5), 48_000)
     soundfile.write(folder / "more" / "four.mp3", melody(4, 4.0), SAMPLE_RATE)
-    (folder / "notes.txt").write_text("remember to tune the piano")
+    (folder / "notes.txt").write_text("do not forget to tune the piano")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
-        patch.setenv("QUARTERWAVE_CACHE", str(home / "cache"))  # what was heard is not listened to again
+        patch.setenv("QUARTERWAVE_CACHE", str(home / "cache"))  # what was transcribed is not transcribed again
         quarterwave("train", folder, "--out", "run", "--validate-every=6", *FLAGS, cwd=home)
         for preset, values in {"classic": TINY, "codes": TINY_CODES}.items():
             assert main(["train", "takes", f"--preset={preset}", f"--out={preset}", *as_flags(values)]) == 0
@@ -47,17 +47,17 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_inspect_train_generate(home: Path) -> None:
-    told = quarterwave("inspect", "takes", cwd=home)
-    assert "4 recordings, 11 s" in told
-    assert "left out: takes/notes.txt: not audio" in told
+    text = quarterwave("inspect", "takes", cwd=home)
+    assert "4 recordings, 11 s" in text
+    assert "left out: takes/notes.txt: not audio" in text
     summary = json.loads(quarterwave("inspect", "takes", "--json", cwd=home))
     assert [r["name"] for r in summary["recordings"]] == ["more/four.mp3", "one.wav", "three.ogg", "two.flac"]
     assert summary["left_out_by_kind"] == {"not audio": 1}
 
-    told = quarterwave("generate", "--checkpoint", "run/best.safetensors", "--seed", "3", cwd=home)
+    text = quarterwave("generate", "--checkpoint", "run/best.safetensors", "--seed", "3", cwd=home)
     clips = sorted((home / "clips").glob("*.wav"))
     assert len(clips) == 4
-    assert "wrote 4 clips to clips/" in told
+    assert "wrote 4 clips to clips/" in text
     for clip in clips:
         with wave.open(str(clip)) as file:
             assert file.getparams()[:4] == (1, 2, SAMPLE_RATE, 441_000)
@@ -121,7 +121,7 @@ def clips_of(home: Path, name: str, *arguments: str) -> list[bytes]:
     return [soundfile.read(clip)[0].tobytes() for clip in sorted((home / name).glob("*.wav"))]
 
 
-def test_how_clips_are_drawn(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_clips_are_sampled(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home)
     flow, codes = "--checkpoint=run/best.safetensors", "--checkpoint=codes/best.safetensors"
     plain = clips_of(tmp_path, "plain", flow)
@@ -133,8 +133,8 @@ def test_how_clips_are_drawn(home: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert clips_of(tmp_path, "one", codes, "--top-k=1") == likeliest
     assert clips_of(tmp_path, "fewest", codes, "--top-p=0.001") == likeliest
     flags = ("--temperature=0.9", "--top-k=5", "--top-p=0.75", "--sound-temperature=0.8")
-    clips_of(tmp_path, "told", codes, *flags)
-    comment = WavInfoReader(str(tmp_path / "told/clip-5-1.wav")).info.comment
+    clips_of(tmp_path, "text", codes, *flags)
+    comment = WavInfoReader(str(tmp_path / "text/clip-5-1.wav")).info.comment
     sampling = {"temperature": 0.9, "top_k": 5, "top_p": 0.75, "sound_temperature": 0.8}
     assert json.loads(comment)["sampling"] == sampling
 
@@ -159,10 +159,10 @@ def test_one_prompt_goes_on_in_different_ways(home: Path, tmp_path: Path, monkey
 
 
 def test_inspecting_a_checkpoint(home: Path) -> None:
-    told = quarterwave("inspect", "run/best.safetensors", cwd=home)
-    assert "preset flow" in told
-    assert "  head: flow_width 16," in told
-    assert "learned from 3 recordings" in told
+    text = quarterwave("inspect", "run/best.safetensors", cwd=home)
+    assert "preset flow" in text
+    assert "  head: flow_width 16," in text
+    assert "learned from 3 recordings" in text
     document = json.loads(quarterwave("inspect", "run/last.safetensors", "--json", cwd=home))
     assert document["settings"]["model"]["width"] == TINY["width"]
     assert document["bytes"]["resume"] > 2 * document["bytes"]["model"]  # two moments, and weights not averaged
@@ -177,8 +177,8 @@ print(*tags["scalars"], *tags["audio"], *tags["images"])
 print(*[event.step for event in events.Scalars("training/loss")])
 print(*[event.step for event in events.Audio("roll-out")], *[event.step for event in events.Images("roll-out")])
 """
-    told = subprocess.run([sys.executable, "-c", program], cwd=home, capture_output=True, text=True, check=True).stdout
-    tags, losses, clips = told.splitlines()
+    output = subprocess.check_output([sys.executable, "-c", program], cwd=home, text=True)
+    tags, losses, clips = output.splitlines()
     scalars = ("training/loss", "training/blocks_per_second", "validation/skill_mean", "validation/skill_repeat")
     assert {*scalars, "roll-out"} <= set(tags.split())
     assert losses.split() == [str(step) for step in range(1, TINY["steps"] + 1)]
@@ -209,13 +209,13 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(home: Path, monkeypatch: 
         time.sleep(0.1)
     time.sleep(1.0)
     process.send_signal(signal.SIGINT)
-    told, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, told
-    assert "go on with: quarterwave train takes --out long --resume" in told
-    stopped_at = int(re.search(r"(\d+) steps\n", told).group(1))  # type: ignore[union-attr]
+    text, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, text
+    assert "go on with: quarterwave train takes --out long --resume" in text
+    stopped_at = int(re.search(r"(\d+) steps\n", text).group(1))  # type: ignore[union-attr]
     assert stopped_at > 0
-    told = quarterwave("train", "takes", "--out", "long", "--resume", f"--steps={stopped_at + 5}", cwd=home)
-    assert f"{stopped_at + 5} steps" in told
+    text = quarterwave("train", "takes", "--out", "long", "--resume", f"--steps={stopped_at + 5}", cwd=home)
+    assert f"{stopped_at + 5} steps" in text
     assert (home / "long" / "best.safetensors").exists()
 
 
@@ -289,12 +289,12 @@ def test_mistakes_in_generating(
 
 
 def test_help_teaches(home: Path) -> None:
-    told = quarterwave("--help", cwd=home)
+    text = quarterwave("--help", cwd=home)
     for command in ("corpus", "inspect", "train", "generate", "evaluate", "compare", "listen"):
-        assert f"quarterwave {command}" in told
+        assert f"quarterwave {command}" in text
         assert f"quarterwave {command} " in quarterwave(command, "--help", cwd=home)
-    told = quarterwave("train", "--help", cwd=home)
-    assert re.search(r"--dims INT\s.*?\(default:\s+128\)", told, re.DOTALL)
-    assert re.search(r"--overlap INT\s.*?\(default:\s+0, in\s+classic\)", told, re.DOTALL)
-    assert "None" not in told
+    text = quarterwave("train", "--help", cwd=home)
+    assert re.search(r"--dims INT\s.*?\(default:\s+128\)", text, re.DOTALL)
+    assert re.search(r"--overlap INT\s.*?\(default:\s+0, in\s+classic\)", text, re.DOTALL)
+    assert "None" not in text
     quarterwave("nonsense", cwd=home, status=2)

@@ -1,4 +1,4 @@
-"""`quarterwave notes` on real files: heard, taken from MIDI, left aside; as text and as JSON."""
+"""`quarterwave notes` on real files: transcribed, taken from MIDI, left aside; as text and as JSON."""
 
 import json
 from pathlib import Path
@@ -39,7 +39,7 @@ def test_notes_of_a_folder(takes: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     text = " ".join(capsys.readouterr().out.split())
     assert "left out: takes/broken.wav: " in text
     assert f"more/true.flac: {N_NOTES} notes, {N_NOTES / SECONDS:.1f} a second, MIDI beside it" in text
-    assert "a second, heard; left aside: takes/false.mid: does not fit the recording: the sound rises" in text
+    assert "a second, transcribed; left aside: takes/false.mid: does not fit the recording: the sound rises" in text
     assert "notes of 3 recordings to notes/" in text
     assert sorted(takes.rglob("*")) == before
     written = sorted(path.relative_to("notes").as_posix() for path in Path("notes").rglob("*.mid"))
@@ -57,7 +57,7 @@ def test_json_and_nothing_else(takes: Path, tmp_path: Path, capsys: pytest.Captu
     assert main(["notes", str(takes), "--json", "--out", str(tmp_path / "out")]) == 0
     document = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in document["recordings"]] == ["alone.wav", "false.wav", "more/true.flac"]
-    assert [row["source"] for row in document["recordings"]] == ["heard", "heard", "MIDI beside it"]
+    assert [row["source"] for row in document["recordings"]] == ["transcribed", "transcribed", "MIDI beside it"]
     assert document["recordings"][2]["n_notes"] == N_NOTES
     assert "false.mid: does not fit" in document["recordings"][1]["left_aside"]
     assert document["recordings"][0]["left_aside"] is None
