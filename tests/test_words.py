@@ -14,7 +14,13 @@ SINGLE_FILES = ("*.md", "checkpoints/README.md", "checkpoints/piano.md", "Makefi
 
 PEOPLE_LISTEN = ("pipeline/listening/", "pipeline/web/", "pipeline/cli/listen.py", "tests/pipeline/listening/")
 PROSE = ("README.md", "docs/", "checkpoints/")  # there people hear clips
-PAGES = ("pipeline/web/", "tests/chromium.py", "tests/pipeline/test_pages.py", "tests/pipeline/listening/test_page.py")
+PAGES = (
+    "pipeline/web/",
+    "tests/chromium.py",
+    "tests/pipeline/test_pages.py",
+    "tests/pipeline/listening/test_page.py",
+    "CONTRIBUTING.md",
+)
 XML = ("waveforms/piano/musicxml.py", "tests/waveforms/piano/")
 FIGURES = ("pipeline/web/", "pipeline/pictures.py", "pipeline/clips.py", "benchmarks/", "docs/")
 
