@@ -107,8 +107,6 @@ class Session:
             prompts: whole blocks each.
             seed: of every random number.
         """
-        self.reset()
-        self._generator = Generator(self._device).manual_seed(seed)
         waveforms = torch.from_numpy(np.stack([prompt.waveform for prompt in prompts])).to(self._device)
         n_blocks = waveforms.shape[1] // self._codec.block_size
         padded = torch.nn.functional.pad(waveforms, self._codec.padding)
@@ -120,12 +118,38 @@ class Session:
             table = NoteTable.of([NoteExcerpt(of_row, row) for row, of_row in enumerate(notes)]).to(waveforms.device)
             events = EventBatch.of([encode(of_row, 0, n_blocks) for of_row in notes]).to(waveforms.device)
         latents = self._codec.encode(padded, table, profiles[:, None].expand(-1, n_blocks, -1))
-        self._prompt = Blocks(latents, events)
-        self._prompt_blocks = n_blocks
+        self.prime_encoded(Blocks(latents, events), profiles, notes, seed=seed)
+
+    @torch.inference_mode()
+    def prime_encoded(self, prompt: Blocks, profiles: Tensor, notes: Sequence[Notes], *, seed: int) -> None:
+        """Read a prompt that is encoded already.
+
+        Args:
+            prompt: of every row.
+            profiles: of the recordings, see `Codec.profile`, (n_rows, n_numbers).
+            notes: of each row, in seconds from the prompt's beginning; none at all where the codec reads no notes.
+            seed: of every random number.
+        """
+        self.reset()
+        self._generator = Generator(self._device).manual_seed(seed)
+        self._prompt = prompt
+        self._prompt_blocks = prompt.latents.latent.shape[1]
         self._decoder = self._codec.decoder(profiles)
         if notes:
-            self._decoder.expect(notes, n_blocks)
-        self._state = self._model.prime(self._prompt)
+            self._decoder.expect(notes, self._prompt_blocks)
+        self._state = self._model.prime(prompt)
+
+    @torch.inference_mode()
+    def step(self, notes: Sequence[Notes] | None = None) -> Block:
+        """Sample the next block and feed it back, without decoding it.
+
+        Args:
+            notes: prescribed to each row in this block, in seconds from the prompt's beginning; None lets the model
+                sample them.
+        """
+        assert self._decoder is not None, "prime comes first"
+        block, self._state = self._model.step(self._state, self._decoder, self._generator, self.sampling, notes)
+        return block
 
     def stream(
         self, n_blocks: int | None, notes: Sequence[Notes] | None = None, *, with_prompt: bool = False
@@ -170,7 +194,7 @@ class Session:
                 samples = beside(partial(self._push, last, sampled=done > 0))
                 at = begin + done * seconds
                 rows = given and [row.moved(seconds=begin).between(at, at + seconds) for row in given]
-                block = self._step(rows)
+                block = self.step(rows)
                 yield Chunk(samples(), [row.moved(seconds=-begin) for row in block.notes])
                 last, done = block.latents, done + 1
             yield Chunk(beside(partial(self._push, last, sampled=done > 0))(), nothing)
@@ -186,12 +210,6 @@ class Session:
             with torch.inference_mode(False):  # refining follows a gradient
                 notes = self._codec.refine(padded.clone(), found, self._codec.profile(padded.clone(), found))
         return notes, self._codec.profile(padded, notes)
-
-    @torch.inference_mode()
-    def _step(self, given: Sequence[Notes] | None) -> Block:
-        assert self._decoder is not None
-        block, self._state = self._model.step(self._state, self._decoder, self._generator, self.sampling, given)
-        return block
 
     @torch.inference_mode()
     def _push(self, latents: Latents, *, sampled: bool = False) -> Tensor:

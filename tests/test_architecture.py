@@ -43,10 +43,7 @@ UNFINISHED_LONG = {
     "tests/pipeline/evaluation/test_transcribe.py",
 }
 UNFINISHED_UNUSED = {
-    "distance_of_mean",
-    "distance_of_repeat",
     "level_range",
-    "n_decoded",
     "n_edge_clicks",
     "n_edges",
     "sample_peak",

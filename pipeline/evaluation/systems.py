@@ -19,11 +19,11 @@ from pipeline.evaluation.continuation import (
 )
 from pipeline.evaluation.corpora import Corpora, counted, places_of
 from pipeline.evaluation.landmarks import LandmarkIndex
+from pipeline.evaluation.prediction import measure_skill
 from pipeline.evaluation.pruning import touch
 from pipeline.evaluation.rendering import PROMPT_SECONDS, make_prompts, roll_out
 from pipeline.evaluation.report import Fact, Kind, Value
 from pipeline.evaluation.request import EvaluationRequest, Stage, resolve
-from pipeline.evaluation.skill import measure_skill, skill_values
 from pipeline.prompts import Prompt
 from pipeline.training.lineage import ancestors_with, held_out_but_learned, trained_on
 from pipeline.training.pieces import choose_excerpts, fitted_to, pieces_of
@@ -218,7 +218,7 @@ class Collector:
             )
         try:
             progress = counted(self._stage, f"skill of {name}")
-            skill = skill_values(measure_skill(loaded, learned, seed=self._request.seed, progress=progress))
+            skill = measure_skill(loaded, learned, seed=self._request.seed, progress=progress)
         except EvaluationError as error:
             self._notes.append(f"{name}: no skill: {error}")
         return index, skill

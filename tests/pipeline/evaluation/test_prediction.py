@@ -12,11 +12,16 @@ from torch import Generator, Tensor
 from pipeline.checkpoint import Checkpoint
 from pipeline.codecs import Decoder, Latents
 from pipeline.config import Sampling, Settings
-from pipeline.evaluation import EvaluationError, next_blocks
-from pipeline.evaluation.log_spectral import floor_below, log_spectral_distance
-from pipeline.evaluation.skill import measure_skill
+from pipeline.evaluation import EvaluationError
+from pipeline.evaluation.prediction import (
+    floor_below,
+    log_spectral_distance,
+    measure_skill,
+    next_block_distances,
+)
 from pipeline.models import Blocks, Losses, Model
 from pipeline.models.base import Block, LossTerm
+from pipeline.session import Session
 from pipeline.training.begin import begin
 from pipeline.training.lanes import encode_rows
 from pipeline.training.pieces import Stretch, fitted_to, pieces_of, read_blocks
@@ -94,24 +99,21 @@ def test_what_knows_the_next_block_has_all_the_skill(run: Checkpoint, corpus: Co
     """But for the first block of each recording, which nobody can know."""
     skill = measure_skill(replace(run, model=knowing(run, corpus)), corpus)
     n_blocks = sum(n_blocks_of(corpus[name].n_samples) for name in HELD_OUT)
-    assert (skill.n_recordings, skill.n_blocks, skill.n_decoded) == (2, n_blocks, n_blocks - 2)
-    for value in (skill.against_mean, skill.against_repeat):
-        assert value.value == pytest.approx(100, abs=100 * 4 / n_blocks)
-    for value in (skill.decoded_against_mean, skill.decoded_against_repeat):
-        assert value.value == pytest.approx(100, abs=0.1)
-    assert skill.distance == skill.distance_of_real
-    assert skill.distance.value == pytest.approx(0, abs=0.01)
-    assert skill.distance_of_mean.value > 1
-    assert skill.distance_of_repeat.value > 1
+    for name in ("skill_mean", "skill_repeat"):
+        assert skill[name].value == pytest.approx(100, abs=100 * 4 / n_blocks)
+    for name in ("skill_decoded_mean", "skill_decoded_repeat"):
+        assert skill[name].value == pytest.approx(100, abs=0.1)
+    assert skill["skill_distance"] == skill["skill_distance_of_real"]
+    assert skill["skill_distance"].value == pytest.approx(0, abs=0.01)
 
 
 def test_what_learns_nothing_has_no_skill(run: Checkpoint, corpus: Corpus) -> None:
     repeating = measure_skill(replace(run, model=Fake(lambda past, _: past)), corpus)
-    assert repeating.against_repeat.value == repeating.decoded_against_repeat.value == 0
-    assert repeating.distance == repeating.distance_of_repeat
+    assert repeating["skill_repeat"].value == repeating["skill_decoded_repeat"].value == 0
+    assert repeating["skill_distance"].value > 1
     mean = measure_skill(replace(run, model=Fake(lambda past, _: torch.zeros_like(past))), corpus)
-    assert mean.against_mean.value == mean.decoded_against_mean.value == 0
-    assert mean.distance == mean.distance_of_mean
+    assert mean["skill_mean"].value == mean["skill_decoded_mean"].value == 0
+    assert mean["skill_distance"].value > 1
 
 
 def test_it_is_the_skill_that_training_tells(run: Checkpoint, corpus: Corpus) -> None:
@@ -121,8 +123,8 @@ def test_it_is_the_skill_that_training_tells(run: Checkpoint, corpus: Corpus) ->
     for recording in corpus.subset(HELD_OUT):  # by itself: nobody is asked to guess which piece comes next
         row = validated(run, corpus.subset([recording.name]))
         sums = {name: total + n_blocks_of(recording.n_samples) * row[name] for name, total in sums.items()}
-    assert skill.against_mean.value == pytest.approx(100 * (1 - sums["loss"] / sums["mean"]), abs=1e-3)
-    assert skill.against_repeat.value == pytest.approx(100 * (1 - sums["loss"] / sums["repeat"]), abs=1e-3)
+    assert skill["skill_mean"].value == pytest.approx(100 * (1 - sums["loss"] / sums["mean"]), abs=1e-3)
+    assert skill["skill_repeat"].value == pytest.approx(100 * (1 - sums["loss"] / sums["repeat"]), abs=1e-3)
 
 
 @pytest.mark.usefixtures("known_notes")
@@ -155,7 +157,9 @@ def test_what_knows_notes_and_residual_loses_what_the_codec_loses(corpus: Corpus
             real = encode_rows(rows, run.codec, torch.device("cpu")).latents.latent[:, -1:]
             return Block(decoder.expect(now)._replace(latent=real), now), state
 
-    found = next_blocks.distances(replace(run, model=Knowing()), held_out, 4, batch, Generator())
+    session = Session(Knowing(), run.codec)
+    stretches = [Stretch(held_out[index], n - 4, 5, 0) for index, n in batch]
+    found = next_block_distances(session, run.codec, stretches, torch.device("cpu"), seed=0)
     predicted, mean, repeat, real = found.T
     np.testing.assert_allclose(predicted, real, rtol=0.02)
     assert (mean > 1.05 * real).all()
@@ -167,18 +171,16 @@ def test_draws_and_choices_follow_the_seed(corpus: Corpus, tiny: Settings) -> No
     run = replace(begin(corpus, tiny, HELD_OUT, Silent()), model=drawing)
     steps: list[tuple[int, int]] = []
     first = measure_skill(run, corpus, n_sequences=7, progress=lambda *at: steps.append(at))
-    assert measure_skill(run, corpus, n_sequences=7).distance == first.distance
-    assert measure_skill(run, corpus, n_sequences=7, seed=1).distance != first.distance
-    assert first.n_decoded == 7
+    assert measure_skill(run, corpus, n_sequences=7) == first
+    assert measure_skill(run, corpus, n_sequences=7, seed=1)["skill_distance"] != first["skill_distance"]
     assert steps == [(n, len(steps)) for n in range(1, len(steps) + 1)]
-    assert first.distance.low < first.distance.value < first.distance.high
+    assert first["skill_distance"].low < first["skill_distance"].value < first["skill_distance"].high
 
 
 def test_one_recording_gives_no_interval(corpus: Corpus, tiny: Settings) -> None:
     run = begin(corpus, tiny, HELD_OUT[:1], Silent())
-    skill = measure_skill(run, corpus, n_sequences=4)
-    assert skill.n_recordings == 1
-    assert (skill.distance.low, skill.distance.high) == (None, None)
+    found = measure_skill(run, corpus, n_sequences=4)
+    assert {(value.low, value.high) for value in found.values()} == {(None, None)}
 
 
 def test_a_corpus_without_the_held_out_recordings_is_refused(corpus: Corpus, tiny: Settings) -> None:
