@@ -158,6 +158,7 @@ def _render(
         "seed": request.seed,
         "sampling": asdict(request.sampling),
         "blocks": n_blocks,
+        "block_size": checkpoint.codec.block_size,
         "arithmetic": arithmetic(device),
         "settings": checkpoint.settings.to_json(),
     }

@@ -6,22 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.evaluation import statistics
-from pipeline.evaluation.analysis import Heard
-from pipeline.evaluation.cache import RememberingEars
+from pipeline.evaluation.analysis import Heard, RememberingEars
 from pipeline.evaluation.clips import Segment
 from pipeline.evaluation.copies import Copies, find_copies
 from pipeline.evaluation.embeddings import NAMES, at_equal_loudness
 from pipeline.evaluation.landmarks import LandmarkIndex
 from pipeline.evaluation.metrics import METRICS, NOTES, Metric
 from pipeline.evaluation.note_distances import compare_notes, js_divergence
-from pipeline.evaluation.notes import (
-    INTERVAL_EDGES,
-    LENGTH_EDGES,
-    MOST_AT_ONCE,
-    VELOCITY_EDGES,
-    NoteStatistics,
-    pooled,
-)
+from pipeline.evaluation.notes import INTERVAL_EDGES, LENGTH_EDGES, MOST_AT_ONCE, VELOCITY_EDGES, NoteStatistics, pooled
 from pipeline.evaluation.report import Annotation, ClipResult, Histogram, Value
 from waveforms.notes.performance import HIGHEST_PITCH, LOWEST_PITCH
 

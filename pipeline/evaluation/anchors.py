@@ -27,11 +27,12 @@ from pipeline.migrations import FORMAT
 from pipeline.training.begin import begin
 from pipeline.training.loop import train
 from pipeline.training.progress import Progress, Watcher
+from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
 from waveforms.corpus import Corpus, cache
-from waveforms.dsp.blocks import BLOCK_SIZE
 
 ANCHORS = ("real", "continuation", "resynthesis", "classic", "shuffled", "noise", "silence")
+_QUARTER = SAMPLE_RATE // 4  # samples that are shuffled as one
 _NOISE = 0.05  # RMS, -26 dB re full scale
 _CLASSIC_VERSION = 1  # a change of what the preset means makes a new anchor
 _CLASSIC_STEPS = 75  # as few as make its distance stable
@@ -136,11 +137,11 @@ class _StepCounter(Watcher):
 
 def _shuffled(segments: Sequence[Segment], seed: int, n: int, start: int, stop: int) -> Waveform:
     rng = np.random.default_rng([seed, 1, n])
-    n_blocks = segments[0].n_samples // BLOCK_SIZE
+    n_blocks = segments[0].n_samples // _QUARTER
     blocks = []
     for _ in range(n_blocks):
-        first = int(rng.integers(n_blocks)) * BLOCK_SIZE
-        blocks.append(segments[int(rng.integers(len(segments)))].read_part(first, first + BLOCK_SIZE))
+        first = int(rng.integers(n_blocks)) * _QUARTER
+        blocks.append(segments[int(rng.integers(len(segments)))].read_part(first, first + _QUARTER))
     return np.concatenate(blocks)[start:stop]
 
 

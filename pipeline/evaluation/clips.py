@@ -18,7 +18,6 @@ from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform, probe
 from waveforms.corpus.recording import Recording
 from waveforms.corpus.survey import survey
-from waveforms.dsp.blocks import BLOCK_SIZE
 from waveforms.errors import AudioError
 from waveforms.files import find_files
 
@@ -211,7 +210,7 @@ def _origin(file: Path, source: Source) -> Origin | None:
         with soundfile.SoundFile(file) as opened:
             provenance = json.loads(opened.comment or "null")
         parts = provenance["prompt"]["parts"]
-        if len(parts) != 1 or source.n_samples != provenance["blocks"] * BLOCK_SIZE:
+        if len(parts) != 1 or source.n_samples != provenance["blocks"] * provenance["block_size"]:
             return None
         return Origin(str(parts[0]["recording"]), round(parts[0]["stop"] * SAMPLE_RATE))
     except (soundfile.SoundFileError, ValueError, KeyError, TypeError, OverflowError):

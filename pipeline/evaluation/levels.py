@@ -1,6 +1,6 @@
 """How loud a clip is: loudness, true peak and clipped samples, piece by piece in constant memory.
 
-piece -> LoudnessMeter (ITU-R BS.1770-4)           -> LUFS, sample peak
+piece -> LoudnessMeter (ITU-R BS.1770-4)           -> LUFS
       -> 4x oversampling (ITU-R BS.1770-4, annex 2) -> true peak
       -> samples at full scale                      -> count
 """
@@ -34,7 +34,6 @@ class Levels:
     Attributes:
         seconds: its length.
         loudness: integrated, in LUFS; -inf if all lies below -70 LUFS.
-        sample_peak: in dB re full scale; -inf for zeros.
         true_peak: of the waveform between the samples too, in dBTP. The standard's interpolator may read 0.6 dB
             below the truth near half the sample rate, and never reads less than the sample peak here.
         n_clipped: samples at or beyond 16-bit full scale.
@@ -42,7 +41,6 @@ class Levels:
 
     seconds: float
     loudness: float
-    sample_peak: float
     true_peak: float
     n_clipped: int
 
@@ -73,7 +71,6 @@ class LevelMeter:
         return Levels(
             meter.n_samples / SAMPLE_RATE,
             meter.integrated(),
-            _decibels(meter.peak),
             _decibels(max(self._true_peak, ringing, meter.peak)),
             self._n_clipped,
         )

@@ -1,19 +1,135 @@
 """Does a clip stay alive? Its level over time, collapse, loops, and how its spectrum moves.
 
 What is usual differs from corpus to corpus, so each number is to be held against those of reference clips.
+
+A clip seen from afar: the power in 48 bands sixty times a second, and how much like noise each moment is.
+
+Does a clip go round in circles? Stretches that repeat an earlier one, and at what period.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import scipy.fft
+from librosa.filters import mel
+from scipy.ndimage import binary_opening
 
-from pipeline.evaluation.bands import HOP, Bands, decibels, in_bands
-from pipeline.evaluation.loops import find_loops
 from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
-from waveforms.dsp.blocks import BLOCK_SIZE
+
+QUARTER = SAMPLE_RATE // 4  # samples that are judged as one: the block of our codecs, and of the ancestor
+HOP = QUARTER // 15  # 735 samples, 16.7 ms; it divides a block, so a loop of whole blocks meets itself exactly
+N_FFT = 4096  # samples, 93 ms
+N_BANDS = 48
+
+_BINS = slice(5, 900)  # 54 Hz to 9.7 kHz: for flatness
+_N_AT_ONCE = 600  # frames, 10 s: so that a clip of any length takes little memory
+_HANN = np.hanning(N_FFT + 1)[:-1].astype(np.float32)
+_FLOOR = 1e-12  # power, re full scale: -120 dB
+
+
+@dataclass(frozen=True)
+class Bands:
+    """A clip in bands.
+
+    Attributes:
+        power: in mel bands from 50 Hz to 10 kHz, full scale at 1, (n_frames, N_BANDS). Frame n is centred on sample
+            n * HOP.
+        flatness: geometric over arithmetic mean of the power in FFT bins, (n_frames,); white noise has 0.56.
+    """
+
+    power: npt.NDArray[np.float32]
+    flatness: npt.NDArray[np.float32]
+
+
+def in_bands(clip: Waveform) -> Bands:
+    """Analyse a clip, (n_samples,), into n_samples // HOP + 1 frames."""
+    padded = np.pad(clip.astype(np.float32), N_FFT // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP]
+    powers, flatness = [], []
+    for start in range(0, len(frames), _N_AT_ONCE):
+        spectra = scipy.fft.rfft(frames[start : start + _N_AT_ONCE] * _HANN) * np.float32(4 / N_FFT)
+        power = spectra.real**2 + spectra.imag**2  # (n, N_FFT // 2 + 1)
+        powers.append(power @ _filters().T)
+        middle = power[:, _BINS] + np.float32(_FLOOR)
+        flatness.append(np.exp(np.log(middle).mean(axis=1)) / middle.mean(axis=1))
+    return Bands(np.concatenate(powers), np.concatenate(flatness))
+
+
+@cache
+def _filters() -> npt.NDArray[np.float32]:
+    filters: npt.NDArray[np.float32] = mel(
+        sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=N_BANDS, fmin=50, fmax=10_000, htk=True, norm=None
+    )
+    return filters
+
+
+def decibels(power: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Power in dB, not below -120."""
+    level: npt.NDArray[np.floating] = 10 * np.log10(np.maximum(power, _FLOOR))
+    return level
+
+
+# In 106 clips of ten seconds of a sampled piano, which repeats itself most, the best second that meets an earlier one
+# is 1.8 dB apart, and in 82 of recordings none is within this; loops are 0 to 0.7 dB apart, after phase recovery too.
+MAX_DISTANCE = 1.2  # dB
+SHORTEST, LONGEST = 0.5, 10.0  # seconds: every period between is looked for, and of longer ones those that are likely
+
+_STRIDE = 3  # every third frame is compared, with every lag: 20 a second
+_MIN_RUN = SAMPLE_RATE // (HOP * _STRIDE)  # compared frames: a second
+_DEPTH = 1e-5  # re a frame's loudest band, -50 dB: what lies below is not compared
+_N_LIKELY = 200  # longer periods: a third of the work of the shorter ones
+
+
+def find_loops(bands: Bands, alive: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """How much of a clip repeats what it has played, and at what period.
+
+    Args:
+        bands: of the clip.
+        alive: which frames count, (n_frames,): silence or a drone meets itself at every lag, and is no loop.
+
+    Returns:
+        the share of the clip's frames, 0 to 1, that lie in a second or more which meets an earlier one; and the period
+        in seconds at which most of it does, 0 if there is none.
+    """
+    floor = _DEPTH * bands.power.max(axis=1, keepdims=True)
+    level = decibels(np.maximum(bands.power, floor)).astype(np.float32)
+    weight = np.sqrt(bands.power)
+    weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1e-12)
+    looped = np.zeros(len(level[::_STRIDE]), bool)
+    best_lag, most = 0, 0
+    shortest, longest = (round(seconds * SAMPLE_RATE / HOP) for seconds in (SHORTEST, LONGEST))
+    for lag in [*range(shortest, min(longest, len(level) - 1) + 1), *_likely(level, longest + 1)]:
+        first = -(-lag // _STRIDE)  # compared frame: the first that has a frame so long before it
+        now = slice(first * _STRIDE, None, _STRIDE)
+        n_now = len(level[now])
+        before = slice(first * _STRIDE - lag, None, _STRIDE)
+        apart = np.einsum("ij,ij->i", np.abs(level[now] - level[before][:n_now]), weight[now])
+        alike = (apart <= MAX_DISTANCE) & alive[now] & alive[before][:n_now]
+        runs = binary_opening(alike, np.ones(_MIN_RUN))
+        looped[first:] |= runs
+        if np.count_nonzero(runs) > most:
+            best_lag, most = lag, int(np.count_nonzero(runs))
+    return float(looped.mean()), best_lag * HOP / SAMPLE_RATE
+
+
+def _likely(level: npt.NDArray[np.float32], first: int) -> list[int]:
+    """Lags from `first` on, up to half of the clip, at which its levels are most alike: peaks of autocorrelation."""
+    if len(level) // 2 <= first:
+        return []
+    n_fft = scipy.fft.next_fast_len(2 * len(level), real=True)
+    spectra = scipy.fft.rfft(level - level.mean(axis=0), n_fft, axis=0)
+    alike = scipy.fft.irfft((spectra.real**2 + spectra.imag**2).sum(axis=1), n_fft)[first - 1 : len(level) // 2 + 1]
+    alike /= len(level) - np.arange(
+        first - 1, first - 1 + len(alike)
+    )  # of the frames that have one so long before them
+    peaks = 1 + np.flatnonzero((alike[1:-1] > alike[:-2]) & (alike[1:-1] >= alike[2:]))
+    best = peaks[np.argsort(-alike[peaks], kind="stable")[:_N_LIKELY]]
+    return sorted((first - 1 + best).tolist())
+
 
 Collapse = Literal["silence", "drone", "buzz"]
 Floats = npt.NDArray[np.floating]
@@ -26,7 +142,7 @@ STILL = 1.0
 # Geometric over arithmetic mean of power. Clean piano stays below 0.003; noise has 0.56.
 NOISY = 0.1
 
-_FRAMES_PER_BLOCK = BLOCK_SIZE // HOP  # 15
+_FRAMES_PER_BLOCK = QUARTER // HOP  # 15
 _N_STILL = 8  # blocks, 2 s
 _N_APART = 3  # frames, 50 ms: from one spectrum to the next, for the flux
 _AUDIBLE = 50.0  # dB: bands further below the loudest one are left out
@@ -40,7 +156,6 @@ class Life:
         seconds: its length.
         levels: RMS of each whole block, in dB re full scale (a sine of amplitude 1 has -3), not below -120.
         level: RMS of the whole, likewise.
-        level_range: from the 5th to the 95th percentile of the levels, in dB.
         level_drift: the last third's RMS over the first third's, in dB.
         silent_share: how much of it, 0 to 1, lies below SILENCE.
         still_share: how much, 0 to 1, sounds on without change for 2 s and more.
@@ -56,7 +171,6 @@ class Life:
     seconds: float
     levels: tuple[float, ...]
     level: float
-    level_range: float
     level_drift: float
     silent_share: float
     still_share: float
@@ -77,13 +191,13 @@ def measure_life(clip: Waveform) -> Life:
     Raises:
         ValueError: the clip is shorter than a block.
     """
-    if len(clip) < BLOCK_SIZE:
-        raise ValueError(f"a clip must have {BLOCK_SIZE} samples or more and not {len(clip)}")
-    n_blocks = len(clip) // BLOCK_SIZE
-    squares = clip[: n_blocks * BLOCK_SIZE].astype(np.float64).reshape(n_blocks, BLOCK_SIZE) ** 2
+    if len(clip) < QUARTER:
+        raise ValueError(f"a clip must have {QUARTER} samples or more and not {len(clip)}")
+    n_blocks = len(clip) // QUARTER
+    squares = clip[: n_blocks * QUARTER].astype(np.float64).reshape(n_blocks, QUARTER) ** 2
     powers = squares.mean(axis=1)
     levels = decibels(powers)
-    bands = in_bands(clip[: n_blocks * BLOCK_SIZE])
+    bands = in_bands(clip[: n_blocks * QUARTER])
     silent = levels < SILENCE
     still = _still(bands, silent)
     alive = _of_frames(~(silent | still), len(bands.power))
@@ -95,12 +209,11 @@ def measure_life(clip: Waveform) -> Life:
         seconds=len(clip) / SAMPLE_RATE,
         levels=tuple(levels.tolist()),
         level=float(decibels(powers.mean())),
-        level_range=float(np.subtract(*np.percentile(levels, [95, 5]))),
         level_drift=float(decibels(powers[-third:].mean()) - decibels(powers[:third].mean())),
         silent_share=float(silent.mean()),
         still_share=float(still.mean()),
         collapse=kind,
-        collapse_at=n_alive * BLOCK_SIZE / SAMPLE_RATE if kind else len(clip) / SAMPLE_RATE,
+        collapse_at=n_alive * QUARTER / SAMPLE_RATE if kind else len(clip) / SAMPLE_RATE,
         loop_share=loop_share,
         loop_period=loop_period,
         flatness=float(np.median(bands.flatness[sounding])) if sounding.any() else 0.0,

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import EvaluationError
-from pipeline.evaluation.transcription import Transcription
+from pipeline.evaluation.transcribers import Transcription
 from waveforms.notes.performance import HIGHEST_PITCH, LOWEST_PITCH
 
 Histogram = npt.NDArray[np.float64]

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import scipy.fft
 from scipy.ndimage import uniform_filter1d
 
-from pipeline.evaluation.candidates import Candidate
+from pipeline.evaluation.landmarks import Candidate
 from pipeline.evaluation.verbatim import SILENCE
 from waveforms.audio import Waveform
 

@@ -12,8 +12,7 @@ from pipeline import __version__
 from pipeline.errors import EvaluationError
 from pipeline.evaluation import aisfx, basic_pitch, musicnn
 from pipeline.evaluation.aggregation import MeasuredClip, clip_results, histograms_of, measure, system_values
-from pipeline.evaluation.analysis import Ears
-from pipeline.evaluation.cache import RememberingEars
+from pipeline.evaluation.analysis import Ears, RememberingEars
 from pipeline.evaluation.clips import Segment, System
 from pipeline.evaluation.distances import FAR, N_REPLICATES, NEAR, distances_of
 from pipeline.evaluation.embeddings import NAMES, Vectors

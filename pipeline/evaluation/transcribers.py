@@ -1,24 +1,130 @@
 """Transcribers: a quick one, basic-pitch, and a thorough one, transkun.
 
 44.1 kHz -> 22.05 kHz -> windows of 2 s, of which the middle 1.6 s count -> basic-pitch -> frames -> tracking -> notes
+
+The notes that were heard in a clip.
+
+The thorough transcriber: transkun, through its own package, for those who have it and time.
+
+Yan & Duan, "Scoring time intervals using non-hierarchical transformer for automatic piano transcription"
+(ISMIR 2024; MIT). It needs one to three times as long as the music lasts, on a core.
 """
 
+import importlib
+import json
+import warnings
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Protocol, Self
 
 import numpy as np
+import numpy.typing as npt
 import soxr
 import torch
 
 from pipeline.errors import EvaluationError
-from pipeline.evaluation.basic_pitch import HOP, N_SAMPLES, SAMPLE_RATE, BasicPitch, load_basic_pitch
+from pipeline.evaluation.basic_pitch import HOP, N_SAMPLES, BasicPitch, load_basic_pitch
+from pipeline.evaluation.basic_pitch import SAMPLE_RATE as BASIC_PITCH_RATE
 from pipeline.evaluation.embeddings import at_equal_loudness
-from pipeline.evaluation.thorough import load_thorough
 from pipeline.evaluation.tracking import PIANO, Frames, Thresholds, Tracked, track
-from pipeline.evaluation.transcription import Transcription
-from waveforms import SAMPLE_RATE as HOUSE_RATE
+from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
 from waveforms.notes.performance import LOWEST_PITCH
+
+Heard = tuple[float, float, int, float]  # onset, offset, pitch, velocity
+
+
+@dataclass(frozen=True, eq=False)
+class Transcription:
+    """Notes, sorted by onset.
+
+    Attributes:
+        onsets: in seconds, float64 (n_notes,).
+        offsets: in seconds, after the onsets and not after the clip's end, float64 (n_notes,).
+        pitches: MIDI note numbers, 21 to 108, int64 (n_notes,).
+        velocities: as MIDI counts them, 0 to 127, float64 (n_notes,). What they are worth, the transcriber tells.
+        seconds: the clip's length.
+    """
+
+    onsets: npt.NDArray[np.float64]
+    offsets: npt.NDArray[np.float64]
+    pitches: npt.NDArray[np.int64]
+    velocities: npt.NDArray[np.float64]
+    seconds: float
+
+    @property
+    def n_notes(self) -> int:
+        """How many notes."""
+        return len(self.onsets)
+
+    @classmethod
+    def of(cls, notes: Iterable[Heard], seconds: float) -> Self:
+        """Gather notes in any order; what sounds beyond the clip's end is cut off, and what begins there left out."""
+        heard = sorted((onset, min(offset, seconds), pitch, velocity) for onset, offset, pitch, velocity in notes)
+        table = np.array([note for note in heard if note[0] < seconds], np.float64).reshape(-1, 4)
+        onsets, offsets, pitches, velocities = table.T
+        return cls(onsets, offsets, pitches.astype(np.int64), velocities, seconds)
+
+
+_ADVICE = (
+    "install it with `pip install --no-deps transkun==2.0.1` and `pip install pretty-midi mir-eval`, "
+    "which is what `make thorough` does"
+)
+
+
+class Thorough:
+    """Hears notes with transkun; its velocities are the network's own. Deterministic, on the CPU.
+
+    Args:
+        model: the package's TransKun, or what has its `transcribe` and its `fs`.
+    """
+
+    name = "transkun"
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def transcribe(self, waveform: Waveform) -> Transcription:
+        """Write down a clip's notes; see `transcribers.Transcriber`."""
+        if len(waveform) == 0 or not np.isfinite(waveform).all():
+            raise EvaluationError("a waveform must have samples, and finite ones, to be transcribed")
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the package's own; ours are errors in the tests
+            notes = self._model.transcribe(torch.from_numpy(waveform.astype(np.float32)).unsqueeze(1))
+        heard = [(note.start, note.end, note.pitch, note.velocity) for note in notes if note.pitch > 0]  # not pedals
+        return Transcription.of(heard, len(waveform) / SAMPLE_RATE)
+
+
+def load_thorough() -> Thorough:
+    """Build the network of the installed package, with the weights that it brings.
+
+    Raises:
+        EvaluationError: the package is not there, or not the one that we know.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it imports what torch has deprecated
+            module: Any = importlib.import_module("transkun.ModelTransformer")
+        return Thorough(_model(module))
+    except ImportError as error:
+        raise EvaluationError(f"the thorough transcriber is the package transkun ({error}); {_ADVICE}") from error
+    except (OSError, AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise EvaluationError(f"the package transkun must be version 2.0.1 ({error}); {_ADVICE}") from error
+
+
+def _model(module: Any) -> Any:
+    folder = resources.files("transkun") / "pretrained"
+    settings = module.ModelConfig()
+    vars(settings).update(json.loads((folder / "2.0.conf").read_text())["Model"]["config"])
+    model = module.TransKun(settings)
+    if model.fs != SAMPLE_RATE:
+        raise ValueError(f"it hears {model.fs} Hz and not {SAMPLE_RATE}")
+    with (folder / "2.0.pt").open("rb") as file:
+        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    model.load_state_dict(checkpoint["state_dict"])
+    return model.eval()
+
 
 DB_PER_VELOCITY = 0.3  # so much louder is a note of the sampled piano for each step of its velocity
 MIDDLE_VELOCITY = 64  # of a clip's median note
@@ -103,7 +209,7 @@ class Quick:
         notes = list(track(_frames(self.network, counted), self.thresholds))
         if counted.n_samples == 0:
             raise EvaluationError("a waveform must have samples to be transcribed, and this one has none")
-        return _transcription(notes, counted.n_samples / HOUSE_RATE)
+        return _transcription(notes, counted.n_samples / SAMPLE_RATE)
 
 
 class _Counted:
@@ -114,7 +220,7 @@ class _Counted:
         self.n_samples = 0
 
     def __iter__(self) -> Iterator[Waveform]:
-        resampler = soxr.ResampleStream(HOUSE_RATE, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
+        resampler = soxr.ResampleStream(SAMPLE_RATE, BASIC_PITCH_RATE, 1, dtype="float32", quality="HQ")
         for piece in self._pieces:
             if not np.isfinite(piece).all():
                 raise EvaluationError("a waveform must be finite to be transcribed, and this one is not")
@@ -158,7 +264,7 @@ def _heard(network: BasicPitch, windows: list[Waveform]) -> Frames:
 def _seconds(frame: int) -> float:
     """When a frame of `_frames` is."""
     window, rest = divmod(frame, _N_KEPT)
-    return (window * _N_STEP + rest * HOP) / SAMPLE_RATE
+    return (window * _N_STEP + rest * HOP) / BASIC_PITCH_RATE
 
 
 def _transcription(notes: list[Tracked], seconds: float) -> Transcription:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-from pipeline.evaluation.candidates import Candidate
+from pipeline.evaluation.landmarks import Candidate
 from waveforms.audio import Waveform
 
 Floats = npt.NDArray[np.float64]

@@ -111,8 +111,8 @@ def test_a_stopped_comparison_says_how_to_go_on(stopped: str) -> None:
 
 
 def test_the_same_command_goes_on_and_keeps_what_is_trained(home: Path, first: bytes, printed: str) -> None:
-    printed = [f"run 1 of 2, {NAMES[0]}: is trained already", f"run 2 of 2, {NAMES[1]}: goes on where it stopped"]
-    assert [line for line in printed.splitlines() if line.startswith("run ")] == printed
+    lines = [f"run 1 of 2, {NAMES[0]}: is trained already", f"run 2 of 2, {NAMES[1]}: goes on where it stopped"]
+    assert [line for line in printed.splitlines() if line.startswith("run ")] == lines
     assert (home / "evaluation/runs" / NAMES[0] / LAST).read_bytes() == first
     for name in NAMES:
         assert checkpoint.read_document(home / "evaluation/runs" / name / LAST)["progress"]["step"] == 12

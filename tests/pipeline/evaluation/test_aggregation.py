@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation.aggregation import MeasuredClip, annotations_of, clip_results, system_values
+from pipeline.evaluation.artifacts import Faults, measure_seams
 from pipeline.evaluation.clips import Segment
-from pipeline.evaluation.faults import Faults
 from pipeline.evaluation.levels import measure_levels
 from pipeline.evaluation.life import measure_life
 from pipeline.evaluation.metrics import CONTINUED, NOTES, metrics
 from pipeline.evaluation.note_distances import HISTOGRAMS
 from pipeline.evaluation.notes import NoteStatistics, measure_notes
-from pipeline.evaluation.seams import measure_seams
-from pipeline.evaluation.transcription import Transcription
+from pipeline.evaluation.transcribers import Transcription
 from waveforms.dsp.blocks import BLOCK_SIZE
 
 SECONDS = 9.0

@@ -60,7 +60,7 @@ def test_nothing_long_enough(record: Callable[..., Path], tmp_path: Path) -> Non
 def test_a_clip_tells_where_its_prompt_ended(tmp_path: Path, n_blocks: int) -> None:
     """Unless it begins with the prompt: then there are more blocks than were predicted."""
     part = {"recording": "one @ home.wav", "start": 1_000_012.25, "stop": 1_000_017.25, "weight": 1.0}
-    provenance = {"prompt": {"kind": "held-out", "parts": [part]}, "blocks": 4}
+    provenance = {"prompt": {"kind": "held-out", "parts": [part]}, "blocks": 4, "block_size": 11025}
     path = tmp_path / "clip.wav"
     with ClipWriter(path, metadata={"comment": json.dumps(provenance)}) as clip:
         clip.write(noise(n_blocks * BLOCK_SIZE)[:, 0])
@@ -72,13 +72,13 @@ def test_a_clip_tells_where_its_prompt_ended(tmp_path: Path, n_blocks: int) -> N
 
 COMMENTS_OF_OTHERS = [
     "take two",
-    '{"prompt": "noise", "blocks": 4}',
+    '{"prompt": "noise", "blocks": 4, "block_size": 11025}',
     "[1]",
     '{"prompt": 3}',
-    '{"prompt": {"kind": "noise", "parts": []}, "blocks": 4}',
-    '{"prompt": {"kind": "files", "parts": [{}, {}]}, "blocks": 4}',
-    '{"prompt": {"kind": "files", "parts": [{"recording": "a", "stop": Infinity}]}, "blocks": 4}',
-    '{"prompt": {"kind": "files", "parts": [{"recording": "a", "stop": "soon"}]}, "blocks": 4}',
+    '{"prompt": {"kind": "noise", "parts": []}, "blocks": 4, "block_size": 11025}',
+    '{"prompt": {"kind": "files", "parts": [{}, {}]}, "blocks": 4, "block_size": 11025}',
+    '{"prompt": {"kind": "files", "parts": [{"recording": "a", "stop": Infinity}]}, "blocks": 4, "block_size": 11025}',
+    '{"prompt": {"kind": "files", "parts": [{"recording": "a", "stop": "soon"}]}, "blocks": 4, "block_size": 11025}',
 ]
 
 

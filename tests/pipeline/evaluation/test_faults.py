@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from pipeline.evaluation.artifacts import Faults, measure_faults
 from pipeline.evaluation.embeddings import at_equal_loudness
-from pipeline.evaluation.faults import Faults, measure_faults
 from waveforms import SAMPLE_RATE
 from waveforms.notes.performance import Note, PedalSpan, Performance
 from waveforms.piano.hammer import touch_gains

@@ -19,7 +19,7 @@ from pipeline.evaluation.notes import (
     measure_notes,
     pooled,
 )
-from pipeline.evaluation.transcription import Transcription
+from pipeline.evaluation.transcribers import Transcription
 
 MAJOR = (0, 2, 4, 5, 7, 9, 11)
 
@@ -191,15 +191,15 @@ def test_transposed_music_has_other_pitch_classes_and_nothing_else() -> None:
     found, near = compare_notes(music(0), music(1, transposed=6)), usual(12)
     for name in ("pitch_classes", "pitches"):
         assert found[name].low > max(near[name]), name
-    for name in ("intervals", "at_once", "velocities", "lengths"):
+    for name in ("onset_intervals", "polyphony", "velocities", "durations"):
         assert found[name].value < 1.5 * max(near[name]), name
 
 
 def test_faster_softer_and_fuller_music_differs_in_that() -> None:
     near = usual(12)
-    assert compare_notes(music(0), music(1, faster=2.0))["intervals"].low > max(near["intervals"])
-    assert compare_notes(music(0), music(1, voices=3))["at_once"].low > max(near["at_once"])
-    assert compare_notes(music(0), music(1, faster=2.0))["lengths"].low > max(near["lengths"])
+    assert compare_notes(music(0), music(1, faster=2.0))["onset_intervals"].low > max(near["onset_intervals"])
+    assert compare_notes(music(0), music(1, voices=3))["polyphony"].low > max(near["polyphony"])
+    assert compare_notes(music(0), music(1, faster=2.0))["durations"].low > max(near["durations"])
     assert compare_notes(music(0), music(1, softer=20.0))["velocities"].low > max(near["velocities"])
     slow, fast = (pooled(music(1, faster=faster)).notes_per_second for faster in (1.0, 2.0))
     assert fast == pytest.approx(2 * slow, rel=0.1)
@@ -212,7 +212,7 @@ def test_few_clips_are_further_apart() -> None:
 
 def test_a_set_without_notes_has_nothing_in_common() -> None:
     found = compare_notes(music(0), [clip(), clip()])
-    assert [found[name].value for name in HISTOGRAMS if name != "at_once"] == [1.0] * 5
+    assert [found[name].value for name in HISTOGRAMS if name != "polyphony"] == [1.0] * 5
 
 
 def test_to_a_reference_without_notes_there_is_no_distance() -> None:

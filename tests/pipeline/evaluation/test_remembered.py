@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.evaluation import cache as remembered
-from pipeline.evaluation.analysis import Heard
-from pipeline.evaluation.cache import RememberingEars
-from pipeline.evaluation.faults import Faults
+from pipeline.evaluation import analysis as remembered
+from pipeline.evaluation.analysis import Heard, RememberingEars
+from pipeline.evaluation.artifacts import Faults, measure_seams
 from pipeline.evaluation.levels import measure_levels
 from pipeline.evaluation.life import measure_life
 from pipeline.evaluation.notes import measure_notes
-from pipeline.evaluation.seams import measure_seams
-from pipeline.evaluation.transcription import Transcription
+from pipeline.evaluation.transcribers import Transcription
 from tests.pipeline.conftest import melody
 
 HOUSE = Path(__file__).parents[3]
@@ -135,7 +133,7 @@ def test_all_code_that_listens_is_watched() -> None:
     assert {file.relative_to(HOUSE).as_posix() for file in found & watched} > {
         "pipeline/evaluation/analysis.py",
         "pipeline/evaluation/basic_pitch.py",
-        "pipeline/evaluation/loops.py",
+        "pipeline/evaluation/life.py",
         "waveforms/audio/loudness.py",
     }
     no_report = {file.relative_to(HOUSE).as_posix() for file in found - watched}

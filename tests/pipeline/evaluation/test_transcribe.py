@@ -14,10 +14,8 @@ from hypothesis import strategies as st
 
 from pipeline.evaluation import EvaluationError, tracking
 from pipeline.evaluation.basic_pitch import BINS_PER_SEMITONE, N_FRAMES, N_SAMPLES, ConstantQ
-from pipeline.evaluation.thorough import Thorough
 from pipeline.evaluation.tracking import PIANO, PUBLISHED, Tracked, track
-from pipeline.evaluation.transcribers import Quick, load_transcribers
-from pipeline.evaluation.transcription import Transcription
+from pipeline.evaluation.transcribers import Quick, Thorough, Transcription, load_transcribers
 from waveforms import SAMPLE_RATE
 from waveforms.notes.performance import Note, Performance
 from waveforms.piano.render import render
