@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from pipeline.evaluation.transcription import Transcription
 
 import pipeline.web
 from pipeline import checkpoint, codecs, config, models
 from pipeline.clips import ClipFormat
 from pipeline.config import BEST, Settings
 from pipeline.evaluation.notes import measure_notes
+from pipeline.evaluation.transcribers import Transcription
 from pipeline.models import base
 from pipeline.prompts import PromptRequest
 from pipeline.rendering import RenderRequest, render
