@@ -99,12 +99,12 @@ def _train_all(runs: list[Run], folders: list[Path], corpus: "Corpus", args: arg
     from pipeline.cli.training import Fresh, tell_cost, train_into
 
     split = _common_split(runs, corpus, args.held_out)
-    standings = [_standing(*each, split, force=args.force) for each in zip(runs, folders, strict=True)]
-    for n, (run, folder, standing) in enumerate(zip(runs, folders, standings, strict=True), start=1):
-        console.print(f"run {n} of {len(runs)}, {run.name}: {standing}", markup=False)
-        if standing == OVER:
+    states = [_state(*each, split, force=args.force) for each in zip(runs, folders, strict=True)]
+    for n, (run, folder, state) in enumerate(zip(runs, folders, states, strict=True), start=1):
+        console.print(f"run {n} of {len(runs)}, {run.name}: {state}", markup=False)
+        if state == OVER:
             continue
-        start = checkpoint.load(folder / LAST) if standing == STOPPED else Fresh(run.settings, args.held_out)
+        start = checkpoint.load(folder / LAST) if state == STOPPED else Fresh(run.settings, args.held_out)
         outcome = train_into(folder, corpus, start)
         tell_cost(outcome)
         if outcome.reason == "stopped":
@@ -112,8 +112,8 @@ def _train_all(runs: list[Run], folders: list[Path], corpus: "Corpus", args: arg
     return True
 
 
-def _standing(run: Run, folder: Path, split: dict[str, Any], *, force: bool) -> str:
-    """How the run in a folder stands: NEW, STOPPED or OVER."""
+def _state(run: Run, folder: Path, split: dict[str, Any], *, force: bool) -> str:
+    """NEW, STOPPED or OVER."""
     from pipeline.cli.training import is_over
 
     if not (folder / LAST).exists():

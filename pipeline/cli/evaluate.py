@@ -9,7 +9,6 @@ from pipeline.config import CLIP_SECONDS
 
 if TYPE_CHECKING:
     from pipeline.evaluation import EvaluationRequest
-    from pipeline.evaluation.report import Report
     from waveforms.corpus import Corpus
 
 HELP = "measure clips against real music"
@@ -132,35 +131,16 @@ def evaluate_and_write(args: argparse.Namespace, request: "EvaluationRequest") -
         QuarterwaveError: see `evaluation.evaluate`.
     """
     from pipeline.cli.console import progress_bar
+    from pipeline.cli.report import print_report
     from pipeline.evaluation import evaluate
 
     check_no_report(args)
     with progress_bar() as bar:
 
-        def stage(description: str, n_parts: int) -> Callable[[int], None]:
+        def start(description: str, n_parts: int) -> Callable[[int], None]:
             task = bar.add_task(description, total=n_parts, note="")
             return lambda n_done: bar.advance(task, n_done)
 
-        evaluation = evaluate(request, stage)
+        evaluation = evaluate(request, start)
     evaluation.write(args.out)
-    _print(evaluation.report, args.out)
-
-
-def _print(report: "Report", out: Path) -> None:
-    from pipeline.cli.console import console, duration
-    from pipeline.evaluation.table import fact_tables, tables
-
-    for note in report.notes:
-        console.print(note, markup=False)
-    for table in (*fact_tables(report), *tables(report)):
-        console.print(table)
-    n_clips, reference = report.systems[0].n_clips, report.reference
-    sound = sum(system.seconds for system in report.systems) + n_clips * report.clip_seconds
-    console.print(
-        f"{n_clips} clips of {report.clip_seconds:g} s each, seed {report.seed}; reference {reference['folder']}: "
-        f"{reference['n_recordings']} recordings; in brackets: 95 % intervals",
-        markup=False,
-    )
-    clips = f" and {out}/clips/" if (out / "clips").is_dir() else ""
-    console.print(f"wrote {out}/report.html, {out}/report.json{clips}", markup=False)
-    console.print(f"took {duration(report.seconds)} for {duration(sound)} of sound")
+    print_report(evaluation.report, args.out)

@@ -12,7 +12,7 @@ from pipeline.checkpoint import Checkpoint, Excerpt
 from pipeline.codecs import Codec
 from pipeline.evaluation.clips import Segment, Source, System, read_from
 from pipeline.evaluation.rendering import PROMPT_SECONDS, resynthesise
-from pipeline.evaluation.request import Stage
+from pipeline.evaluation.request import StartTask
 from pipeline.prompts import Prompt, held_out
 from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
@@ -159,18 +159,18 @@ class ContinuationAnchors:
     Args:
         folder: that gets a folder for each resynthesis.
         n_samples: of a clip.
-        stage: see `request.Stage`.
+        start: see `request.StartTask`.
 
     Attributes:
         systems: by name, in the order made: "continuation", "resynthesis", and those of other prompts or codecs,
             "resynthesis of NAME".
     """
 
-    def __init__(self, folder: Path, n_samples: int, stage: Stage) -> None:
+    def __init__(self, folder: Path, n_samples: int, start: StartTask) -> None:
         self.systems: dict[str, System] = {}
         self._folder = folder
         self._n_samples = n_samples
-        self._stage = stage
+        self._start = start
         self._known: list[AnchorNames] = []
 
     def add(self, name: str, checkpoint: Checkpoint, prompts: Sequence[ContinuedPrompt]) -> AnchorNames:
@@ -198,7 +198,7 @@ class ContinuationAnchors:
             self.systems[continuation] = System(
                 continuation, "anchor", description, segments, resynthesis=new.resynthesis
             )
-        advanced = self._stage(new.resynthesis, len(prompts) * self._n_samples)
+        advanced = self._start(new.resynthesis, len(prompts) * self._n_samples)
         recordings = [each.with_continuation(self._n_samples) for each in prompts]
         segments = resynthesise(checkpoint, recordings, self._folder / new.resynthesis, advanced)
         description = f"{description}, encoded and decoded as it does"

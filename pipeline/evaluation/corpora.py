@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.checkpoint import Checkpoint
 from pipeline.errors import EvaluationError
 from pipeline.evaluation.landmarks import LandmarkIndex
-from pipeline.evaluation.request import EvaluationRequest, Stage
+from pipeline.evaluation.request import EvaluationRequest, StartTask
 from waveforms.corpus import Corpus
 from waveforms.corpus.places import Place, is_here, resolved
 from waveforms.errors import CorpusError
@@ -18,12 +18,12 @@ class Corpora:
 
     Args:
         request: see there.
-        stage: see `request.Stage`.
+        start: see `request.StartTask`.
     """
 
-    def __init__(self, request: EvaluationRequest, stage: Stage) -> None:
+    def __init__(self, request: EvaluationRequest, start: StartTask) -> None:
         self._request = request
-        self._stage = stage
+        self._start = start
         self._indices: dict[tuple[str, ...], LandmarkIndex] = {}
         self._corpora: dict[tuple[str, ...], Corpus] = {}
         if request.corpus:
@@ -38,7 +38,7 @@ class Corpora:
         key = _key(places)
         if key not in self._corpora:
             names = ", ".join(Path(place).name for place in places)
-            self._corpora[key] = Corpus.open(*places, progress=counted(self._stage, f"reading {names}"))
+            self._corpora[key] = Corpus.open(*places, progress=counted(self._start, f"reading {names}"))
         return self._corpora[key]
 
     def of(self, checkpoint: Checkpoint) -> Corpus:
@@ -84,17 +84,17 @@ class Corpora:
     def _index(self, corpus: Corpus) -> LandmarkIndex:
         key = tuple(recording.findings.digest for recording in corpus)
         if key not in self._indices:
-            self._indices[key] = LandmarkIndex.of(corpus, progress=counted(self._stage, "fingerprinting"))
+            self._indices[key] = LandmarkIndex.of(corpus, progress=counted(self._start, "fingerprinting"))
         return self._indices[key]
 
 
-def counted(stage: Stage, description: str) -> Callable[[int, int], object]:
-    """A stage whose number of parts is known when the first is done, called with (done, in all)."""
+def counted(start: StartTask, description: str) -> Callable[[int, int], object]:
+    """A task whose number of parts is known when the first is done, called with (done, in all)."""
     advanced: list[Callable[[int], None]] = []
 
     def progress(done: int, total: int) -> None:
         if not advanced:
-            advanced.append(stage(description, total))
+            advanced.append(start(description, total))
         advanced[0](1)
 
     return progress

@@ -3,7 +3,7 @@
 Against two baselines that learn nothing, the mean and a repetition: by the loss, as training reports it; and in sound,
 where codecs can be compared, by the distance of the decoded block from the real one.
 
-real past -> session -> next block -> decoder, behind the real past -> log-spectral distance <- the real next block
+real blocks -> session -> next block -> decoder, behind the real blocks -> log-spectral distance <- the real next block
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -105,19 +105,19 @@ def next_block_distances(
     read = read_batch([[stretch] for stretch in stretches], codec)
     waveforms = torch.stack(read.waveforms)
     whole = encode_batch(read, codec, device).latents
-    past = encode_batch(
+    context = encode_batch(
         read_batch([[stretch._replace(n_blocks=length)] for stretch in stretches], codec), codec, device
     )
     profiles = whole.latent.new_zeros(len(stretches), 0) if read.profiles is None else read.profiles[:, 0].to(device)
     notes = [_known_notes(stretch, codec.block_seconds) for stretch in stretches]
-    session.prime_encoded(past, profiles, notes, seed=seed)
+    session.prime_encoded(context, profiles, notes, seed=seed)
     decoder = codec.decoder(profiles)
     decoder.expect(notes, length)
     mean = decoder.expect([NO_NOTES] * len(stretches))
-    context = past.latents.blocks(slice(max(length - LEAD_IN, 0), None))
+    lead_in = context.latents.blocks(slice(max(length - LEAD_IN, 0), None))
     last, real = whole.blocks(slice(length - 1, length)), whole.blocks(slice(length, None))
     guesses = (session.step().latents, mean, last, real)
-    blocks = torch.stack([_decoded(codec, profiles, context, each) for each in guesses])
+    blocks = torch.stack([_decoded(codec, profiles, lead_in, each) for each in guesses])
     n_before, n_after = codec.padding
     sound = waveforms[:, n_before : waveforms.shape[1] - n_after].to(device)
     floor = floor_below(sound[:, -(LEAD_IN + 1) * codec.block_size :])
@@ -140,7 +140,7 @@ def log_spectral_distance(waveform: Tensor, real: Tensor, floor: Tensor) -> Tens
 
     Gray & Markel, "Distance measures for speech processing" (1976). Frames of 2048 samples (46 ms) under a Hann
     window every 441 (10 ms), all of them inside the waveforms. Without a floor the logarithm would give most weight to
-    what nobody hears.
+    inaudible noise.
 
     Args:
         waveform: what is there.
@@ -173,11 +173,11 @@ def _places(held_out: Sequence[Piece], n_most: int, rng: np.random.Generator) ->
 
 
 def _batches(places: list[Place], checkpoint: Checkpoint) -> Iterator[tuple[int, list[Place]]]:
-    """Places with a past of one length, at most `batch_size` at a time."""
+    """Places with equally many blocks of context, at most `batch_size` at a time."""
     settings = checkpoint.settings.training
 
     def length_of(place: Place) -> int:
-        """The whole past that training knows, or its half, quarter, ...: as much as there is, in few lengths."""
+        """The longest context of training, or its half, quarter, ...: as much as there is, in few lengths."""
         length = settings.sequence_blocks
         while length > place[1]:
             length //= 2
@@ -208,21 +208,21 @@ def _known_notes(stretch: Stretch, block_seconds: float) -> Notes:
     return stretch.piece.notes.between(-np.inf, end).moved(seconds=-stretch.first * block_seconds)
 
 
-def _decoded(codec: Codec, profiles: Tensor, context: Latents, following: Latents) -> Tensor:
-    """A block decoded behind its past, (n_rows, block_size)."""
+def _decoded(codec: Codec, profiles: Tensor, lead_in: Latents, block: Latents) -> Tensor:
+    """A block decoded behind the blocks before it, (n_rows, block_size)."""
     decoder = codec.decoder(profiles)
-    decoder.push(context)
-    return torch.cat([decoder.push(following), decoder.finish()], dim=-1)[:, -codec.block_size :]
+    decoder.push(lead_in)
+    return torch.cat([decoder.push(block), decoder.finish()], dim=-1)[:, -codec.block_size :]
 
 
 def _values(losses: list[Sums], distances: list[Sums], seed: int) -> dict[str, Value]:
     losses, distances = ([sums for sums in every if sums[-1]] for every in (losses, distances))
 
     def mean(of: int) -> Callable[[list[Sums]], float]:
-        return lambda drawn: float(sum(s[of] for s in drawn) / sum(s[-1] for s in drawn))
+        return lambda some: float(sum(s[of] for s in some) / sum(s[-1] for s in some))
 
     def against(baseline: int) -> Callable[[list[Sums]], float]:
-        return lambda drawn: skill(mean(0)(drawn), mean(baseline)(drawn))
+        return lambda some: skill(mean(0)(some), mean(baseline)(some))
 
     return {
         "skill_mean": bootstrap(against(1), losses, seed=seed),

@@ -36,7 +36,7 @@ def roll_out(
 ) -> list[Segment]:
     """Render a clip for each prompt into a folder, without the prompt itself.
 
-    24 bits, as a clip may be so quiet that one would hear the noise of 16 bits once all are at equal loudness.
+    24 bits, as a clip may be so quiet that the noise of 16 bits would be audible once all are at equal loudness.
 
     Args:
         checkpoint: the model.

@@ -12,7 +12,7 @@ from pipeline.errors import EvaluationError
 from pipeline.evaluation.anchors import ANCHORS, classic_settings
 from waveforms.corpus import Corpus
 
-Stage = Callable[[str, int], Callable[[int], None]]  # (description, number of parts) -> called with parts just done
+StartTask = Callable[[str, int], Callable[[int], None]]  # (description, number of parts) -> called with parts just done
 
 
 @dataclass(frozen=True)

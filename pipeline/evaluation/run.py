@@ -20,7 +20,7 @@ from pipeline.evaluation.landmarks import LandmarkIndex
 from pipeline.evaluation.metrics import Metric, metrics
 from pipeline.evaluation.page import write_page
 from pipeline.evaluation.report import Report, SystemResult, Value
-from pipeline.evaluation.request import EvaluationRequest, Stage
+from pipeline.evaluation.request import EvaluationRequest, StartTask
 from pipeline.evaluation.systems import Collection, Collector
 from waveforms.audio import Waveform
 from waveforms.files import write_whole
@@ -53,12 +53,14 @@ class Evaluation:
         write_whole(folder / "report.json", document + "\n")
 
 
-def evaluate(request: EvaluationRequest, stage: Stage = lambda description, n_parts: lambda n_done: None) -> Evaluation:
+def evaluate(
+    request: EvaluationRequest, start: StartTask = lambda description, n_parts: lambda n_done: None
+) -> Evaluation:
     """Evaluate.
 
     Args:
         request: what, and how. Clips of checkpoints are rendered into `request.out`.
-        stage: called when a stage begins, with its description and its number of parts; what it returns is called with
+        start: called when a task begins, with its description and its number of parts; what it returns is called with
             the number of parts just done.
 
     Raises:
@@ -66,16 +68,16 @@ def evaluate(request: EvaluationRequest, stage: Stage = lambda description, n_pa
         QuarterwaveError: a folder, a checkpoint or an output cannot be used.
     """
     since = time.perf_counter()
-    collector = Collector(request, stage)
+    collector = Collector(request, start)
     ears = ears_for(request)
     collection = collector.collect()
-    advanced = stage("measuring", (1 + len(collection.systems)) * len(collection.reference))
+    advanced = start("measuring", (1 + len(collection.systems)) * len(collection.reference))
     cached = RememberingEars(ears)
     reference = _measured(cached, collection.reference, None, advanced)
     measured = {each.name: _measured(cached, each.segments, each.index, advanced) for each in collection.systems}
     cached.tidy()
     shown = metrics(continued=any(each.continuation for each in collection.systems), thorough=request.thorough)
-    systems = _results(collection, reference, measured, shown, request.seed, stage)
+    systems = _results(collection, reference, measured, shown, request.seed, start)
     return Evaluation(
         Report(
             title=_title(collection),
@@ -122,9 +124,9 @@ def _results(
     measured: dict[str, list[MeasuredClip]],
     shown: Sequence[Metric],
     seed: int,
-    stage: Stage,
+    start: StartTask,
 ) -> tuple[SystemResult, ...]:
-    advanced = stage("comparing", N_REPLICATES + len(measured))
+    advanced = start("comparing", N_REPLICATES + len(measured))
     distances = distances_of(
         _vectors(reference), {name: _vectors(clips) for name, clips in measured.items()}, seed=seed, advanced=advanced
     )

@@ -1,12 +1,11 @@
 """From the numbers of clips to those of a system: averages, and 95 % intervals by resampling whole clips.
 
-What is measured within a clip depends on the rest of the clip, so drawing its parts one by one would promise more
-certainty than there is.
+Parts of a clip depend on each other, so resampling them one by one would promise more certainty than there is.
 
-Clips that are drawn twice make a set poorer, which moves a biased statistic such as the Frechet distance in each
-replicate (Efron & Tibshirani, "An introduction to the bootstrap", 1993, chapter 10). So the replicates only lend their
-spread: their quantiles, less their mean, are laid around the statistic of the clips themselves. None of the intervals
-of scipy.stats.bootstrap does that, nor does it draw arrays of unequal lengths.
+A set with repeated clips is poorer, which moves a biased statistic such as the Frechet distance in each replicate
+(Efron & Tibshirani, "An introduction to the bootstrap", 1993, chapter 10). So only the deviations of the replicates are
+used: their quantiles, less their mean, lie around the statistic of the clips themselves. None of the intervals of
+scipy.stats.bootstrap does that, nor does it resample arrays of unequal lengths.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,12 +24,12 @@ Set = Sequence[npt.NDArray[np.floating]]  # an array for each clip
 def with_interval(
     value: float, replicates: Sequence[float] | Doubles, *, least: float = -np.inf, most: float = np.inf
 ) -> Value:
-    """Lay the spread of a statistic's replicates around its value. The interval always holds the value.
+    """Lay the deviations of a statistic's replicates around its value. The interval always holds the value.
 
     Args:
         value: the statistic of the clips themselves.
         replicates: two or more.
-        least: the least the statistic can be; what lies below is cut off there.
+        least: the least the statistic can be; the interval ends there.
         most: the most likewise.
     """
     low, high = np.quantile(replicates, [0.025, 0.975]) - np.mean(replicates) + value
@@ -49,11 +48,11 @@ def bootstrap(
     """Compute a statistic of some sets, with an interval if each has two clips or more.
 
     Args:
-        statistic: called with as many sets as are given. It must not be cut off at its bounds, which would hide half
-            of its spread there.
-        sets: clips of each; their draws are independent.
-        seed: seeds the draws.
-        n_replicates: how often to draw.
+        statistic: called with as many sets as are given. It must not be clipped at its bounds, which would hide half
+            of its deviations there.
+        sets: clips of each; each is resampled independently.
+        seed: of the resampling.
+        n_replicates: how often to resample.
         least: see `with_interval`.
         most: likewise.
     """
@@ -84,8 +83,8 @@ def quotient(pairs: Sequence[tuple[float, float]], *, seed: int, least: float = 
         return Value(None)
     if len(rows) < 2:
         return Value(float(above / below))
-    draws = np.random.default_rng(seed).integers(len(rows), size=(N_REPLICATES, len(rows)))
-    sums = rows[draws].sum(axis=1)  # (n_replicates, 2)
+    chosen = np.random.default_rng(seed).integers(len(rows), size=(N_REPLICATES, len(rows)))
+    sums = rows[chosen].sum(axis=1)  # (n_replicates, 2)
     sums = sums[sums[:, 1] > 0.0]
     return with_interval(float(above / below), sums[:, 0] / sums[:, 1], least=least, most=most)
 
@@ -113,8 +112,8 @@ def median(clips: Sequence[Doubles], *, seed: int) -> Value:
     if len(clips) < 2:
         return Value(float(np.median(together)))
     rng = np.random.default_rng(seed)
-    drawn = [np.concatenate([clips[n] for n in rng.integers(len(clips), size=len(clips))]) for _ in range(200)]
-    return with_interval(float(np.median(together)), [float(np.median(each)) for each in drawn if len(each)])
+    resampled = [np.concatenate([clips[n] for n in rng.integers(len(clips), size=len(clips))]) for _ in range(200)]
+    return with_interval(float(np.median(together)), [float(np.median(each)) for each in resampled if len(each)])
 
 
 def over_all(numbers: Sequence[float | None], of: Callable[[list[float]], float]) -> Value:

@@ -23,7 +23,7 @@ from pipeline.evaluation.prediction import measure_skill
 from pipeline.evaluation.pruning import touch
 from pipeline.evaluation.rendering import PROMPT_SECONDS, make_prompts, roll_out
 from pipeline.evaluation.report import Fact, Kind, Value
-from pipeline.evaluation.request import EvaluationRequest, Stage, resolve
+from pipeline.evaluation.request import EvaluationRequest, StartTask, resolve
 from pipeline.prompts import Prompt
 from pipeline.training.lineage import ancestors_with, held_out_but_learned, trained_on
 from pipeline.training.pieces import choose_excerpts, fitted_to, pieces_of
@@ -53,7 +53,7 @@ class Collection:
 class Collector:
     """Finds and renders what a request asks for; see `collect`."""
 
-    def __init__(self, request: EvaluationRequest, stage: Stage) -> None:
+    def __init__(self, request: EvaluationRequest, start: StartTask) -> None:
         """Check what can be checked before anything takes time.
 
         Raises:
@@ -61,7 +61,7 @@ class Collector:
             CheckpointError: a checkpoint cannot be read.
         """
         self._request = request
-        self._stage = stage
+        self._start = start
         self._n_samples = round(request.seconds * SAMPLE_RATE)
         self._classic = resolve(request.classic) if request.classic else None
         _check_apart(request, renders_classic=self._classic is None or self._classic[1])
@@ -69,7 +69,7 @@ class Collector:
         documents = [checkpoints.read_document(path) for path in paths]
         if self._classic and self._classic[1]:
             checkpoints.read_document(self._classic[0])
-        self._corpora = Corpora(request, stage)
+        self._corpora = Corpora(request, start)
         self._reference: Sequence[Place]
         if request.reference:
             self._reference = [request.reference]
@@ -78,7 +78,7 @@ class Collector:
         self._notes: list[str] = []
         self._prompts: Sequence[Prompt] = []  # of the first checkpoint; and what goes on from them
         self._continuation = ""
-        self._continuations = ContinuationAnchors(request.out / "clips", self._n_samples, stage)
+        self._continuations = ContinuationAnchors(request.out / "clips", self._n_samples, start)
 
     def collect(self) -> Collection:
         """Open, divide, train and render.
@@ -116,7 +116,7 @@ class Collector:
         return Collection(corpus, choose_from_groups(ours, n_clips), systems, self._notes)
 
     def _folder(self, path: Path) -> Folder:
-        folder = read_folder(path, self._n_samples, counted(self._stage, f"reading {path.name}"))
+        folder = read_folder(path, self._n_samples, counted(self._start, f"reading {path.name}"))
         self._notes += folder.notes
         return folder
 
@@ -153,7 +153,7 @@ class Collector:
         settings = anchors.classic_settings()
         path = anchors.classic_path(corpus, settings)
         if not path.exists():
-            advanced = self._stage("training the anchor classic", settings.training.steps)
+            advanced = self._start("training the anchor classic", settings.training.steps)
             anchors.train_classic(corpus, settings, path, advanced)
             self._notes.append(f"the anchor classic was trained on the reference, once, and is kept: {path}")
         touch(path)
@@ -189,7 +189,7 @@ class Collector:
     ) -> System:
         """Render a checkpoint; `corpus` is what it was trained on, where that is not in the places its split names."""
         seed, folder = self._request.seed, self._request.out / "clips" / name
-        advanced = self._stage(f"rendering {name}", len(prompts) * self._n_samples)
+        advanced = self._start(f"rendering {name}", len(prompts) * self._n_samples)
         segments = roll_out(loaded, path, prompts, folder, self._request.seconds, seed=seed, advanced=advanced)
         index, skill = self._copies_and_skill(name, loaded, corpus)
         description = f"checkpoint {path}, preset {loaded.settings.preset}"
@@ -214,10 +214,10 @@ class Collector:
         if known := held_out_but_learned(loaded.split, loaded.ancestors):
             self._notes.append(
                 f"{name}: {len(known)} of the {len(loaded.split['validation'])} recordings that it holds out are of "
-                "works that it was trained on, so its skill is not that on unheard music"
+                "works that it was trained on, so its skill is not that on unseen music"
             )
         try:
-            progress = counted(self._stage, f"skill of {name}")
+            progress = counted(self._start, f"skill of {name}")
             skill = measure_skill(loaded, learned, seed=self._request.seed, progress=progress)
         except EvaluationError as error:
             self._notes.append(f"{name}: no skill: {error}")

@@ -1,4 +1,4 @@
-"""From what is heard of clips to a system's values: both transcribers, and the anchors that notes are held against."""
+"""From measured clips to the values of a system: both transcribers, and the anchors that notes are compared with."""
 
 from collections.abc import Iterable
 from dataclasses import replace

@@ -26,7 +26,7 @@ N = 2 * BLOCK_SIZE
 
 @pytest.fixture
 def recording(record: Callable[..., Path]) -> Callable[[str, float], Recording]:
-    """Give a function that makes a recording of so many clips: a ramp, so that each sample tells its place."""
+    """Give a function that makes a recording of so many clips: a ramp, so that each sample shows its place."""
 
     def make(name: str, n_clips: float) -> Recording:
         waveform = np.linspace(0.1, 0.9, round(n_clips * N), dtype=np.float32)
@@ -88,10 +88,10 @@ def test_a_classic_of_another_format_is_not_taken(corpus: Corpus, monkeypatch: p
 
 
 def test_classic_is_trained_and_kept(corpus: Corpus, tiny: Settings, cache: Path) -> None:
-    told: list[int] = []
+    done: list[int] = []
     path = classic_path(corpus, tiny)
-    train_classic(corpus, tiny, path, told.append)
-    assert sum(told) == tiny.training.steps
+    train_classic(corpus, tiny, path, done.append)
+    assert sum(done) == tiny.training.steps
     kept = checkpoint.load(path)
     assert kept.settings == tiny
     assert kept.excerpts

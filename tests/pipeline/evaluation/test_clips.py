@@ -29,9 +29,9 @@ def test_a_folder_of_all_kinds(record: Callable[..., Path], tmp_path: Path) -> N
     record("clips/silent.wav", np.zeros(N))
     (tmp_path / "clips/broken.wav").write_bytes(b"RIFF\0\0\0\0WAVE")
     (tmp_path / "clips/notes.txt").write_text("no news")
-    told: list[tuple[int, int]] = []
-    folder = read_folder(tmp_path / "clips", N, lambda done, total: told.append((done, total)))
-    assert told == [(n, 6) for n in range(1, 7)]
+    calls: list[tuple[int, int]] = []
+    folder = read_folder(tmp_path / "clips", N, lambda done, total: calls.append((done, total)))
+    assert calls == [(n, 6) for n in range(1, 7)]
     names = [[segment.name for segment in segments] for segments in folder.segments]
     assert names == [["long.wav @ 0 s", "long.wav @ 1 s"], ["more/just.flac"], ["silent.wav"]]
     assert not folder.segments[2][0].read().any()
@@ -57,7 +57,7 @@ def test_nothing_long_enough(record: Callable[..., Path], tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("n_blocks", [4, 5])
-def test_a_clip_tells_where_its_prompt_ended(tmp_path: Path, n_blocks: int) -> None:
+def test_a_clip_says_where_its_prompt_ended(tmp_path: Path, n_blocks: int) -> None:
     """Unless it begins with the prompt: then there are more blocks than were predicted."""
     part = {"recording": "one @ home.wav", "start": 1_000_012.25, "stop": 1_000_017.25, "weight": 1.0}
     provenance = {"prompt": {"kind": "held-out", "parts": [part]}, "blocks": 4, "block_size": 11025}
@@ -93,7 +93,7 @@ def test_clips_of_others_tell_nothing(record: Callable[..., Path], tmp_path: Pat
 
 @pytest.fixture
 def recording(record: Callable[..., Path]) -> Callable[[str, float], Recording]:
-    """Give a function that makes a recording of so many clips: a ramp, so that each sample tells its place."""
+    """Give a function that makes a recording of so many clips: a ramp, so that each sample says its place."""
 
     def make(name: str, n_clips: float) -> Recording:
         waveform = np.linspace(0.1, 0.9, round(n_clips * HALF), dtype=np.float32)

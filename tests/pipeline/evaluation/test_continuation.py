@@ -135,13 +135,13 @@ def test_a_lossy_one_loses_phases_and_keeps_its_place(corpus: Corpus, tmp_path: 
 def test_checkpoints_share_the_anchors_that_are_the_same(corpus: Corpus, tmp_path: Path) -> None:
     found = prompt_sources(excerpts_of(corpus), corpus, PATH, BLOCK_SIZE)
     ours, theirs = (choose_continued(found, 4 * BLOCK_SIZE, 2, seed=seed) for seed in (0, 1))
-    stages: list[str] = []
+    tasks: list[str] = []
 
-    def stage(description: str, total: int) -> Callable[[int], None]:
-        stages.append(description)
+    def start(description: str, total: int) -> Callable[[int], None]:
+        tasks.append(description)
         return lambda n: None
 
-    continuations = ContinuationAnchors(tmp_path / "clips", 4 * BLOCK_SIZE, stage)
+    continuations = ContinuationAnchors(tmp_path / "clips", 4 * BLOCK_SIZE, start)
     names = [
         (each.continuation, each.resynthesis)
         for each in (
@@ -159,7 +159,7 @@ def test_checkpoints_share_the_anchors_that_are_the_same(corpus: Corpus, tmp_pat
     ]
     anchors = continuations.systems
     assert list(anchors) == ["continuation", "resynthesis", "resynthesis of c", "continuation of d", "resynthesis of d"]
-    assert stages == ["resynthesis", "resynthesis of c", "resynthesis of d"]
+    assert tasks == ["resynthesis", "resynthesis of c", "resynthesis of d"]
     assert [(anchor.continuation, anchor.resynthesis) for anchor in anchors.values()] == [
         ("", "resynthesis"),
         ("continuation", ""),

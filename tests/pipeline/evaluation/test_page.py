@@ -20,8 +20,8 @@ from tests.chromium import Chromium
 from tests.pipeline.evaluation.reports import EVIL, SECONDS, small_report, sounds
 
 REPORT = small_report()
-HEARD = [("ours", "clip-4"), ("ours", "clip-3"), ("ours", "clip-1"), ("ours", "clip-0")]
-HEARD += [(EVIL, EVIL), (EVIL, "b.wav"), ("real", "real-2"), ("real", "real-0")]
+PLAYED = [("ours", "clip-4"), ("ours", "clip-3"), ("ours", "clip-1"), ("ours", "clip-0")]
+PLAYED += [(EVIL, EVIL), (EVIL, "b.wav"), ("real", "real-2"), ("real", "real-0")]
 
 
 # The samples of a sound as the browser's own decoder finds them.
@@ -111,9 +111,9 @@ def test_bold_is_what_is_better_beyond_chance(page: Chromium) -> None:
     assert bold == [["copied", 2], ["clicks", 2], ["collapse", 2]]  # the gaps' intervals meet; real is no contestant
 
 
-def test_strangest_first_and_what_is_odd_is_told(page: Chromium) -> None:
+def test_strangest_first_and_what_is_odd_is_shown(page: Chromium) -> None:
     names = page.evaluate("[...document.querySelectorAll('.clip .name')].map((name) => name.textContent)")
-    assert names == [clip for _, clip in HEARD]
+    assert names == [clip for _, clip in PLAYED]
     assert "usual 9.10 to 10.90" in page.evaluate(f"document.querySelector('{card(0)} .oddities').innerText")
     assert "No metric is outside what is usual." in page.evaluate(f"document.querySelector('{card(3)}').innerText")
     rows = page.evaluate("[...document.querySelectorAll('.system tbody th')].map((name) => name.textContent)")
@@ -137,18 +137,18 @@ def test_one_plays_at_a_time_from_where_one_clicks(page: Chromium) -> None:
     assert page.evaluate(f"document.querySelector('{card(1)} .time').textContent") == "0:06.0 / 0:06.0"
 
 
-def test_marks_are_drawn_in_place_and_jump_there(page: Chromium) -> None:
-    drawn = page.evaluate(
+def test_marks_are_shown_in_place_and_jump_there(page: Chromium) -> None:
+    found = page.evaluate(
         f"[...document.querySelectorAll('{card(0)} .mark')].map((m) => [m.style.left, m.style.width])"
     )
-    assert [(float(left[:-1]), float(width[:-1])) for left, width in drawn] == [
+    assert [(float(left[:-1]), float(width[:-1])) for left, width in found] == [
         pytest.approx((100 * 0.5 / SECONDS, 100 * 0.75 / SECONDS), abs=0.01),
         pytest.approx((100 * 1.5 / SECONDS, 0), abs=0.01),
         pytest.approx((100 * 4.0 / SECONDS, 0), abs=0.01),
     ]
     lines = page.evaluate(f"[...document.querySelectorAll('{card(0)} .marks li')].map((line) => line.textContent)")
     assert lines == [f"verbatim from {EVIL} @ 3.25 s0:00.5", "click \N{MULTIPLICATION SIGN} 20:01.50:04.0"]
-    for moment, start in ((4.0, 3.75), (0.5, 0.25)):  # a little before, to hear it come
+    for moment, start in ((4.0, 3.75), (0.5, 0.25)):  # a little before, as a lead-in
         page.evaluate(STARTS)
         page.click(f"{card(0)} .marks [data-start='{moment:g}']")
         playing(page, 0)
@@ -190,7 +190,7 @@ def test_equally_loud_or_as_rendered(page: Chromium) -> None:
         page.evaluate(f"player.play(player.tracks[{n}])")
         playing(page, n)
         loudest = f"{DECODE.format(n)}.then((samples) => samples.reduce((a, b) => Math.max(a, Math.abs(b)), 0) / 32768)"
-        made = float(np.abs(sounds(*HEARD[n])).max())
+        made = float(np.abs(sounds(*PLAYED[n])).max())
         assert page.evaluate(loudest) * page.evaluate("player.volume.gain.value") == pytest.approx(made, abs=2 / 32768)
 
 
@@ -198,11 +198,13 @@ def test_what_the_speakers_get_is_the_clip(page: Chromium) -> None:
     page.press(" ")
     playing(page, 0)
     page.evaluate("window.probe = new AnalyserNode(player.context, {fftSize: 2048}); player.volume.connect(probe)")
-    page.wait_for("(probe.getFloatTimeDomainData(window.heard = new Float32Array(2048)), heard.every((s) => s !== 0))")
-    heard = np.array(page.evaluate("Array.from(heard)"))
+    page.wait_for(
+        "(probe.getFloatTimeDomainData(window.played = new Float32Array(2048)), played.every((s) => s !== 0))"
+    )
+    output = np.array(page.evaluate("Array.from(played)"))
     clip, _ = soundfile.read(io.BytesIO(base64.b64decode(page.evaluate("$('sound-0').textContent"))))
-    alike = np.correlate(clip, heard, "valid") / np.linalg.norm(heard)
-    energy = np.sqrt(np.convolve(clip**2, np.ones(len(heard)), "valid"))
+    alike = np.correlate(clip, output, "valid") / np.linalg.norm(output)
+    energy = np.sqrt(np.convolve(clip**2, np.ones(len(output)), "valid"))
     assert (alike / energy).max() > 0.999
 
 
@@ -210,10 +212,10 @@ def flacs(path: Path) -> list[str]:
     return re.findall(r'<script type="text/plain" id="sound-\d+">([^<]*)</script>', path.read_text())
 
 
-def test_the_browser_hears_what_was_rendered_at_one_loudness(page: Chromium, path: Path) -> None:
+def test_the_browser_decodes_what_was_rendered_at_one_loudness(page: Chromium, path: Path) -> None:
     texts = flacs(path)
-    assert len(texts) == len(HEARD)
-    for text, names in zip(texts, HEARD, strict=True):
+    assert len(texts) == len(PLAYED)
+    for text, names in zip(texts, PLAYED, strict=True):
         samples, sample_rate = soundfile.read(io.BytesIO(base64.b64decode(text)), dtype="int16")
         made = sounds(*names)
         assert sample_rate == 44_100
@@ -237,7 +239,7 @@ def test_fingers_on_a_phone(page: Chromium) -> None:
 
 def test_names_are_never_read_as_html(path: Path) -> None:
     text, page = path.read_text(), (files("pipeline.web") / "report/page.html").read_text()
-    assert text.count("<script") == page.count("<script") + len(HEARD)
+    assert text.count("<script") == page.count("<script") + len(PLAYED)
     assert "<img" not in text
     assert "&lt;img src=x" in text  # in the title
 

@@ -34,7 +34,7 @@ HELD_OUT = ["melody_1.wav", "melody_3.wav"]
 
 
 class Fake(Model[Tensor | None]):
-    """Guesses by a rule: (past (..., dims), generator) -> next (..., dims); of the first block the mean."""
+    """Guesses by a rule: (latent (..., dims), generator) -> next (..., dims); of the first block the mean."""
 
     sampled_by = ()
 
@@ -78,14 +78,14 @@ class Fake(Model[Tensor | None]):
 
 
 def knowing(run: Checkpoint, corpus: Corpus) -> Fake:
-    """Looks its past up in the held-out recordings, and what comes after."""
+    """Looks latents up in the held-out recordings, and what comes after."""
     parts = [read_blocks(corpus[name], 0, n_blocks_of(corpus[name].n_samples), run.codec) for name in HELD_OUT]
     latents = [run.codec.encode(part[None], None, None).latent[0] for part in parts]
-    pasts, nexts = torch.cat([part[:-1] for part in latents]), torch.cat([part[1:] for part in latents])
+    befores, nexts = torch.cat([part[:-1] for part in latents]), torch.cat([part[1:] for part in latents])
 
-    def rule(past: Tensor, _: Generator) -> Tensor:
-        nearest = torch.cdist(past.flatten(0, -3).flatten(1), pasts.flatten(1)).argmin(-1)
-        return nexts[nearest].reshape(past.shape)
+    def rule(latent: Tensor, _: Generator) -> Tensor:
+        nearest = torch.cdist(latent.flatten(0, -3).flatten(1), befores.flatten(1)).argmin(-1)
+        return nexts[nearest].reshape(latent.shape)
 
     return Fake(rule)
 
@@ -108,15 +108,15 @@ def test_what_knows_the_next_block_has_all_the_skill(run: Checkpoint, corpus: Co
 
 
 def test_what_learns_nothing_has_no_skill(run: Checkpoint, corpus: Corpus) -> None:
-    repeating = measure_skill(replace(run, model=Fake(lambda past, _: past)), corpus)
+    repeating = measure_skill(replace(run, model=Fake(lambda latent, _: latent)), corpus)
     assert repeating["skill_repeat"].value == repeating["skill_decoded_repeat"].value == 0
     assert repeating["skill_distance"].value > 1
-    mean = measure_skill(replace(run, model=Fake(lambda past, _: torch.zeros_like(past))), corpus)
+    mean = measure_skill(replace(run, model=Fake(lambda latent, _: torch.zeros_like(latent))), corpus)
     assert mean["skill_mean"].value == mean["skill_decoded_mean"].value == 0
     assert mean["skill_distance"].value > 1
 
 
-def test_it_is_the_skill_that_training_tells(run: Checkpoint, corpus: Corpus) -> None:
+def test_it_is_the_skill_that_training_reports(run: Checkpoint, corpus: Corpus) -> None:
     torch.nn.init.normal_(run.model.output.weight, std=0.1)
     skill = measure_skill(run, corpus, n_sequences=1)
     sums = dict.fromkeys(("loss", "mean", "repeat"), 0.0)
@@ -136,7 +136,7 @@ def test_what_knows_notes_and_residual_loses_what_the_codec_loses(corpus: Corpus
 
     class Knowing(Fake):
         def __init__(self) -> None:
-            super().__init__(lambda past, _: past)
+            super().__init__(lambda latent, _: latent)
 
         def step(
             self,
@@ -166,8 +166,8 @@ def test_what_knows_notes_and_residual_loses_what_the_codec_loses(corpus: Corpus
     assert (repeat > 1.05 * real).all()
 
 
-def test_draws_and_choices_follow_the_seed(corpus: Corpus, tiny: Settings) -> None:
-    drawing = Fake(lambda past, generator: torch.randn(past.shape, generator=generator))
+def test_samples_and_choices_follow_the_seed(corpus: Corpus, tiny: Settings) -> None:
+    drawing = Fake(lambda latent, generator: torch.randn(latent.shape, generator=generator))
     run = replace(begin(corpus, tiny, HELD_OUT, Silent()), model=drawing)
     steps: list[tuple[int, int]] = []
     first = measure_skill(run, corpus, n_sequences=7, progress=lambda *at: steps.append(at))

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from pipeline.cli.report import fact_tables, metric_tables
 from pipeline.evaluation.metrics import METRICS
 from pipeline.evaluation.page import as_shown, oddities, usual_of
 from pipeline.evaluation.report import ClipResult, Report, SystemResult, Value
-from pipeline.evaluation.table import fact_tables, tables
 from tests.pipeline.evaluation.reports import EVIL, small_report
 
 REPORT = small_report()
@@ -27,7 +27,7 @@ def shown(*systems: SystemResult) -> list[str]:
     report = Report("", {}, 3.0, 0, {}, METRICS, systems)
     out = io.StringIO()
     console = Console(file=out, width=100)
-    for table in (*fact_tables(report), *tables(report)):
+    for table in (*fact_tables(report), *metric_tables(report)):
         console.print(table)
     return out.getvalue().splitlines()
 
@@ -81,7 +81,7 @@ def test_facts_that_differ_stand_beside_what_came_of_them() -> None:
         (9, ["worst", "worst", "worst", "best", "best"]),
     ],
 )
-def test_the_worst_and_the_best_are_heard(n_clips: int, ranks: list[str]) -> None:
+def test_the_worst_and_the_best_are_played(n_clips: int, ranks: list[str]) -> None:
     clips = as_shown(REPORT, n_clips)["systems"][0]["clips"]
     assert [clip["rank"] for clip in clips] == ranks
 
@@ -111,7 +111,7 @@ def test_what_is_usual_are_nine_of_ten_real_clips() -> None:
         ({"a": None, "d": 5.0}, []),
     ],
 )
-def test_oddities_are_told_the_furthest_first(values: dict[str, float | None], found: list[str]) -> None:
+def test_oddities_begin_with_the_furthest(values: dict[str, float | None], found: list[str]) -> None:
     usual = {"a": (0.0, 0.5, 1.0), "b": (-1.0, 0.0, 9.0), "c": (0.0, 0.0, 0.0)}
     clip = ClipResult("x", "", {name: Value(value) for name, value in values.items()}, 1.0)
     assert oddities(clip, usual) == found

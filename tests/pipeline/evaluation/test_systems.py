@@ -85,7 +85,7 @@ def test_skill_on_works_that_it_was_trained_on_is_reported_as_such(home: Path) -
     checkpoint.save(replace(run, split=run.split | {"recordings": recordings}), home / "old.safetensors")
     sentence = (
         "1 of the 1 recordings that it holds out are of works that it was trained on, so its skill is not that on "
-        "unheard music"
+        "unseen music"
     )
     assert f"old: {sentence}" in collected(home, "old.safetensors").notes
     assert f"one: {sentence}" not in collected(home, "one").notes

@@ -1,42 +1,59 @@
-"""A report as text: systems side by side, metrics by group, in a hundred columns."""
+"""A report in the terminal: systems side by side, metrics by group, in a hundred columns."""
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.cli.console import console, duration
 from pipeline.evaluation.metrics import Metric
 from pipeline.evaluation.report import Report, SystemResult, Value
 
 WIDTH = 100  # columns
 _RESULTS = ("weights", "steps", "minutes of these steps", "held-out loss")  # shown even where they are the same
 
-Row = tuple[str, list[str]]  # what is told, and of each system
+Row = tuple[str, list[str]]  # a name, and the cells of the systems
 
 
-def tables(report: Report, width: int = WIDTH) -> Iterator[Table]:
-    """The headline metrics, in as many tables as it takes to cut nothing off.
+def print_report(report: Report, out: Path) -> None:
+    """Print a report, and what was written into a folder."""
+    for note in report.notes:
+        console.print(note, markup=False)
+    for table in (*fact_tables(report), *metric_tables(report)):
+        console.print(table)
+    n_clips, reference = report.systems[0].n_clips, report.reference
+    sound = sum(system.seconds for system in report.systems) + n_clips * report.clip_seconds
+    console.print(
+        f"{n_clips} clips of {report.clip_seconds:g} s each, seed {report.seed}; reference {reference['folder']}: "
+        f"{reference['n_recordings']} recordings; in brackets: 95 % intervals",
+        markup=False,
+    )
+    clips = f" and {out}/clips/" if (out / "clips").is_dir() else ""
+    console.print(f"wrote {out}/report.html, {out}/report.json{clips}", markup=False)
+    console.print(f"took {duration(report.seconds)} for {duration(sound)} of sound")
 
-    Intervals stand with the user's systems; anchors are there to be looked at beside them.
-    """
-    for systems in _in_width(report.systems, lambda each: _rows(report, each), width):
+
+def metric_tables(report: Report) -> Iterator[Table]:
+    """The headline metrics in as many tables as fit; intervals stand with the user's systems alone."""
+    for systems in _in_width(report.systems, lambda each: _rows(report, each)):
         yield _table(_rows(report, systems), systems)
 
 
-def fact_tables(report: Report, width: int = WIDTH) -> Iterator[Table]:
-    """What checkpoints are: settings in which they differ, weights, minutes, loss."""
+def fact_tables(report: Report) -> Iterator[Table]:
+    """The settings in which checkpoints differ, their weights, minutes and loss."""
     known = [system for system in report.systems if system.facts and system.kind == "system"]
-    for systems in _in_width(known, lambda each: _fact_rows(each, known), width):
+    for systems in _in_width(known, lambda each: _fact_rows(each, known)):
         yield _table(_fact_rows(systems, known), systems)
 
 
 def _in_width(
-    systems: Sequence[SystemResult], rows_of: Callable[[Sequence[SystemResult]], list[Row]], width: int
+    systems: Sequence[SystemResult], rows_of: Callable[[Sequence[SystemResult]], list[Row]]
 ) -> Iterator[list[SystemResult]]:
-    """Part systems so that each part's table fits; a single one is never parted."""
+    """Divide systems so that each part's table fits; a single one is never divided."""
     part: list[SystemResult] = []
     for system in systems:
-        if part and _width(rows_of([*part, system]), [*part, system]) > width:
+        if part and _width(rows_of([*part, system]), [*part, system]) > WIDTH:
             yield part
             part = []
         part.append(system)
