@@ -8,9 +8,10 @@ from benchmarks.figures import Figure, Target
 from benchmarks.machine import precisions
 from benchmarks.training import CLASSIC, SAME
 from pipeline.config import Settings
-from pipeline.training.begin import begin
+from pipeline.training.begin import Run
+from pipeline.training.callbacks import Callback
 from pipeline.training.loop import train
-from pipeline.training.progress import Progress, Unwatched
+from pipeline.training.request import TrainRequest
 from waveforms import SAMPLE_RATE
 from waveforms.corpus import Corpus
 from waveforms.dsp.blocks import BLOCK_SIZE
@@ -29,15 +30,15 @@ SETTINGS = {
 }
 
 
-class Stopwatch(Unwatched):
-    """Watches a run: notes when each step ended and how many blocks it had."""
+class Stopwatch(Callback):
+    """Keeps when each step ended and how many blocks it had."""
 
     def __init__(self) -> None:
         self.steps: list[tuple[float, int]] = []
 
-    def stepped(self, progress: Progress, loss: float, n_blocks: int) -> None:
-        """See `Watcher`."""
-        self.steps.append((time.perf_counter(), n_blocks))
+    def on_step_end(self, run: Run, loss: float) -> None:
+        """See `Callback`."""
+        self.steps.append((time.perf_counter(), run.n_lanes * run.settings.training.sequence_blocks))
 
     def rate(self) -> float:
         """Return the blocks read, encoded and trained on in a second, after the first steps."""
@@ -58,7 +59,7 @@ def measure(corpus: Corpus, folder: Path, n_steps: int, n_rounds: int) -> list[F
 def _rate(corpus: Corpus, settings: Settings, out: Path, n_steps: int) -> float:
     shortened = settings.with_values({"steps": n_steps, "validate_every": n_steps, "validation_sequences": 1})
     watch = Stopwatch()
-    train(begin(corpus, shortened, None, watch), corpus, out, watch)
+    train(TrainRequest(corpus.places, out, shortened, force=True), [watch], corpus=corpus)
     return watch.rate()
 
 

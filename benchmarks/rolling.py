@@ -20,7 +20,7 @@ from pipeline.rendering import RenderRequest
 from pipeline.rendering import render as render_to_files
 from pipeline.session import Session, arithmetic
 from pipeline.training.begin import begin
-from pipeline.training.progress import Unwatched
+from pipeline.training.request import TrainRequest
 from waveforms.corpus import Corpus
 
 TARGETS = {40: 40, 120: 100, 400: 300}  # {blocks in the clip: times faster than Keras}
@@ -120,7 +120,8 @@ def fresh(preset: str, corpus: Corpus) -> Checkpoint:
     settings = preset_named(preset)
     if isinstance(settings.codec, PianoSettings):
         settings = settings.with_values({"fit_steps": FIT_STEPS})
-    return begin(corpus, settings, None, Unwatched())
+    with tempfile.TemporaryDirectory() as folder:
+        return begin(TrainRequest(corpus.places, folder, settings), corpus=corpus).checkpoint
 
 
 def prompts_of(checkpoint: Checkpoint, n_clips: int) -> list[Prompt]:

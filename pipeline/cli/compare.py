@@ -1,17 +1,19 @@
 """`quarterwave compare`: several settings side by side, trained now, or as checkpoints."""
 
 import argparse
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cli import evaluate
 from pipeline.cli.flags import add_held_out_flag
-from pipeline.cli.grid import Run, add_grid_flags, flag_of, given_grid, runs_of
-from pipeline.config import BEST, LAST
-from pipeline.errors import EvaluationError, SettingsError
+from pipeline.cli.grid import add_grid_flags, flag_of, given_grid, settings_of
+from pipeline.config import BEST, LAST, SECTIONS, Settings
+from pipeline.errors import EvaluationError, OutputError, SettingsError
 from waveforms.errors import QuarterwaveError
 
 if TYPE_CHECKING:
+    from pipeline.training.request import TrainRequest
     from waveforms.corpus import Corpus
 
 HELP = "train with several settings, or take checkpoints, and hold them side by side"
@@ -67,8 +69,8 @@ def _compare_checkpoints(args: argparse.Namespace) -> int:
 
 
 def _compare_settings(args: argparse.Namespace) -> int:
-    runs = runs_of(given_grid(args))
-    if len(runs) < 2:
+    grid = settings_of(given_grid(args))
+    if len(grid) < 2:
         raise SettingsError(
             f"{', '.join(args.what)}: no checkpoint is there, so runs are trained, and two or more are compared: "
             "give a setting several values, such as --layers 1,2"
@@ -77,61 +79,97 @@ def _compare_settings(args: argparse.Namespace) -> int:
     from pipeline.cli.console import console, open_corpus
     from pipeline.distributed import connect_to_render
     from pipeline.evaluation.run import ears_for
+    from pipeline.training.request import TrainRequest
 
     if connect_to_render().world_size > 1:
         raise SettingsError("compare trains in one process; train each run with torchrun, and compare checkpoints")
     evaluate.check_no_report(args)
     ears_for(evaluate.request_of(args, []))
     corpus = open_corpus(*args.what)
-    folders = [args.out / "runs" / run.name for run in runs]
-    if not _train_all(runs, folders, corpus, args):
+    requests = {
+        name: TrainRequest(args.what, args.out / "runs" / name, settings, held_out=args.held_out)
+        for name, settings in grid.items()
+    }
+    if not _train_all(requests, corpus, force=args.force):
         console.print("go on with: the same command again")
         return 130
-    systems = [f"{run.name}={folder / BEST}" for run, folder in zip(runs, folders, strict=True)]
+    systems = [f"{name}={request.folder / BEST}" for name, request in requests.items()]
     evaluate.evaluate_and_write(args, evaluate.request_of(args, systems, corpus))
     return 0
 
 
-def _train_all(runs: list[Run], folders: list[Path], corpus: "Corpus", args: argparse.Namespace) -> bool:
+def _train_all(requests: dict[str, "TrainRequest"], corpus: "Corpus", *, force: bool) -> bool:
     """Train what is not over; False if the user stopped it."""
-    from pipeline import checkpoint
     from pipeline.cli.console import console
-    from pipeline.cli.training import Fresh, tell_cost, train_into
+    from pipeline.cli.training import train_with_progress
 
-    split = _common_split(runs, corpus, args.held_out)
-    states = [_state(*each, split, force=args.force) for each in zip(runs, folders, strict=True)]
-    for n, (run, folder, state) in enumerate(zip(runs, folders, states, strict=True), start=1):
-        console.print(f"run {n} of {len(runs)}, {run.name}: {state}", markup=False)
-        if state == OVER:
-            continue
-        start = checkpoint.load(folder / LAST) if state == STOPPED else Fresh(run.settings, args.held_out)
-        outcome = train_into(folder, corpus, start)
-        tell_cost(outcome)
-        if outcome.reason == "stopped":
+    split = _common_split(requests.values(), corpus)
+    states = [_state(request, split, force=force) for request in requests.values()]
+    for n, ((name, request), state) in enumerate(zip(requests.items(), states, strict=True), start=1):
+        console.print(f"run {n} of {len(requests)}, {name}: {state}", markup=False)
+        if state == STOPPED:
+            request = replace(request, preset=None, held_out=None, resume=True)
+        if state != OVER and train_with_progress(replace(request, force=force), corpus).reason == "stopped":
             return False
     return True
 
 
-def _state(run: Run, folder: Path, split: dict[str, Any], *, force: bool) -> str:
+def _state(request: "TrainRequest", split: dict[str, Any], *, force: bool) -> str:
     """NEW, STOPPED or OVER."""
-    from pipeline.cli.training import is_over
-
-    if not (folder / LAST).exists():
+    if not (request.folder / LAST).exists():
         return NEW
     try:
-        return OVER if is_over(folder, run.settings, split) else STOPPED
+        return OVER if _is_over(request, split) else STOPPED
     except QuarterwaveError:
         if force:
             return NEW
         raise
 
 
-def _common_split(runs: list[Run], corpus: "Corpus", held_out: list[str] | None) -> dict[str, Any]:
+def _is_over(request: "TrainRequest", split: dict[str, Any]) -> bool:
+    """Whether the run in the request's folder has ended.
+
+    Raises:
+        CheckpointError: its last checkpoint cannot be read.
+        OutputError: it has other settings than the request, or another split.
+        SettingsError: its settings are not legal.
+    """
+    from pipeline.checkpoint import read_document
+    from pipeline.training.begin import Progress
+
+    document = read_document(request.folder / LAST)
+    settings = request.settings()
+    other = _difference(Settings.from_json(document["settings"]), settings)
+    if not other and any(document["split"][part] != split[part] for part in ("places", "training", "validation")):
+        other = "another split, or other recordings"
+    if other:
+        raise OutputError(f"{request.folder}: holds a run already, with {other}; --force starts it afresh")
+    return Progress(**document["progress"]).is_over(settings.training)
+
+
+def _difference(found: Settings, wanted: Settings) -> str:
+    """`layers 1 and not 2, steps 9 and not 12`; empty where there is none."""
+    if found.preset != wanted.preset:
+        return f"preset {found.preset} and not {wanted.preset}"
+    differences = []
+    for section in SECTIONS:
+        values = asdict(getattr(found, section))
+        differences += [
+            f"{name} {values[name]} and not {value}"
+            for name, value in asdict(getattr(wanted, section)).items()
+            if values[name] != value
+        ]
+    return ", ".join(differences)
+
+
+def _common_split(requests: Iterable["TrainRequest"], corpus: "Corpus") -> dict[str, Any]:
     """The split of all runs, so that their prompts are the same."""
     from pipeline.training.lineage import named_split
 
-    shares = [run.settings.training.held_out_share for run in runs]
-    first, *others = [named_split(*corpus.split(held_out, fraction=share)) for share in shares]
+    first, *others = [
+        named_split(*corpus.split(request.held_out, fraction=request.settings().training.held_out_share))
+        for request in requests
+    ]
     if any(split != first for split in others):
         raise SettingsError("runs that are compared must hold out the same recordings: give --held-out-share one value")
     return first

@@ -45,10 +45,8 @@ def open_corpus(*places: str) -> Corpus:
     with progress_bar() as bar:
         task = bar.add_task("reading recordings", total=None, note="")
         corpus = Corpus.open(*places, progress=lambda done, total: bar.update(task, completed=done, total=total))
-    for problem in corpus.problems:
-        console.print(f"left out: {problem}", markup=False)
-    for copies in corpus.copies:
-        console.print(f"the same sound: {', '.join(copies)}", markup=False)
+    for notice in corpus.notices:
+        console.print(notice, markup=False)
     return corpus
 
 

@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.config import DEFAULT_PRESET, PRESETS, SECTIONS, Sampling, Settings, preset_named
+from pipeline.config import DEFAULT_PRESET, PRESETS, SECTIONS, Sampling
 
 
 def add_settings_flags(parser: argparse.ArgumentParser) -> None:
@@ -78,12 +78,3 @@ def given_settings(args: argparse.Namespace) -> dict[str, Any]:
     """Return the settings that the user gave, by name."""
     names = {f.name for p in PRESETS.values() for s in SECTIONS for f in dataclasses.fields(getattr(p, s))}
     return {name: value for name, value in vars(args).items() if name in names}
-
-
-def settings_of(args: argparse.Namespace) -> Settings:
-    """Return the chosen preset with the user's changes.
-
-    Raises:
-        SettingsError: a value is not legal, or the preset has no such setting.
-    """
-    return preset_named(args.preset or DEFAULT_PRESET).with_values(given_settings(args))

@@ -1,4 +1,4 @@
-"""A grid of settings: flags that take several values, and the runs that they stand for.
+"""A grid of settings: flags that take several values, and the settings of every combination.
 
 --layers 1,2 --width 384,768  ->  layers-1-width-384, layers-1-width-768, layers-2-width-384, layers-2-width-768
 """
@@ -6,7 +6,6 @@
 import argparse
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pipeline.cli.flags import each_setting
@@ -16,26 +15,13 @@ _KEPT = "several_"  # begins the names of a grid's values in the namespace, wher
 _FLAGS = {"seed": "training-seed"}  # where a flag is not named as its setting
 
 
-@dataclass(frozen=True)
-class Run:
-    """One run of a grid.
-
-    Attributes:
-        name: what differs from the others, fit for a folder.
-        settings: complete.
-    """
-
-    name: str
-    settings: Settings
-
-
 def add_grid_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `flags.add_settings_flags`, each for one value or for several, separated by commas."""
     presets = tuple(PRESETS)
     _add_flag(parser, "preset", str, presets, f"complete sets of settings (default: {DEFAULT_PRESET})")
     for group, field, shown in each_setting(parser):
-        told = f"{field.metadata['help']} (default: {shown})"
-        _add_flag(group, field.name, type(field.default), field.metadata["rule"].choices, told)
+        help_text = f"{field.metadata['help']} (default: {shown})"
+        _add_flag(group, field.name, type(field.default), field.metadata["rule"].choices, help_text)
 
 
 def given_grid(args: argparse.Namespace) -> dict[str, list[Any]]:
@@ -48,28 +34,28 @@ def flag_of(name: str) -> str:
     return "--" + _FLAGS.get(name, name.replace("_", "-"))
 
 
-def runs_of(grid: Mapping[str, Sequence[Any]]) -> list[Run]:
-    """Every choice of one value each; the last setting changes fastest.
+def settings_of(grid: Mapping[str, Sequence[Any]]) -> dict[str, Settings]:
+    """The settings of every combination, by what differs from the others; the last setting changes fastest.
 
     Raises:
         SettingsError: a value is not legal, or a preset has no such setting.
     """
-    runs = []
+    combinations = {}
     for chosen in itertools.product(*grid.values()):
         values = dict(zip(grid, chosen, strict=True))
         name = "-".join(f"{name.replace('_', '-')}-{values[name]}" for name in grid if len(grid[name]) > 1)
         preset = preset_named(values.pop("preset", DEFAULT_PRESET))
-        runs.append(Run(name, preset.with_values(values)))
-    return runs
+        combinations[name] = preset.with_values(values)
+    return combinations
 
 
-def _add_flag(group: Any, name: str, kind: type, choices: tuple[str, ...] | None, told: str) -> None:
+def _add_flag(group: Any, name: str, kind: type, choices: tuple[str, ...] | None, help_text: str) -> None:
     group.add_argument(
         flag_of(name),
         type=_several(kind, choices),
         default=argparse.SUPPRESS,
         dest=_KEPT + name,
-        help=told,
+        help=help_text,
         metavar=("{" + ",".join(choices) + "}" if choices else kind.__name__.upper()) + ",...",
     )
 

@@ -2,15 +2,9 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from pipeline.cli.flags import add_held_out_flag, add_settings_flags, given_settings, settings_of
-from pipeline.config import BEST, LAST
-from pipeline.errors import CheckpointError, OutputError, SettingsError
-
-if TYPE_CHECKING:
-    from pipeline.checkpoint import Checkpoint
-    from pipeline.config import Settings
+from pipeline.cli.flags import add_held_out_flag, add_settings_flags, given_settings
+from pipeline.config import BEST
 
 HELP = "learn from a folder of recordings"
 DESCRIPTION = """\
@@ -46,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from",
         type=Path,
-        dest="learned",
+        dest="start",
         metavar="FILE",
         help="begin with what a checkpoint has learned, such as checkpoints/piano.safetensors, not from nothing",
     )
@@ -63,68 +57,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, and say where the checkpoints are and what it cost."""
-    from pipeline import checkpoint
+    from pipeline.cli.console import console
+    from pipeline.cli.training import train_with_progress
+    from pipeline.distributed import connect_to_train
+    from pipeline.training.request import TrainRequest
 
-    learned = checkpoint.load(args.learned) if args.learned else None
-    settings = _further(learned, args) if learned else settings_of(args)
-    out = args.out or Path("checkpoints") / f"{_named_after(args.places)}-{settings.preset}"
-    _check(args, out)
-
-    from pipeline.cli.console import console, open_corpus
-    from pipeline.cli.training import Fresh, tell_cost, train_into
-    from pipeline.distributed import broadcast_from_first, connect_to_train
-    from waveforms.files import make_folder
-
-    started = _resumed(checkpoint.load(out / LAST), args, out) if args.resume else None
-    fabric = connect_to_train(started.settings.training if started else settings.training)
-    console.quiet = not fabric.is_global_zero
-    make_folder(out)
-    corpus = broadcast_from_first(fabric, lambda: open_corpus(*args.places))
-    outcome = train_into(out, corpus, started or Fresh(settings, args.held_out, learned, args.music))
+    request = TrainRequest(
+        places=args.places,
+        out=args.out,
+        preset=args.preset,
+        values=given_settings(args),
+        held_out=args.held_out,
+        start=args.start,
+        music=args.music,
+        resume=args.resume,
+        force=args.force,
+    )
+    request.check_folder()
+    console.quiet = not connect_to_train(request.settings().training).is_global_zero
+    outcome = train_with_progress(request)
     if outcome.reason == "stopped":
-        console.print(f"go on with: quarterwave train {' '.join(args.places)} --out {out} --resume")
+        console.print(f"go on with: quarterwave train {' '.join(args.places)} --out {request.folder} --resume")
     else:
-        console.print(f"next: quarterwave generate --checkpoint {out / BEST}")
-    tell_cost(outcome)
+        console.print(f"next: quarterwave generate --checkpoint {request.folder / BEST}")
     return 130 if outcome.reason == "stopped" else 0
-
-
-def _named_after(places: list[str]) -> str:
-    """`takes` for takes/ and for takes.jsonl, `takes+2` where there are two more."""
-    name = Path(places[0]).resolve().name.removesuffix(".jsonl")
-    return name if len(places) == 1 else f"{name}+{len(places) - 1}"
-
-
-def _check(args: argparse.Namespace, out: Path) -> None:
-    exists = (out / LAST).exists()
-    if args.resume and not exists:
-        raise CheckpointError(f"{out / LAST}: no such file, so there is no run to go on with; leave out --resume")
-    if exists and not (args.resume or args.force):
-        raise OutputError(f"{out}: holds a run already; --resume goes on with it, --force starts afresh")
-    if args.resume and (args.preset or args.held_out or args.learned or args.music):
-        raise SettingsError(
-            "--resume goes on with the run's own preset, split, weights and music: leave out --preset, --held-out, "
-            "--from and --music"
-        )
-
-
-def _further(learned: "Checkpoint", args: argparse.Namespace) -> "Settings":
-    """Let a run that begins with a checkpoint's weights change how it is trained, and not what."""
-    given = given_settings(args)
-    fixed = sorted(name for name in given if not hasattr(learned.settings.training, name))
-    if fixed or args.preset:
-        flags = ", ".join("--" + name.replace("_", "-") for name in (["preset"] if args.preset else []) + fixed)
-        raise SettingsError(f"--from takes the preset and its sizes from {args.learned}: leave out {flags}")
-    return learned.settings.with_values(given)
-
-
-def _resumed(started: "Checkpoint", args: argparse.Namespace, out: Path) -> "Checkpoint":
-    """Let a resumed run change how long it may go on, and nothing else."""
-    given = given_settings(args)
-    if fixed := sorted(given.keys() - {"steps", "patience"}):
-        flags = ", ".join("--" + name.replace("_", "-") for name in fixed)
-        raise SettingsError(
-            f"--resume goes on with the settings in {out}, but for --steps and --patience: leave out {flags}"
-        )
-    started.settings = started.settings.with_values(given)
-    return started

@@ -24,9 +24,10 @@ from pipeline.errors import EvaluationError
 from pipeline.evaluation.clips import Segment, Source, segments_of
 from pipeline.evaluation.pruning import drop_oldest
 from pipeline.migrations import FORMAT
-from pipeline.training.begin import begin
+from pipeline.training.begin import Run
+from pipeline.training.callbacks import Callback
 from pipeline.training.loop import train
-from pipeline.training.progress import Progress, Watcher
+from pipeline.training.request import TrainRequest
 from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
 from waveforms.corpus import Corpus, cache
@@ -112,11 +113,11 @@ def train_classic(corpus: Corpus, settings: Settings, path: Path, advanced: Call
         EvaluationError: the cache cannot be written.
         KeyboardInterrupt: training was stopped; nothing is kept.
     """
-    watcher = _StepCounter(advanced)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            outcome = train(begin(corpus, settings, None, watcher), corpus, Path(folder), watcher)
+            request = TrainRequest(corpus.places, folder, settings)
+            outcome = train(request, [_StepCounter(advanced)], corpus=corpus)
             if outcome.reason == "stopped":
                 raise KeyboardInterrupt
             os.replace(Path(folder) / BEST, path)
@@ -127,11 +128,11 @@ def train_classic(corpus: Corpus, settings: Settings, path: Path, advanced: Call
         ) from error
 
 
-class _StepCounter(Watcher):
+class _StepCounter(Callback):
     def __init__(self, advanced: Callable[[int], None]) -> None:
         self._advanced = advanced
 
-    def stepped(self, progress: Progress, loss: float, n_blocks: int) -> None:
+    def on_step_end(self, run: Run, loss: float) -> None:
         self._advanced(1)
 
 

@@ -22,7 +22,7 @@ from pipeline.evaluation.report import Value
 from pipeline.evaluation.statistics import bootstrap
 from pipeline.session import LEAD_IN, Session
 from pipeline.training.lanes import encode_batch, read_batch
-from pipeline.training.pieces import Piece, Stretch, fitted_to, held_out_rows, pieces_of
+from pipeline.training.pieces import Piece, Span, fitted_to, held_out_rows, pieces_of
 from pipeline.training.validation import skill, validate
 from waveforms.corpus import Corpus
 from waveforms.dsp.spectra import to_frames
@@ -74,8 +74,8 @@ def measure_skill(
         losses.append(sums)
         progress(n_done, n_parts)
     for n, (length, places) in enumerate(batches):
-        stretches = [Stretch(held_out[index], at - length, length + 1, 0) for index, at in places]
-        found = next_block_distances(session, checkpoint.codec, stretches, fabric.device, seed=int(rng.integers(2**63)))
+        spans = [Span(held_out[index], at - length, length + 1, 0) for index, at in places]
+        found = next_block_distances(session, checkpoint.codec, spans, fabric.device, seed=int(rng.integers(2**63)))
         for (index, _), row in zip(places, found, strict=True):
             distances[index] += row
         progress(len(held_out) + n + 1, n_parts)
@@ -85,35 +85,33 @@ def measure_skill(
 
 @torch.inference_mode()
 def next_block_distances(
-    session: Session, codec: Codec, stretches: Sequence[Stretch], device: torch.device, *, seed: int
+    session: Session, codec: Codec, spans: Sequence[Span], device: torch.device, *, seed: int
 ) -> npt.NDArray[np.float64]:
-    """Predict the last block of stretches from those before it.
+    """Predict the last block of spans from those before it.
 
     Args:
         session: of the model.
         codec: of the model.
-        stretches: of one length, two blocks or more.
+        spans: of one length, two blocks or more.
         device: of both.
         seed: of sampling.
 
     Returns:
         log-spectral distances from the real block: of the prediction, the mean, the block before it and the real one,
-        each encoded and decoded, (n_stretches, 4). The mean of a codec that reads notes is the sound to be expected if
+        each encoded and decoded, (n_spans, 4). The mean of a codec that reads notes is the sound to be expected if
         no note begins.
     """
-    length = stretches[0].n_blocks - 1
-    read = read_batch([[stretch] for stretch in stretches], codec)
+    length = spans[0].n_blocks - 1
+    read = read_batch([[span] for span in spans], codec)
     waveforms = torch.stack(read.waveforms)
     whole = encode_batch(read, codec, device).latents
-    context = encode_batch(
-        read_batch([[stretch._replace(n_blocks=length)] for stretch in stretches], codec), codec, device
-    )
-    profiles = whole.latent.new_zeros(len(stretches), 0) if read.profiles is None else read.profiles[:, 0].to(device)
-    notes = [_known_notes(stretch, codec.block_seconds) for stretch in stretches]
+    context = encode_batch(read_batch([[span._replace(n_blocks=length)] for span in spans], codec), codec, device)
+    profiles = whole.latent.new_zeros(len(spans), 0) if read.profiles is None else read.profiles[:, 0].to(device)
+    notes = [_known_notes(span, codec.block_seconds) for span in spans]
     session.prime_encoded(context, profiles, notes, seed=seed)
     decoder = codec.decoder(profiles)
     decoder.expect(notes, length)
-    mean = decoder.expect([NO_NOTES] * len(stretches))
+    mean = decoder.expect([NO_NOTES] * len(spans))
     lead_in = context.latents.blocks(slice(max(length - LEAD_IN, 0), None))
     last, real = whole.blocks(slice(length - 1, length)), whole.blocks(slice(length, None))
     guesses = (session.step().latents, mean, last, real)
@@ -196,16 +194,16 @@ def _losses(checkpoint: Checkpoint, held_out: list[Piece], fabric: Fabric) -> It
     for piece in held_out:
         rows = held_out_rows([piece], settings.sequence_blocks, most)
         row = validate(checkpoint.model, checkpoint.codec, rows, fabric)
-        n_blocks = sum(stretch.n_blocks for each in rows for stretch in each)
+        n_blocks = sum(span.n_blocks for each in rows for span in each)
         yield n_blocks * np.array([row["loss"], row["mean"], row["repeat"], 1.0])
 
 
-def _known_notes(stretch: Stretch, block_seconds: float) -> Notes:
-    """The notes that are known before the last block of a stretch, in seconds from its first."""
-    if stretch.piece.notes is None:
+def _known_notes(span: Span, block_seconds: float) -> Notes:
+    """The notes that are known before the last block of a span, in seconds from its first."""
+    if span.piece.notes is None:
         return NO_NOTES
-    end = (stretch.first + stretch.n_blocks - 1) * block_seconds
-    return stretch.piece.notes.between(-np.inf, end).moved(seconds=-stretch.first * block_seconds)
+    end = (span.first + span.n_blocks - 1) * block_seconds
+    return span.piece.notes.between(-np.inf, end).moved(seconds=-span.first * block_seconds)
 
 
 def _decoded(codec: Codec, profiles: Tensor, lead_in: Latents, block: Latents) -> Tensor:

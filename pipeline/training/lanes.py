@@ -1,4 +1,4 @@
-"""Training data: lanes in which pieces follow one another without end, cut into steps of equal length.
+"""Training data: lanes in which pieces follow one another without end, divided into steps of equal length.
 
 A batch has one row a lane. From step to step every lane goes on where it stopped, so a model carries its state along,
 and pieces follow one another as on a record: a model that saw no beginning would not know what comes after an end.
@@ -27,7 +27,7 @@ from pipeline.codecs import Codec
 from pipeline.codecs.events import Event, EventBatch, encode
 from pipeline.codecs.note_table import NoteExcerpt, NoteTable
 from pipeline.models import Blocks
-from pipeline.training.pieces import Piece, Stretch
+from pipeline.training.pieces import Piece, Span
 from waveforms.notes.events import Notes
 
 T = TypeVar("T")
@@ -70,16 +70,16 @@ class Lane:
         rng = np.random.default_rng([seed, number, int(varied)])
         self._at = int(rng.integers(self._piece.n_blocks))
 
-    def take(self, n_blocks: int) -> list[Stretch]:
+    def take(self, n_blocks: int) -> list[Span]:
         """The next blocks."""
-        stretches, n_taken = [], 0
+        spans, n_taken = [], 0
         while n_taken < n_blocks:
             n = min(n_blocks - n_taken, self._piece.n_blocks - self._at)
-            stretches.append(Stretch(self._piece, self._at, n, n_taken))
+            spans.append(Span(self._piece, self._at, n, n_taken))
             n_taken, self._at = n_taken + n, self._at + n
             if self._at == self._piece.n_blocks:
                 self._piece, self._at = self._next(), 0
-        return stretches
+        return spans
 
     def _next(self) -> Piece:
         epoch, place = divmod(self._number + self._n_played * self._n_lanes, len(self._pieces))
@@ -141,7 +141,7 @@ def batches(
         yield read_batch([lane.take(n_blocks) for lane in lanes], codec)
 
 
-def read_batch(rows: Sequence[Sequence[Stretch]], codec: Codec) -> Batch:
+def read_batch(rows: Sequence[Sequence[Span]], codec: Codec) -> Batch:
     """The sound and the notes of some rows."""
     with_sound = [row for row in rows if row[0].piece.recording is not None]
     waveforms = [_waveform(row, codec) for row in with_sound]
@@ -149,18 +149,18 @@ def read_batch(rows: Sequence[Sequence[Stretch]], codec: Codec) -> Batch:
         return Batch(waveforms, None, None, None)
     excerpts = [
         NoteExcerpt(
-            stretch.piece.notes,
+            span.piece.notes,
             row,
-            (stretch.at - stretch.first) * codec.block_seconds,
-            (stretch.at + stretch.n_blocks) * codec.block_seconds,
+            (span.at - span.first) * codec.block_seconds,
+            (span.at + span.n_blocks) * codec.block_seconds,
         )
-        for row, stretches in enumerate(with_sound)
-        for stretch in stretches
-        if stretch.piece.notes is not None
+        for row, spans in enumerate(with_sound)
+        for span in spans
+        if span.piece.notes is not None
     ]
     profiles = [
-        torch.cat([s.piece.profile.expand(s.n_blocks, -1) for s in stretches if s.piece.profile is not None])
-        for stretches in with_sound
+        torch.cat([s.piece.profile.expand(s.n_blocks, -1) for s in spans if s.piece.profile is not None])
+        for spans in with_sound
     ]
     return Batch(
         waveforms,
@@ -180,17 +180,17 @@ def encode_batch(batch: Batch, codec: Codec, device: torch.device) -> Blocks:
     return Blocks(codec.encode(waveforms, notes, profiles), events)
 
 
-def encode_rows(rows: Sequence[Sequence[Stretch]], codec: Codec, device: torch.device) -> Blocks:
+def encode_rows(rows: Sequence[Sequence[Span]], codec: Codec, device: torch.device) -> Blocks:
     """Rows of equal length as a model reads them."""
     return encode_batch(read_batch(rows, codec), codec, device)
 
 
-def _events(row: Sequence[Stretch]) -> tuple[list[Event], NDArray[np.float32]]:
+def _events(row: Sequence[Span]) -> tuple[list[Event], NDArray[np.float32]]:
     blocks: list[Event] = []
     sounding = []
-    for stretch in row:
-        of_piece, still = _encoded(stretch.piece)
-        part = slice(stretch.first, stretch.first + stretch.n_blocks)
+    for span in row:
+        of_piece, still = _encoded(span.piece)
+        part = slice(span.first, span.first + span.n_blocks)
         blocks += of_piece[part]
         sounding.append(still[part])
     return blocks, np.concatenate(sounding)
@@ -203,17 +203,17 @@ def _encoded(piece: Piece) -> tuple[list[Event], NDArray[np.float32]]:
     return encode(piece.notes, 0, piece.n_blocks)
 
 
-def _waveform(row: Sequence[Stretch], codec: Codec) -> Tensor:
+def _waveform(row: Sequence[Span], codec: Codec) -> Tensor:
     """By numpy alone: this runs in a thread of its own, and a thread that asks torch for a large copy gets helpers of
     its own, too. OpenMP, seeing more threads than cores, then lets those that compute sleep between any two operations.
     """
     before, after = codec.padding
     waveforms = []
-    for stretch in row:
-        assert stretch.piece.recording is not None
-        edges = (before if stretch is row[0] else 0, after if stretch is row[-1] else 0)
-        first, beyond = (n * codec.block_size for n in (stretch.first, stretch.first + stretch.n_blocks))
-        waveforms.append(stretch.piece.recording.read(first - edges[0], beyond + edges[1]))
+    for span in row:
+        assert span.piece.recording is not None
+        edges = (before if span is row[0] else 0, after if span is row[-1] else 0)
+        first, beyond = (n * codec.block_size for n in (span.first, span.first + span.n_blocks))
+        waveforms.append(span.piece.recording.read(first - edges[0], beyond + edges[1]))
     return torch.from_numpy(np.concatenate(waveforms))
 
 

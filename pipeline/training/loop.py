@@ -1,20 +1,20 @@
 """One training loop for every model.
 
-Reads from top to bottom: open or resume a run, then batch, loss, step, and every so often validate, show and save.
+Reads from top to bottom: begin or resume a run, then batch, loss, step, and every so often validate, show and save.
 Whatever a run's next step depends on is in `last.safetensors`, so a run that was stopped at any moment, or killed,
 goes on from its last save and ends, on a CPU, with the same weights to the bit.
 
 One process or many run the same lines: each takes its part of a batch, Fabric adds the gradients up, and all take the
-same step. The first alone writes and tells.
+same step. The first alone writes and calls the callbacks.
 """
 
 import copy
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -24,9 +24,9 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from pipeline import checkpoint
-from pipeline.checkpoint import Checkpoint
-from pipeline.config import LAST, TrainingSettings
+from pipeline.config import TrainingSettings
 from pipeline.distributed import (
+    broadcast_from_first,
     connect_to_train,
     derive_seed,
     keep_freed_memory,
@@ -35,62 +35,81 @@ from pipeline.distributed import (
 )
 from pipeline.models import Losses, Model
 from pipeline.models.base import total_loss
-from pipeline.training.begin import music_again, split_again
+from pipeline.training.begin import Run, begin
+from pipeline.training.callbacks import Callback, CallbackList
 from pipeline.training.lanes import batches, encode_batch, prefetch
-from pipeline.training.pieces import fitted_to, held_out_rows, pieces_of
-from pipeline.training.progress import Outcome, Progress, Unwatched, Watcher, check_finite
-from pipeline.training.resume import lanes_of, restore, save
-from pipeline.training.validation import validate
+from pipeline.training.pieces import held_out_rows
+from pipeline.training.request import TrainRequest
+from pipeline.training.resume import delete_saved, lanes_of, restore, save
+from pipeline.training.validation import check_finite, validate
 from waveforms.corpus import Corpus
 
 FINAL_SHARE = 0.1  # of the peak learning rate, where the cosine ends
 
 
-def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outcome:
-    """Train a run, fresh or loaded, until it is finished, no longer improves or is told to stop.
+@dataclass(frozen=True)
+class Outcome:
+    """How a call of `train` ended.
 
-    Writes `last.safetensors` and `best.safetensors` in `out` after each validation and when stopped.
+    Attributes:
+        reason: "finished", "early" (the loss did not fall for too long) or "stopped" (by the user).
+        run: as it stands.
+    """
+
+    reason: str
+    run: Run
+
+
+def train(request: TrainRequest, callbacks: Iterable[Callback] = (), *, corpus: Corpus | None = None) -> Outcome:
+    """Train until all steps are done, the held-out loss does not fall any more, or the user stops.
 
     Args:
-        run: from `begin` or from `checkpoint.load(out / LAST)`.
-        corpus: that it was begun with.
-        out: the run's folder.
-        watcher: is told how it goes.
+        request: what to train, and where to save it.
+        callbacks: see `pipeline.training.callbacks`; without any, nothing is printed.
+        corpus: the request's places, where they are open already.
 
     Raises:
-        CorpusError: the corpus no longer holds a recording of the run's split.
-        OutputError: a checkpoint cannot be written.
+        QuarterwaveError: see `begin` and `fit`.
         SettingsError: a batch cannot be divided among the processes.
-        TrainingError: a loss, a gradient or a weight is no longer a finite number; what was saved before stays.
     """
-    settings = run.settings.training
-    fabric = connect_to_train(settings)
-    watcher = watcher if fabric.is_global_zero else Unwatched()
-    training, validation = split_again(corpus, run.split)
-
+    fabric = connect_to_train(request.settings().training)
     keep_freed_memory()
-    codec = run.codec.to(fabric.device)
-    pieces = fitted_to(pieces_of(training, codec, watcher.listening, watcher.noted), codec)
-    unheard = fitted_to(pieces_of(validation, codec, watcher.listening, watcher.noted), codec)
-    held_out = held_out_rows(unheard, settings.sequence_blocks, settings.validation_sequences)
-    average = run.model.to(fabric.device)
+    return fit(broadcast_from_first(fabric, lambda: begin(request, callbacks, corpus=corpus)), callbacks)
+
+
+def fit(run: Run, callbacks: Iterable[Callback] = ()) -> Outcome:
+    """The training loop.
+
+    Writes `last.safetensors` and `best.safetensors` in the run's folder after each validation, and `last.safetensors`
+    when stopped; what an older run has left there is deleted first.
+
+    Raises:
+        OutputError: a checkpoint cannot be written.
+        TrainingError: a loss, a gradient or a weight is no longer a finite number, or another process has ended; what
+            was saved before stays.
+    """
+    settings, progress = run.settings.training, run.progress
+    fabric = connect_to_train(settings)
+    callback = CallbackList(callbacks if fabric.is_global_zero else ())
+    codec = run.checkpoint.codec.to(fabric.device)
+    average = run.checkpoint.model.to(fabric.device)
     model = copy.deepcopy(average) if settings.ema_decay else average
     optimiser = make_optimiser(model, settings)
     with lost_process_reported(fabric):
         learner, optimiser = fabric.setup(model, optimiser)
     learner.mark_forward_method("loss")
-    progress = Progress(**run.progress)
-    run.provenance.append({"first_step": progress.step} | checkpoint.versions())
-    n_notes = run.settings.model.note_sequences
-    state = model.init_state(len(lanes_of(fabric.global_rank, run, fabric)))
+    state = model.init_state(len(lanes_of(run, fabric)))
     if progress.step:
-        state = restore(run, model, optimiser.optimizer, state, checkpoint.load_resume(out / LAST), fabric)
-
+        state = restore(run, model, optimiser.optimizer, state, fabric)
+    elif fabric.is_global_zero:
+        delete_saved(run.folder)
+    run.checkpoint.provenance.append({"first_step": progress.step} | checkpoint.versions())
+    validation = held_out_rows(run.validation, settings.sequence_blocks, settings.validation_sequences)
     stream = batches(
-        pieces,
-        [*pieces, *music_again(run.split, codec)],
+        run.training,
+        [*run.training, *run.music],
         settings.batch_size,
-        n_notes,
+        run.settings.model.note_sequences,
         settings.sequence_blocks,
         codec,
         seed=settings.seed,
@@ -100,8 +119,8 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
     )
     reason = "finished"
     since = time.perf_counter() - progress.seconds
-    with _stop_signals() as stop_asked:
-        watcher.started(progress, settings.steps)
+    callback.on_train_start(run)
+    with _ends(callback, run), _stop_signals() as stop_requested:
         for batch in prefetch(stream):
             if progress.step >= settings.steps:
                 break
@@ -112,14 +131,12 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
             blocks = encode_batch(batch, codec, fabric.device)
             # Fabric opens autocast itself only where several processes train; these exchange buffers here.
             with fabric.autocast(), lost_process_reported(fabric):
-                parts, state = learner.loss(blocks, tree_map(Tensor.detach, state))
-            part = total_loss(_of_all(parts, fabric))
-            loss = sum_over_processes(fabric, part.detach()).item()
+                terms, state = learner.loss(blocks, tree_map(Tensor.detach, state))
+            own_loss = total_loss(_counted_by_all(terms, fabric))
+            loss = sum_over_processes(fabric, own_loss.detach()).item()
             check_finite(loss, "loss", progress.step + 1, settings)
             with lost_process_reported(fabric):
-                fabric.backward(
-                    part * fabric.world_size
-                )  # DDP averages the processes' gradients; the loss is their sum
+                fabric.backward(own_loss * fabric.world_size)  # DDP averages gradients; the loss is a sum
             norm = fabric.clip_gradients(learner, optimiser, max_norm=settings.clip_norm, error_if_nonfinite=False)
             check_finite(float(norm or 0.0), "gradient's norm", progress.step + 1, settings)
             optimiser.step()
@@ -129,31 +146,29 @@ def train(run: Checkpoint, corpus: Corpus, out: Path, watcher: Watcher) -> Outco
 
             progress.step += 1
             progress.seconds = time.perf_counter() - since
-            n_blocks = (settings.batch_size + n_notes) * settings.sequence_blocks
-            watcher.stepped(progress, loss, n_blocks)
+            callback.on_step_end(run, loss)
             if progress.step % settings.validate_every == 0 or progress.step == settings.steps:
-                row = {
+                metrics = {
                     "step": progress.step,
                     "training_loss": loss,
                     "learning_rate": learning_rate(progress.step - 1, settings),
-                } | validate(average, codec, held_out, fabric)
-                check_finite(row["loss"], "held-out loss", progress.step, settings)
-                row["seconds"] = progress.seconds = time.perf_counter() - since
-                run.history.append(row)
-                is_best = progress.best_loss is None or row["loss"] < progress.best_loss
-                if is_best:
-                    progress.best_loss = row["loss"]
+                } | validate(average, codec, validation, fabric)
+                check_finite(metrics["loss"], "held-out loss", progress.step, settings)
+                metrics["seconds"] = progress.seconds = time.perf_counter() - since
+                run.checkpoint.history.append(metrics)
+                is_best = progress.best_loss is None or metrics["loss"] < progress.best_loss
+                progress.best_loss = metrics["loss"] if is_best else progress.best_loss
                 progress.n_worse = 0 if is_best else progress.n_worse + 1
-                save(run, progress, model, optimiser, state, out, fabric, is_best=is_best)
-                watcher.validated(row, run, is_best)
+                save(run, model, optimiser, state, fabric, is_best=is_best)
+                callback.on_validation_end(run, metrics)
                 if progress.n_worse >= settings.patience:
                     reason = "early"
                     break
-            if sum_over_processes(fabric, torch.tensor(float(stop_asked()))):  # any of them
-                save(run, progress, model, optimiser, state, out, fabric, is_best=False)
+            if sum_over_processes(fabric, torch.tensor(float(stop_requested()))):  # on any of them
+                save(run, model, optimiser, state, fabric, is_best=False)
                 reason = "stopped"
                 break
-    return Outcome(reason, run, progress)
+    return Outcome(reason, run)
 
 
 def learning_rate(step: int, settings: TrainingSettings) -> float:
@@ -174,10 +189,10 @@ def make_optimiser(model: Model[Any], settings: TrainingSettings) -> torch.optim
     return torch.optim.RMSprop(model.parameters(), settings.learning_rate)
 
 
-def _of_all(parts: Losses, fabric: Fabric) -> Losses:
-    """Parts of one process, each to be divided by what it counts in all of them."""
-    numbers = sum_over_processes(fabric, torch.tensor([float(part.n) for part in parts.values()])).long().tolist()
-    return {name: part._replace(n=number) for (name, part), number in zip(parts.items(), numbers, strict=True)}
+def _counted_by_all(terms: Losses, fabric: Fabric) -> Losses:
+    """Terms of one process's loss, each to be divided by what it counts in all processes."""
+    counts = sum_over_processes(fabric, torch.tensor([float(term.n) for term in terms.values()])).long().tolist()
+    return {name: term._replace(n=count) for (name, term), count in zip(terms.items(), counts, strict=True)}
 
 
 @torch.no_grad()
@@ -188,6 +203,14 @@ def _average(average: Model[Any], model: Model[Any], keep: float, step: int) -> 
     """
     share = 1 - min(keep, (1 + step) / (10 + step))
     torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), share)
+
+
+@contextmanager
+def _ends(callback: Callback, run: Run) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        callback.on_train_end(run)
 
 
 @contextmanager

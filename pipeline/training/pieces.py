@@ -1,4 +1,4 @@
-"""What is learned from: pieces of music, as recordings with their notes or as notes alone."""
+"""What training reads: pieces of music, as recordings with their notes or as notes alone."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -41,7 +41,7 @@ class Piece:
         notes: in seconds from its beginning; None where the codec reads none.
         recording: None where there are notes alone.
         profile: of the recording, (2 * N_CURVES,); None before it is known, and where the codec reads no notes.
-        heard: whether the notes were heard, so that velocities and offsets are guesses.
+        transcribed: whether a transcriber found the notes, so that velocities and offsets are estimates.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Piece:
     notes: Notes | None
     recording: Recording | None = None
     profile: Tensor | None = None
-    heard: bool = False
+    transcribed: bool = False
 
     @property
     def n_blocks(self) -> int:
@@ -60,14 +60,14 @@ class Piece:
         return int(self.notes.seconds * SAMPLE_RATE / self.block_size) + SILENT_BLOCKS
 
 
-class Stretch(NamedTuple):
+class Span(NamedTuple):
     """Blocks of one piece in a row of a batch.
 
     Attributes:
         piece: what is played.
-        first: its first block of the stretch.
+        first: index of the first of these blocks in the piece.
         n_blocks: how many.
-        at: the place of the first in the row.
+        at: index of the first of them in the row.
     """
 
     piece: Piece
@@ -79,16 +79,16 @@ class Stretch(NamedTuple):
 def pieces_of(
     corpus: Corpus,
     codec: Codec,
-    listening: Callable[[float, float], None] = lambda done, total: None,
-    noted: Callable[[str], None] = lambda sentence: None,
+    progress: Callable[[float, float], None] = lambda done, total: None,
+    report: Callable[[str], None] = lambda sentence: None,
 ) -> list[Piece]:
     """The recordings of a corpus, with their notes where the codec reads notes.
 
     Args:
         corpus: the recordings.
         codec: that will read them.
-        listening: is called with the seconds whose notes are known, and all seconds.
-        noted: is told of each MIDI file beside a recording that was left aside.
+        progress: called with the seconds whose notes are known, and all seconds.
+        report: called with a sentence for each MIDI file beside a recording that is left aside.
 
     Raises:
         AudioError: a recording has changed or gone.
@@ -100,15 +100,15 @@ def pieces_of(
             continue
         found = notes_of(recording)
         if found.problem is not None:
-            noted(f"left aside: {found.problem}; the notes of {recording.name} are heard")
-        pieces.append(Piece(recording.name, codec.block_size, found.notes, recording, heard=found.midi is None))
+            report(f"left aside: {found.problem}; the notes of {recording.name} are transcribed")
+        pieces.append(Piece(recording.name, codec.block_size, found.notes, recording, transcribed=found.midi is None))
         seconds += recording.seconds
-        listening(seconds, corpus.seconds)
+        progress(seconds, corpus.seconds)
     return pieces
 
 
 def fitted_to(pieces: Sequence[Piece], codec: Codec) -> list[Piece]:
-    """Pieces as a fitted codec knows them: with profiles, and notes that were heard refined by their sound."""
+    """Pieces as a fitted codec knows them: with profiles, and transcribed notes refined by the sound."""
     return [_fitted_to(piece, codec) for piece in pieces] if codec.reads_notes else list(pieces)
 
 
@@ -149,7 +149,7 @@ def example(piece: Piece, first: int, n_blocks: int, codec: Codec, number: int =
     """Blocks of a recording."""
     assert piece.recording is not None
     notes = piece.notes.moved(seconds=-first * codec.block_seconds) if piece.notes is not None else None
-    return Example(read_blocks(piece.recording, first, n_blocks, codec), notes, number, piece.heard)
+    return Example(read_blocks(piece.recording, first, n_blocks, codec), notes, number, piece.transcribed)
 
 
 def choose_excerpts(held_out: Sequence[Piece]) -> list[Excerpt]:
@@ -172,8 +172,8 @@ def choose_excerpts(held_out: Sequence[Piece]) -> list[Excerpt]:
     return chosen[:N_EXCERPTS]
 
 
-def held_out_rows(pieces: Sequence[Piece], sequence_blocks: int, most: int) -> list[list[Stretch]]:
-    """Rows to validate on: pieces one after the other, cut into rows of HELD_OUT_SEQUENCES training sequences.
+def held_out_rows(pieces: Sequence[Piece], sequence_blocks: int, most: int) -> list[list[Span]]:
+    """Rows to validate on: pieces one after the other, divided into rows of HELD_OUT_SEQUENCES training sequences.
 
     Args:
         pieces: that are held out.
@@ -181,13 +181,13 @@ def held_out_rows(pieces: Sequence[Piece], sequence_blocks: int, most: int) -> l
         most: training sequences in all; of more, rows are spread evenly.
     """
     n_blocks = HELD_OUT_SEQUENCES * sequence_blocks
-    rows: list[list[Stretch]] = [[]]
+    rows: list[list[Span]] = [[]]
     room = n_blocks
     for piece in pieces:
         first = 0
         while first < piece.n_blocks:
             n = min(room, piece.n_blocks - first)
-            rows[-1].append(Stretch(piece, first, n, n_blocks - room))
+            rows[-1].append(Span(piece, first, n, n_blocks - room))
             first, room = first + n, room - n
             if not room:
                 rows.append([])
@@ -218,7 +218,7 @@ def _fitted_to(piece: Piece, codec: Codec) -> Piece:
     middle = example(piece, (piece.n_blocks - n_blocks) // 2, n_blocks, codec)
     profile = codec.profile(middle.waveform, middle.notes)
     notes = piece.notes
-    if piece.heard and notes is not None:
+    if piece.transcribed and notes is not None:
         refined = Notes.of([])
         for first in range(0, piece.n_blocks, SWEEP_BLOCKS):
             part = example(piece, first, min(SWEEP_BLOCKS, piece.n_blocks - first), codec)

@@ -1,4 +1,4 @@
-"""What a run goes on from: saved beside the model, and put back to the bit."""
+"""What a run goes on from: saved beside the model, and restored to the bit."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -10,75 +10,66 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from pipeline import checkpoint
-from pipeline.checkpoint import Checkpoint
 from pipeline.config import BEST, LAST
 from pipeline.distributed import lost_process_reported, sum_over_processes
 from pipeline.models import Model
 from pipeline.models.base import select_rows
-from pipeline.training.progress import Progress, check_finite
+from pipeline.training.begin import Run
+from pipeline.training.validation import check_finite
 
 
 def save(
-    run: Checkpoint,
-    progress: Progress,
-    model: Model[Any],
-    optimiser: torch.optim.Optimizer,
-    state: Any,
-    out: Path,
-    fabric: Fabric,
-    *,
-    is_best: bool,
+    run: Run, model: Model[Any], optimiser: torch.optim.Optimizer, state: Any, fabric: Fabric, *, is_best: bool
 ) -> None:
     """Save, unless there is a weight that is no finite number: what was saved before is worth more."""
-    weights = [*model.parameters(), *run.model.parameters()]
+    weights = [*model.parameters(), *run.checkpoint.model.parameters()]
     largest = float(torch.stack([weight.detach().abs().max() for weight in weights]).max())
-    check_finite(largest, "largest weight", progress.step, run.settings.training)
-    run.progress = asdict(progress)
+    check_finite(largest, "largest weight", run.progress.step, run.settings.training)
+    run.checkpoint.progress = asdict(run.progress)
     resume = _resume_tensors(run, model, optimiser, state, fabric)
     if fabric.is_global_zero:
         if is_best:
-            checkpoint.save(run, out / BEST)
-        checkpoint.save(run, out / LAST, resume=resume)
+            checkpoint.save(run.checkpoint, run.folder / BEST)
+        checkpoint.save(run.checkpoint, run.folder / LAST, resume=resume)
     with lost_process_reported(fabric):
         fabric.barrier()  # torchrun would kill the first process as soon as another one ends
 
 
-def restore(
-    run: Checkpoint,
-    model: Model[Any],
-    optimiser: torch.optim.Optimizer,
-    state: Any,
-    tensors: dict[str, Tensor],
-    fabric: Fabric,
-) -> Any:
-    """Put back what `_resume_tensors` took."""
+def restore(run: Run, model: Model[Any], optimiser: torch.optim.Optimizer, state: Any, fabric: Fabric) -> Any:
+    """Put weights and the optimiser's state back as they were saved, and return the state of the process's lanes."""
+    tensors = checkpoint.load_resume(run.folder / LAST)
     weights = {name.removeprefix("weights."): t for name, t in tensors.items() if name.startswith("weights.")}
     model.load_state_dict(model.state_dict() | weights)
     slots: dict[int, dict[str, Tensor]] = {}
     for full_name, value in tensors.items():
-        room, *rest = full_name.split(".")
-        if room == "optimiser":
+        part, *rest = full_name.split(".")
+        if part == "optimiser":
             slots.setdefault(int(rest[0]), {})[rest[1]] = value
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": slots, "param_groups": groups})
-    own = lanes_of(fabric.global_rank, run, fabric)
     leaves, structure = tree_flatten(state)
     of_lanes = tree_unflatten([tensors[f"state.{n}"].to(fabric.device) for n in range(len(leaves))], structure)
-    return select_rows(of_lanes, own)
+    return select_rows(of_lanes, lanes_of(run, fabric))
 
 
-def lanes_of(rank: int, run: Checkpoint, fabric: Fabric) -> Tensor:
-    """Which lanes are a process's rows: see `pipeline.training.lanes.batches`."""
-    n_sound, n_notes = run.settings.training.batch_size, run.settings.model.note_sequences
-    of_notes = range(n_sound + rank, n_sound + n_notes, fabric.world_size)
-    return torch.tensor([*range(rank, n_sound, fabric.world_size), *of_notes])
+def delete_saved(folder: Path) -> None:
+    """Delete what an older run has left in a folder."""
+    for name in (LAST, BEST):
+        (folder / name).unlink(missing_ok=True)
+
+
+def lanes_of(run: Run, fabric: Fabric) -> Tensor:
+    """Which lanes are the rows of this process, (n_rows,): see `pipeline.training.lanes.batches`."""
+    n_sound = run.settings.training.batch_size
+    with_sound = range(fabric.global_rank, n_sound, fabric.world_size)
+    return torch.tensor([*with_sound, *range(n_sound + fabric.global_rank, run.n_lanes, fabric.world_size)])
 
 
 def _resume_tensors(
-    run: Checkpoint, model: Model[Any], optimiser: torch.optim.Optimizer, state: Any, fabric: Fabric
+    run: Run, model: Model[Any], optimiser: torch.optim.Optimizer, state: Any, fabric: Fabric
 ) -> dict[str, Tensor]:
-    """The optimiser's memory, the state of all lanes, and the weights as trained where the run's own are an average."""
-    averaged = model is not run.model
+    """The optimiser's state, that of all lanes, and the trained weights where the checkpoint's are an average."""
+    averaged = model is not run.checkpoint.model
     tensors = {f"weights.{name}": value for name, value in model.named_parameters() if averaged}
     tensors |= {
         f"optimiser.{index}.{name}": value
@@ -89,9 +80,8 @@ def _resume_tensors(
     return tensors | {f"state.{index}": value for index, value in enumerate(of_lanes)}
 
 
-def _gathered(value: Tensor, run: Checkpoint, fabric: Fabric) -> Tensor:
+def _gathered(value: Tensor, run: Run, fabric: Fabric) -> Tensor:
     """Rows of all processes in the order of their lanes."""
-    n_lanes = run.settings.training.batch_size + run.settings.model.note_sequences
-    rows = value.new_zeros(n_lanes, *value.shape[1:])
-    rows[lanes_of(fabric.global_rank, run, fabric).to(value.device)] = value.detach()
+    rows = value.new_zeros(run.n_lanes, *value.shape[1:])
+    rows[lanes_of(run, fabric).to(value.device)] = value.detach()
     return sum_over_processes(fabric, rows)

@@ -19,12 +19,10 @@ from pipeline.evaluation.transcribers import Transcription
 from pipeline.models import base
 from pipeline.prompts import PromptRequest
 from pipeline.rendering import RenderRequest, render
-from pipeline.training.begin import begin
-from pipeline.training.loop import train
 from pipeline.web import pages
 from tests.chromium import Chromium
 from tests.pipeline.conftest import melody
-from tests.pipeline.training.test_train import Silent
+from tests.pipeline.training.runs import trained
 from waveforms.audio import read
 from waveforms.corpus import Corpus
 
@@ -79,8 +77,7 @@ def joined(examples: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Simple
 
 def rendered(settings: Settings, corpus: Corpus, folder: Path) -> np.ndarray:
     """A clip of 1 s from a model that was trained for twelve steps, saved and loaded."""
-    watcher = Silent()
-    train(begin(corpus, settings, None, watcher), corpus, folder, watcher)
+    trained(corpus, settings, folder)
     request = RenderRequest(
         seed=1, n_clips=1, seconds=1.0, prompt=PromptRequest(seconds=0.5), format=ClipFormat(pictures=False)
     )

@@ -87,6 +87,12 @@ class Corpus:
         return ", ".join(self.places)
 
     @property
+    def notices(self) -> list[str]:
+        """A sentence for each file that was left out, and one for each group of files with the same sound."""
+        left_out = [f"left out: {problem}" for problem in self.problems]
+        return left_out + [f"the same sound: {', '.join(names)}" for names in self.copies]
+
+    @property
     def n_samples(self) -> int:
         """Number of samples of all recordings together."""
         return sum(recording.n_samples for recording in self.recordings)

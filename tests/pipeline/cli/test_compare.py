@@ -18,17 +18,15 @@ import soundfile
 import torch
 
 from pipeline import checkpoint, distributed
-from pipeline.cli.grid import given_grid, runs_of
+from pipeline.cli.grid import given_grid, settings_of
 from pipeline.cli.main import main, make_parser
-from pipeline.cli.watching import Watching
+from pipeline.cli.training import ProgressBar
 from pipeline.config import LAST, preset_named
 from pipeline.errors import SettingsError
-from pipeline.training.begin import begin
-from pipeline.training.loop import train
-from pipeline.training.progress import Progress
+from pipeline.training.begin import Progress, Run
 from tests.pipeline.conftest import TINY, as_flags
 from tests.pipeline.evaluation.playing import playing
-from tests.pipeline.training.test_train import Silent
+from tests.pipeline.training.runs import trained
 from waveforms import SAMPLE_RATE
 from waveforms.corpus import Corpus
 
@@ -43,14 +41,14 @@ COMMAND = ["compare", *PLACES, *SETTINGS, *EARS]
 
 def stop_after(n_steps: int, patch: pytest.MonkeyPatch) -> None:
     """Press Ctrl-C after so many steps of all runs together."""
-    stepped, steps = Watching.stepped, iter(range(1, n_steps + 1))
+    on_step_end, steps = ProgressBar.on_step_end, iter(range(1, n_steps + 1))
 
-    def step(self: Watching, progress: Progress, loss: float, n_blocks: int) -> None:
-        stepped(self, progress, loss, n_blocks)
+    def step(self: ProgressBar, run: Run, loss: float) -> None:
+        on_step_end(self, run, loss)
         if next(steps, None) == n_steps:
             os.kill(os.getpid(), signal.SIGINT)
 
-    patch.setattr(Watching, "stepped", step)
+    patch.setattr(ProgressBar, "on_step_end", step)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +120,7 @@ def test_a_run_of_a_grid_is_what_train_makes_of_its_settings(home: Path, printed
     """Though it was stopped, and came after another."""
     corpus = Corpus.open(*PLACES)
     settings = preset_named("classic").with_values(VALUES | {"layers": 2})
-    alone = train(begin(corpus, settings, None, Silent()), corpus, home / "alone", Silent()).run
+    alone = trained(corpus, settings, home / "alone").run.checkpoint
     found = checkpoint.load(home / "evaluation/runs" / NAMES[1] / LAST)
     assert found.settings == settings
     for name, weight in alone.model.state_dict().items():
@@ -267,7 +265,7 @@ def test_what_is_no_value_is_said_as_argparse_says_it(
 
 
 def names_of(*flags: str) -> list[str]:
-    return [run.name for run in runs_of(given_grid(make_parser().parse_args(["compare", "takes", *flags])))]
+    return list(settings_of(given_grid(make_parser().parse_args(["compare", "takes", *flags]))))
 
 
 def test_runs_are_named_by_what_differs_and_ordered_as_the_flags() -> None:
@@ -283,14 +281,14 @@ def test_runs_are_named_by_what_differs_and_ordered_as_the_flags() -> None:
 
 def test_runs_have_the_settings_that_were_chosen() -> None:
     presets = ["flow", "codes"]
-    runs = runs_of({"preset": presets, "dims": [8], "seed": [3, 4]})
-    assert [run.settings for run in runs] == [
+    runs = settings_of({"preset": presets, "dims": [8], "seed": [3, 4]})
+    assert list(runs.values()) == [
         preset_named(preset).with_values({"dims": 8, "seed": seed}) for preset in presets for seed in (3, 4)
     ]
     given = given_grid(make_parser().parse_args(["compare", "takes", "--seed=7", "--training-seed=3,4"]))
     assert given == {"seed": [3, 4]}
     with pytest.raises(SettingsError, match=r"^preset classic has no setting dims$"):
-        runs_of({"dims": [8], "preset": ["flow", "classic"]})
+        settings_of({"dims": [8], "preset": ["flow", "classic"]})
 
 
 def test_a_run_that_no_longer_improved_is_over() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,10 +23,9 @@ from pipeline.evaluation.prediction import (
 from pipeline.models import Blocks, Losses, Model
 from pipeline.models.base import Block, LossTerm
 from pipeline.session import Session
-from pipeline.training.begin import begin
 from pipeline.training.lanes import encode_rows
-from pipeline.training.pieces import Stretch, fitted_to, pieces_of, read_blocks
-from tests.pipeline.training.test_train import Silent, validated
+from pipeline.training.pieces import Span, fitted_to, pieces_of, read_blocks
+from tests.pipeline.training.runs import begun, validated
 from waveforms.corpus import Corpus
 from waveforms.dsp.blocks import BLOCK_SIZE, n_blocks_of
 from waveforms.notes.events import Notes
@@ -91,8 +91,8 @@ def knowing(run: Checkpoint, corpus: Corpus) -> Fake:
 
 
 @pytest.fixture(params=[0, 2205])
-def run(request: pytest.FixtureRequest, corpus: Corpus, tiny: Settings) -> Checkpoint:
-    return begin(corpus, tiny.with_values({"overlap": request.param}), HELD_OUT, Silent())
+def run(request: pytest.FixtureRequest, corpus: Corpus, tiny: Settings, tmp_path: Path) -> Checkpoint:
+    return begun(corpus, tiny.with_values({"overlap": request.param}), tmp_path, held_out=HELD_OUT).checkpoint
 
 
 def test_what_knows_the_next_block_has_all_the_skill(run: Checkpoint, corpus: Corpus) -> None:
@@ -128,9 +128,11 @@ def test_it_is_the_skill_that_training_reports(run: Checkpoint, corpus: Corpus) 
 
 
 @pytest.mark.usefixtures("known_notes")
-def test_what_knows_notes_and_residual_loses_what_the_codec_loses(corpus: Corpus, tiny_flow: Settings) -> None:
+def test_what_knows_notes_and_residual_loses_what_the_codec_loses(
+    corpus: Corpus, tiny_flow: Settings, tmp_path: Path
+) -> None:
     """To 2 %; if no note began, or the last block came again, it would lose more."""
-    run = begin(corpus, tiny_flow, HELD_OUT, Silent())
+    run = begun(corpus, tiny_flow, tmp_path, held_out=HELD_OUT).checkpoint
     held_out = fitted_to(pieces_of(corpus.subset(HELD_OUT), run.codec), run.codec)
     batch = [(0, 5), (1, 9)]
 
@@ -153,22 +155,22 @@ def test_what_knows_notes_and_residual_loses_what_the_codec_loses(corpus: Corpus
                 for piece, start in zip(pieces, starts, strict=True)
                 if piece is not None
             ]
-            rows = [[Stretch(held_out[index], n - 4, 5, 0)] for index, n in batch]
+            rows = [[Span(held_out[index], n - 4, 5, 0)] for index, n in batch]
             real = encode_rows(rows, run.codec, torch.device("cpu")).latents.latent[:, -1:]
             return Block(decoder.expect(now)._replace(latent=real), now), state
 
     session = Session(Knowing(), run.codec)
-    stretches = [Stretch(held_out[index], n - 4, 5, 0) for index, n in batch]
-    found = next_block_distances(session, run.codec, stretches, torch.device("cpu"), seed=0)
+    spans = [Span(held_out[index], n - 4, 5, 0) for index, n in batch]
+    found = next_block_distances(session, run.codec, spans, torch.device("cpu"), seed=0)
     predicted, mean, repeat, real = found.T
     np.testing.assert_allclose(predicted, real, rtol=0.02)
     assert (mean > 1.05 * real).all()
     assert (repeat > 1.05 * real).all()
 
 
-def test_samples_and_choices_follow_the_seed(corpus: Corpus, tiny: Settings) -> None:
+def test_samples_and_choices_follow_the_seed(corpus: Corpus, tiny: Settings, tmp_path: Path) -> None:
     drawing = Fake(lambda latent, generator: torch.randn(latent.shape, generator=generator))
-    run = replace(begin(corpus, tiny, HELD_OUT, Silent()), model=drawing)
+    run = replace(begun(corpus, tiny, tmp_path, held_out=HELD_OUT).checkpoint, model=drawing)
     steps: list[tuple[int, int]] = []
     first = measure_skill(run, corpus, n_sequences=7, progress=lambda *at: steps.append(at))
     assert measure_skill(run, corpus, n_sequences=7) == first
@@ -177,14 +179,14 @@ def test_samples_and_choices_follow_the_seed(corpus: Corpus, tiny: Settings) -> 
     assert first["skill_distance"].low < first["skill_distance"].value < first["skill_distance"].high
 
 
-def test_one_recording_gives_no_interval(corpus: Corpus, tiny: Settings) -> None:
-    run = begin(corpus, tiny, HELD_OUT[:1], Silent())
+def test_one_recording_gives_no_interval(corpus: Corpus, tiny: Settings, tmp_path: Path) -> None:
+    run = begun(corpus, tiny, tmp_path, held_out=HELD_OUT[:1]).checkpoint
     found = measure_skill(run, corpus, n_sequences=4)
     assert {(value.low, value.high) for value in found.values()} == {(None, None)}
 
 
-def test_a_corpus_without_the_held_out_recordings_is_refused(corpus: Corpus, tiny: Settings) -> None:
-    run = begin(corpus, tiny, HELD_OUT, Silent())
+def test_a_corpus_without_the_held_out_recordings_is_refused(corpus: Corpus, tiny: Settings, tmp_path: Path) -> None:
+    run = begun(corpus, tiny, tmp_path, held_out=HELD_OUT).checkpoint
     with pytest.raises(EvaluationError) as caught:
         measure_skill(run, corpus.subset(run.split["training"]))
     assert str(caught.value) == (

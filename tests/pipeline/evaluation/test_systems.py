@@ -15,10 +15,8 @@ from pipeline.evaluation.clips import System
 from pipeline.evaluation.copies import find_copies
 from pipeline.evaluation.request import EvaluationRequest
 from pipeline.evaluation.systems import Collection, Collector
-from pipeline.training.begin import begin
-from pipeline.training.loop import train
 from tests.pipeline.conftest import TINY, melody
-from tests.pipeline.training.test_train import Silent
+from tests.pipeline.training.runs import trained
 from waveforms import SAMPLE_RATE
 from waveforms.corpus import Corpus
 
@@ -40,8 +38,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.chdir(home)
         patch.setenv("QUARTERWAVE_CACHE", str(home / "cache"))
         for name, places in {"one": PLACES[:1], "two": PLACES}.items():
-            corpus = Corpus.open(*places)
-            train(begin(corpus, settings, ["air.wav"], Silent()), corpus, home / name, Silent())
+            trained(Corpus.open(*places), settings, home / name, held_out=["air.wav"])
         run = checkpoint.load(home / "one" / BEST)
         checkpoint.save(replace(run, split=run.split | {"places": []}), home / "nowhere.safetensors")
         checkpoint.save(replace(run, ancestors=[{"split": run.split}]), home / "child.safetensors")

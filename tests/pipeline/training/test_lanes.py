@@ -12,7 +12,7 @@ from pipeline.codecs import make_codec
 from pipeline.codecs.events import BLOCK_SECONDS, encode
 from pipeline.config import PianoSettings, SpectrumSettings
 from pipeline.training.lanes import SEMITONES, Batch, Lane, batches, encode_rows, prefetch, read_batch, varied
-from pipeline.training.pieces import Piece, Stretch
+from pipeline.training.pieces import Piece, Span
 from tests.pipeline.conftest import LENGTHS, melody_notes
 from waveforms.corpus import Corpus
 from waveforms.dsp.blocks import BLOCK_SIZE
@@ -50,9 +50,9 @@ def test_lanes_together_play_every_piece_once_before_any_again(pieces: list[Piec
     played = []
     for number in range(n_lanes):
         lane, order = Lane(pieces, number, n_lanes, varied=False, seed=1), []
-        for stretch in lane.take(400):
-            if not order or stretch.first == 0:
-                order.append(stretch.piece.name)
+        for span in lane.take(400):
+            if not order or span.first == 0:
+                order.append(span.piece.name)
         played.append(order)
     n_each = min(map(len, played))
     sequence = [order[n] for n in range(n_each) for order in played]
@@ -70,13 +70,13 @@ def test_a_lane_goes_on_where_it_stopped_and_pieces_are_whole(pieces: list[Piece
     heard: list[tuple[str, int]] = []
     for n_blocks in sizes:
         at = 0
-        for stretch in lane.take(n_blocks):
-            assert stretch.at == at
-            heard += [(stretch.piece.name, stretch.first + n) for n in range(stretch.n_blocks)]
-            at += stretch.n_blocks
+        for span in lane.take(n_blocks):
+            assert span.at == at
+            heard += [(span.piece.name, span.first + n) for n in range(span.n_blocks)]
+            at += span.n_blocks
         assert at == n_blocks
     (whole,) = [Lane(pieces, 0, 1, varied=False, seed=1).take(sum(sizes))]
-    assert heard == [(stretch.piece.name, stretch.first + n) for stretch in whole for n in range(stretch.n_blocks)]
+    assert heard == [(span.piece.name, span.first + n) for span in whole for n in range(span.n_blocks)]
     lengths = {piece.name: piece.n_blocks for piece in pieces}
     for (name, block), following in pairwise(heard):
         assert following == (name, block + 1) if block + 1 < lengths[name] else following[1] == 0
@@ -105,9 +105,9 @@ def test_parts_of_all_processes_are_the_batch_of_one(pieces: list[Piece], n_rank
         assert sum(part.events.n_notes for part in parts if part.events is not None) == whole.events.n_notes
 
 
-def row_of(pieces: list[Piece]) -> list[Stretch]:
+def row_of(pieces: list[Piece]) -> list[Span]:
     """The end of a melody, all of a short one, and the beginning of a third."""
-    return [Stretch(pieces[0], 9, 3, 0), Stretch(pieces[2], 0, 3, 3), Stretch(pieces[3], 0, 4, 6)]
+    return [Span(pieces[0], 9, 3, 0), Span(pieces[2], 0, 3, 3), Span(pieces[3], 0, 4, 6)]
 
 
 def test_a_row_holds_the_recordings_samples_and_their_notes(pieces: list[Piece], corpus: Corpus) -> None:
@@ -127,14 +127,14 @@ def test_a_row_holds_the_recordings_samples_and_their_notes(pieces: list[Piece],
 
 
 def test_the_notes_of_a_row_sound_in_their_places_alone(pieces: list[Piece]) -> None:
-    """By an instrument that was asked for each stretch by itself; to rounding."""
+    """By an instrument that was asked for each span by itself; to rounding."""
     codec = make_codec(PianoSettings(dims=4, expected_dims=4))
     codec.instrument.table.fill_(-2.0)  # type: ignore[union-attr]
     row = row_of(pieces)
     zeros = [Piece(p.name, BLOCK_SIZE, p.notes, p.recording, torch.zeros(16)) for p in pieces]
-    row = [stretch._replace(piece=zeros[int(stretch.piece.profile[0])]) for stretch in row]  # type: ignore[index]
+    row = [span._replace(piece=zeros[int(span.piece.profile[0])]) for span in row]  # type: ignore[index]
     together = encode_rows([row], codec, torch.device("cpu")).latents.expected
-    alone = [encode_rows([[stretch._replace(at=0)]], codec, torch.device("cpu")).latents.expected for stretch in row]
+    alone = [encode_rows([[span._replace(at=0)]], codec, torch.device("cpu")).latents.expected for span in row]
     assert together is not None
     torch.testing.assert_close(together, torch.cat(alone, dim=1), atol=1e-4, rtol=0)  # type: ignore[arg-type]
     assert together.std() > 0.1

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
@@ -11,11 +13,12 @@ from pipeline import checkpoint
 from pipeline.checkpoint import Checkpoint
 from pipeline.cli.main import main
 from pipeline.config import BEST, LAST, Settings
-from pipeline.training.begin import begin
+from pipeline.training.begin import Run, begin
 from pipeline.training.lineage import trained_on
-from pipeline.training.loop import train
+from pipeline.training.loop import fit
+from pipeline.training.request import TrainRequest
 from tests.pipeline.conftest import TINY, as_flags, melody
-from tests.pipeline.training.test_train import Silent
+from tests.pipeline.training.runs import Recorder, resumed, trained
 from waveforms import SAMPLE_RATE
 from waveforms.corpus import Corpus
 from waveforms.errors import CorpusError
@@ -45,6 +48,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield home
 
 
+def begun(places: Path, start: Path, out: Path, *callbacks: Recorder, **others: Any) -> Run:
+    """A run that begins with a checkpoint."""
+    return begin(TrainRequest([places], out, start=start, **others), callbacks)
+
+
 @pytest.fixture(scope="module")
 def first(home: Path) -> Checkpoint:
     return checkpoint.load(home / "first" / BEST)
@@ -63,52 +71,49 @@ def test_a_split_tells_what_each_recording_is(home: Path, first: Checkpoint) -> 
     assert first.ancestors == []
 
 
-def test_ancestors_travel_oldest_first(home: Path, first: Checkpoint, tiny: Settings, tmp_path: Path) -> None:
-    settings = tiny.with_values({"steps": 2, "validate_every": 2})
-    more = Corpus.open(home / "more")
-    second = train(begin(more, settings, ["lied.wav"], Silent(), first), more, tmp_path, Silent()).run
-    third = begin(Corpus.open(home / "takes"), settings, None, Silent(), checkpoint.load(tmp_path / BEST))
+def test_ancestors_travel_oldest_first(home: Path, first: Checkpoint, tmp_path: Path) -> None:
+    values = {"steps": 2, "validate_every": 2, "warmup_steps": 1}
+    run = begun(home / "more", home / "first" / BEST, tmp_path / "2", held_out=["lied.wav"], values=values)
+    second = fit(run).run.checkpoint
+    third = begun(home / "takes", tmp_path / "2" / BEST, tmp_path / "3").checkpoint
     assert [ancestor["steps"] for ancestor in third.ancestors] == [3, 2]
     assert [ancestor["split"] for ancestor in third.ancestors] == [first.split, second.split]
     assert [ancestor["history"] for ancestor in third.ancestors] == [first.history, second.history]
     assert third.ancestors[0]["provenance"] == first.provenance
-    assert third.split["validation"] == ["air.wav"]  # all that neither has learned from
+    assert third.split["validation"] == ["air.wav"]  # all that neither was trained on
     assert trained_on(third.ancestors).works == {"rag", "hymn", "waltz in a"}
 
 
+@pytest.mark.usefixtures("first")
 @pytest.mark.parametrize("share", [0.1, 0.9])
-def test_what_was_learned_from_is_not_held_out(home: Path, first: Checkpoint, tiny: Settings, share: float) -> None:
-    watcher = Silent()
-    settings = tiny.with_values({"held_out_share": share})
-    child = begin(Corpus.open(home / "takes"), settings, None, watcher, first)
-    assert child.split["validation"] == ["air.wav"]
-    assert watcher.notes == [
+def test_what_was_trained_on_is_not_held_out(home: Path, tmp_path: Path, share: float) -> None:
+    recorder = Recorder()
+    child = begun(home / "takes", home / "first" / BEST, tmp_path, recorder, values={"held_out_share": share})
+    assert child.checkpoint.split["validation"] == ["air.wav"]
+    assert recorder.messages == [
         "stay for training, as the checkpoint has learned from them or their works: hymn_take1.wav, hymn_take2.wav, "
         "rag_1of2.wav, rag_2of2.wav"
     ]
 
 
-def test_a_new_take_of_a_work_that_was_learned_from_is_not_held_out(
-    home: Path, first: Checkpoint, tiny: Settings
-) -> None:
-    child = begin(Corpus.open(home / "more"), tiny.with_values({"held_out_share": 0.9}), None, Silent(), first)
+def test_a_new_take_of_a_work_that_was_trained_on_is_not_held_out(home: Path, tmp_path: Path) -> None:
+    child = begun(home / "more", home / "first" / BEST, tmp_path, values={"held_out_share": 0.9}).checkpoint
     assert "rag_take7.wav" in child.split["training"]
     assert set(child.split["validation"]) <= {"lied.wav", "waltz in a.wav"}
 
 
-def test_a_checkpoint_of_the_old_format_is_known_by_names(
-    home: Path, first: Checkpoint, tiny: Settings, tmp_path: Path
-) -> None:
+def test_a_checkpoint_of_the_old_format_is_known_by_names(home: Path, first: Checkpoint, tmp_path: Path) -> None:
     old = {name: {"digest": None, "work": found["work"]} for name, found in first.split["recordings"].items()}
-    first = Checkpoint(tiny, first.model, first.codec, first.split | {"recordings": old})
-    assert begin(Corpus.open(home / "takes"), tiny, None, Silent(), first).split["validation"] == ["air.wav"]
+    checkpoint.save(replace(first, split=first.split | {"recordings": old}), tmp_path / BEST)
+    child = begun(home / "takes", tmp_path / BEST, tmp_path / "child").checkpoint
+    assert child.split["validation"] == ["air.wav"]
     with pytest.raises(CorpusError, match="nothing is left to hold out"):
-        begin(Corpus.open(home / "takes"), tiny, ["rag*"], Silent(), first)
+        begun(home / "takes", tmp_path / BEST, tmp_path / "other", held_out=["rag*"])
 
 
-def test_the_sound_is_known_under_any_name(home: Path, first: Checkpoint, tiny: Settings) -> None:
+def test_the_sound_is_known_under_any_name(home: Path, tmp_path: Path) -> None:
     with pytest.raises(CorpusError) as caught:
-        begin(Corpus.open(home / "renamed"), tiny, None, Silent(), first)
+        begun(home / "renamed", home / "first" / BEST, tmp_path)
     assert str(caught.value) == (
         f"{home}/renamed: nothing is left to hold out: the checkpoint that this run begins with, or one before it, was "
         "trained on x.wav, y.wav, or on the same works; hold out or add others, or begin from nothing"
@@ -176,13 +181,13 @@ def test_what_is_held_out_of_one_work_is_told(
     assert "and yet" not in capsys.readouterr().out
 
 
-def test_each_stretch_of_a_run_has_its_versions(
+def test_each_part_of_a_resumed_run_has_its_versions(
     corpus: Corpus, tiny: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train(begin(corpus, tiny, None, Silent()), corpus, tmp_path, Silent(stop_after=5))
+    trained(corpus, tiny, tmp_path, Recorder(stop_after=5))
     here = checkpoint.versions()
     monkeypatch.setattr("pipeline.checkpoint.versions", lambda: here | {"torch": "99.0", "machine": "another"})
-    train(checkpoint.load(tmp_path / LAST), corpus, tmp_path, Silent())
-    stretches = [{"first_step": 0} | here, {"first_step": 5} | here | {"torch": "99.0", "machine": "another"}]
-    assert checkpoint.load(tmp_path / LAST).provenance == stretches
+    resumed(corpus, tmp_path)
+    provenance = [{"first_step": 0} | here, {"first_step": 5} | here | {"torch": "99.0", "machine": "another"}]
+    assert checkpoint.load(tmp_path / LAST).provenance == provenance
     assert here.keys() >= {"quarterwave", "python", "machine", "torch", "numpy", "soundfile", "soxr", "safetensors"}

@@ -23,12 +23,10 @@ from pipeline.config import BEST, LAST, Settings, preset_named
 from pipeline.errors import TrainingError
 from pipeline.models import Losses
 from pipeline.models.base import total_loss
-from pipeline.training.begin import begin
 from pipeline.training.lanes import batches, encode_batch
-from pipeline.training.loop import train
 from pipeline.training.pieces import fitted_to, pieces_of
 from tests.pipeline.conftest import TINY, TINY_CODES, TINY_FLOW, as_flags
-from tests.pipeline.training.test_train import Silent
+from tests.pipeline.training.runs import Recorder, begun, resumed, trained
 from waveforms.corpus import Corpus
 from waveforms.errors import AudioError
 
@@ -114,7 +112,7 @@ def test_two_processes_train_what_one_trains_stop_together_and_go_on_as_one(
     corpus: Corpus, tiny: Settings, tmp_path: Path, job: Callable[..., Job]
 ) -> None:
     settings = tiny.with_values(LONG)
-    train(begin(corpus, settings, None, Silent()), corpus, tmp_path / "one", Silent(stop_after=100))
+    trained(corpus, settings, tmp_path / "one", Recorder(stop_after=100))
     command = ["train", str(corpus.where), "--out=two"]
     two = job([*command, "--preset=classic", *as_flags(LONG)], [*command, "--resume"])
 
@@ -129,10 +127,9 @@ def test_two_processes_train_what_one_trains_stop_together_and_go_on_as_one(
     assert two.told.count("step     20  loss") == 1  # one of them speaks
     assert sorted(p.name for p in (tmp_path / "two").iterdir()) == [BEST, LAST, "tensorboard"]
 
-    saved = checkpoint.load(tmp_path / "two" / LAST)
-    step = saved.progress["step"]
+    step = checkpoint.read_document(tmp_path / "two" / LAST)["progress"]["step"]
     assert step % 10 == 0
-    train(saved, corpus, tmp_path / "two", Silent(stop_after=step + 10))
+    resumed(corpus, tmp_path / "two", Recorder(stop_after=step + 10))
     one, other = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert list(other) == list(range(10, step + 11, 10))
     common = one.keys() & other.keys()
@@ -146,7 +143,7 @@ def test_two_processes_go_on_with_a_run_of_one_and_render_its_bytes(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     settings = tiny.with_values(LONG)
-    train(begin(corpus, settings, None, Silent()), corpus, tmp_path / "one", Silent(stop_after=25))
+    trained(corpus, settings, tmp_path / "one", Recorder(stop_after=25))
     shutil.copytree(tmp_path / "one", tmp_path / "two")
     resume = ["train", str(corpus.where), "--resume", "--steps=50"]
     generate = ["generate", "--checkpoint=one/best.safetensors", "--clips=40", "--seconds=0.5", "--prompt-seconds=0.5"]
@@ -182,11 +179,13 @@ def test_two_processes_go_on_with_a_run_of_one_and_render_its_bytes(
 @pytest.mark.usefixtures("known_notes")
 @pytest.mark.parametrize("preset", ["classic", "codes"])
 @pytest.mark.parametrize("n_ranks", [2, 4])
-def test_gradients_of_the_parts_add_up_to_that_of_the_batch(corpus: Corpus, preset: str, n_ranks: int) -> None:
+def test_gradients_of_the_parts_add_up_to_that_of_the_batch(
+    corpus: Corpus, preset: str, n_ranks: int, tmp_path: Path
+) -> None:
     """Each part's mean is over what all parts count, of which some rows hold more notes than others."""
     values = {"classic": TINY | {"error": "squared"}, "codes": TINY_CODES | {"note_rows": 3}}[preset]
     settings = preset_named(preset).with_values(values)
-    run = begin(corpus, settings, None, Silent())
+    run = begun(corpus, settings, tmp_path).checkpoint
     model = run.model.eval()
     for weight in model.parameters():
         torch.nn.init.normal_(weight, std=0.05, generator=torch.Generator().manual_seed(0))

@@ -1,4 +1,4 @@
-"""Pieces, and the stretches of them that are fitted on, validated on and read."""
+"""Pieces, and the spans of them that are fitted on, validated on and read."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -57,7 +57,7 @@ def test_pieces_are_recordings_with_their_notes_and_profiles(corpus: Corpus) -> 
     assert not torch.equal(pieces[0].profile, pieces[1].profile)  # type: ignore[arg-type]
 
 
-def test_a_midi_file_that_was_left_aside_is_told_of(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_midi_file_that_was_left_aside_is_reported(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     first, *_ = corpus
     problem = AudioError(Path("take.mid"), "does not fit the recording")
 
@@ -65,10 +65,10 @@ def test_a_midi_file_that_was_left_aside_is_told_of(corpus: Corpus, monkeypatch:
         return FoundNotes(melody_notes(0, 1.0), problem=problem if recording is first else None)
 
     monkeypatch.setattr("pipeline.training.pieces.notes_of", found)
-    told: list[str] = []
-    pieces = pieces_of(corpus, make_codec(PianoSettings()), noted=told.append)
-    assert told == [f"left aside: take.mid: does not fit the recording; the notes of {first.name} are heard"]
-    assert all(piece.heard for piece in pieces)
+    messages: list[str] = []
+    pieces = pieces_of(corpus, make_codec(PianoSettings()), report=messages.append)
+    assert messages == [f"left aside: take.mid: does not fit the recording; the notes of {first.name} are transcribed"]
+    assert all(piece.transcribed for piece in pieces)
 
 
 def test_pieces_of_a_codec_that_reads_no_notes_have_none(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +126,7 @@ def test_transcribed_notes_are_refined_part_by_part(
 
     codec: Codec = Refining()  # type: ignore[assignment]
     for heard, louder in ((True, 5), (False, 0)):
-        (piece,) = fitted_to([Piece("a.wav", BLOCK_SIZE, notes, corpus[0], heard=heard)], codec)
+        (piece,) = fitted_to([Piece("a.wav", BLOCK_SIZE, notes, corpus[0], transcribed=heard)], codec)
         assert piece.notes is not None
         np.testing.assert_allclose(piece.notes.table, notes.table + np.array([0, 0, 0, louder]))
 
