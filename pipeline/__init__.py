@@ -17,9 +17,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pipeline.checkpoint import Checkpoint, load
     from pipeline.config import Sampling
+    from pipeline.evaluation.request import EvaluationRequest
+    from pipeline.evaluation.run import evaluate
     from pipeline.prompts import PromptRequest
     from pipeline.rendering import RenderRequest, render
     from pipeline.session import Session
+    from pipeline.training.loop import train
+    from pipeline.training.request import TrainRequest
     from waveforms.corpus import Corpus
     from waveforms.errors import QuarterwaveError
 
@@ -28,25 +32,33 @@ __version__ = "0.1.0"
 __all__ = [
     "Checkpoint",
     "Corpus",
+    "EvaluationRequest",
     "PromptRequest",
     "QuarterwaveError",
     "RenderRequest",
     "Sampling",
     "Session",
+    "TrainRequest",
+    "evaluate",
     "load",
     "render",
+    "train",
 ]
 
 _MODULES = {
     "Checkpoint": "pipeline.checkpoint",
     "Corpus": "waveforms.corpus",
+    "EvaluationRequest": "pipeline.evaluation.request",
     "PromptRequest": "pipeline.prompts",
     "QuarterwaveError": "waveforms.errors",
     "RenderRequest": "pipeline.rendering",
     "Sampling": "pipeline.config",
     "Session": "pipeline.session",
+    "TrainRequest": "pipeline.training.request",
+    "evaluate": "pipeline.evaluation.run",
     "load": "pipeline.checkpoint",
     "render": "pipeline.rendering",
+    "train": "pipeline.training.loop",
 }
 
 

@@ -35,7 +35,7 @@ LAYERS = {
         ("cli",),
     ),
 }
-MOST_EDGES = {"waveforms": 16, "pipeline": 64}  # pairs of rooms of which one imports the other
+MOST_EDGES = {"waveforms": 16, "pipeline": 65}  # pairs of rooms of which one imports the other
 
 # What is not mended yet. The lists only shrink: an entry that is not needed makes a test fail.
 UNFINISHED_IMPORTS: set[tuple[str, str, str]] = set()

@@ -2,14 +2,19 @@
 
 import doctest
 import importlib
+import io
 import re
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
+import soundfile
 
 import pipeline
+from tests.pipeline.conftest import TINY, melody
+from waveforms import SAMPLE_RATE
 
 HOUSE = Path(__file__).parents[1]
 MODULES = [
@@ -49,3 +54,29 @@ def test_the_page_imports_only_names_of_the_library() -> None:
     text = (HOUSE / "docs/library.md").read_text()
     imported = {name for line in re.findall(r"^from pipeline import (.+)$", text, re.M) for name in line.split(", ")}
     assert imported <= set(pipeline.__all__)
+
+
+def test_the_page_goes_from_a_folder_to_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first two examples as they stand, with a small network."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recordings").mkdir()
+    for n in range(3):
+        soundfile.write(tmp_path / f"recordings/melody_{n}.wav", melody(n, 5.0), SAMPLE_RATE)
+    first, second, *_ = re.findall(r"^```python\n(.*?)^```", (HOUSE / "docs/library.md").read_text(), re.M | re.S)
+    small = first.replace('out="checkpoints/mine"', f'out="checkpoints/mine", preset="classic", values={TINY}')
+    assert small != first
+    assert len(first.splitlines()) <= 10
+    names: dict[str, object] = {}
+    printed = io.StringIO()
+    with redirect_stdout(printed):
+        exec(small, names)
+        exec(second, names)
+    n_clips = pipeline.RenderRequest(seed=7).n_clips
+    lines = printed.getvalue().splitlines()
+    for line in lines[:n_clips]:
+        name, loudness, unit = line.split()
+        assert soundfile.info(name).duration == pytest.approx(10.0)
+        assert unit == "LUFS"
+        assert -60 < float(loudness) < 0
+    sizes = [re.fullmatch(r"torch\.Size\(\[1, (\d+)\]\) 0", line) for line in lines[n_clips:]]
+    assert sum(int(size[1]) for size in sizes if size) == 8 * 11_025
