@@ -197,7 +197,7 @@ def _counted_by_all(terms: Losses, fabric: Fabric) -> Losses:
 
 @torch.no_grad()
 def _average(average: Model[Any], model: Model[Any], keep: float, step: int) -> None:
-    """Draw averaged weights towards the trained ones; early ones are soon forgotten (Polyak & Juditsky 1992).
+    """Move averaged weights towards the trained ones; early ones are soon forgotten (Polyak & Juditsky 1992).
 
     Rolled out, averaged weights stray less than any step's own.
     """

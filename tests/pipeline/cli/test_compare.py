@@ -34,9 +34,9 @@ PLACES = ["takes", "more.jsonl"]
 VALUES = TINY | {"validate_every": 6}
 NAMES = ["layers-1", "layers-2"]
 SETTINGS = ["--preset=classic", *as_flags(VALUES | {"layers": "1,2"})]
-EARS = ["--classic=hiss", "--clips=2", "--seconds=3"]
+CLIPS = ["--classic=hiss", "--clips=2", "--seconds=3"]
 CODES = ["--preset=codes", "--codes=8", "--dims=8", "--fit-steps=1"]
-COMMAND = ["compare", *PLACES, *SETTINGS, *EARS]
+COMMAND = ["compare", *PLACES, *SETTINGS, *CLIPS]
 
 
 def stop_after(n_steps: int, patch: pytest.MonkeyPatch) -> None:
@@ -159,8 +159,8 @@ def test_the_table_shows_what_differs_and_what_came_of_it(printed: str) -> None:
 
 
 @pytest.fixture
-def ears(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the ears are kept."""
+def cached(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was fetched and analysed for other tests."""
     monkeypatch.setenv("QUARTERWAVE_CACHE", str(home / "cache"))
 
 
@@ -172,7 +172,7 @@ def other(home: Path, printed: str) -> Iterator[Path]:
     shutil.rmtree(home / "other")
 
 
-@pytest.mark.usefixtures("ears")
+@pytest.mark.usefixtures("cached")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -197,7 +197,7 @@ def test_a_run_of_other_settings_is_in_the_way(
     assert f"run 1 of 2, {NAMES[0]}: begins" in capsys.readouterr().out
 
 
-@pytest.mark.usefixtures("ears")
+@pytest.mark.usefixtures("cached")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -25,10 +25,10 @@ class Recorder(Callback):
         self.stop_after = stop_after
         self.metrics: list[dict[str, float]] = []
         self.messages: list[str] = []
-        self.stages: dict[str, tuple[float, float]] = {}
+        self.preparation: dict[str, tuple[float, float]] = {}
 
     def on_setup_progress(self, stage: str, done: float, total: float) -> None:
-        self.stages[stage] = (done, total)
+        self.preparation[stage] = (done, total)
 
     def on_message(self, message: str) -> None:
         self.messages.append(message)

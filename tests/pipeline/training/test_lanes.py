@@ -67,18 +67,18 @@ def test_lanes_together_play_every_piece_once_before_any_again(pieces: list[Piec
 @pytest.mark.parametrize("sizes", [[1] * 60, [7] * 9, [40, 23]])
 def test_a_lane_goes_on_where_it_stopped_and_pieces_are_whole(pieces: list[Piece], sizes: list[int]) -> None:
     lane = Lane(pieces, 0, 1, varied=False, seed=1)
-    heard: list[tuple[str, int]] = []
+    played: list[tuple[str, int]] = []
     for n_blocks in sizes:
         at = 0
         for span in lane.take(n_blocks):
             assert span.at == at
-            heard += [(span.piece.name, span.first + n) for n in range(span.n_blocks)]
+            played += [(span.piece.name, span.first + n) for n in range(span.n_blocks)]
             at += span.n_blocks
         assert at == n_blocks
     (whole,) = [Lane(pieces, 0, 1, varied=False, seed=1).take(sum(sizes))]
-    assert heard == [(span.piece.name, span.first + n) for span in whole for n in range(span.n_blocks)]
+    assert played == [(span.piece.name, span.first + n) for span in whole for n in range(span.n_blocks)]
     lengths = {piece.name: piece.n_blocks for piece in pieces}
-    for (name, block), following in pairwise(heard):
+    for (name, block), following in pairwise(played):
         assert following == (name, block + 1) if block + 1 < lengths[name] else following[1] == 0
 
 

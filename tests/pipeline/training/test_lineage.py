@@ -58,7 +58,7 @@ def first(home: Path) -> Checkpoint:
     return checkpoint.load(home / "first" / BEST)
 
 
-def test_a_split_tells_what_each_recording_is(home: Path, first: Checkpoint) -> None:
+def test_a_split_has_the_work_and_sound_of_each_recording(home: Path, first: Checkpoint) -> None:
     corpus = Corpus.open(home / "takes")
     assert first.split == {
         "places": [str(home / "takes")],
@@ -168,7 +168,7 @@ def test_works_are_shown_and_held_out_as_wholes(
     )
 
 
-def test_what_is_held_out_of_one_work_is_told(
+def test_what_is_held_out_of_one_work_is_reported(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("QUARTERWAVE_CACHE", str(home / "cache"))

@@ -51,7 +51,7 @@ class Job:
     def __init__(self, home: Path, *commands: list[str]) -> None:
         (home / "driver.py").write_text(DRIVER)
         self.home = home
-        with (home / "told").open("w") as told:
+        with (home / "printed").open("w") as printed:
             self.process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"),
@@ -59,21 +59,21 @@ class Job:
                 ],
                 cwd=home,
                 env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3]), "PYTHONWARNINGS": "error"},
-                stdout=told,
+                stdout=printed,
                 stderr=subprocess.STDOUT,
             )
 
     @property
-    def told(self) -> str:
-        return (self.home / "told").read_text()
+    def printed(self) -> str:
+        return (self.home / "printed").read_text()
 
     def wait_for(self, text: str) -> None:
         for _ in range(1200):
-            if text in self.told:
+            if text in self.printed:
                 return
-            assert self.process.poll() is None, self.told
+            assert self.process.poll() is None, self.printed
             time.sleep(0.05)
-        raise AssertionError(self.told)
+        raise AssertionError(self.printed)
 
     def kill(self, rank: int, number: signal.Signals) -> None:
         os.kill(int((self.home / f"pid-{rank}").read_text()), number)
@@ -123,8 +123,8 @@ def test_two_processes_train_what_one_trains_stop_together_and_go_on_as_one(
     assert two.statuses(0) == ["130", "130"]
     two.kill(1, signal.SIGKILL)
     assert two.end() != 0
-    assert "quarterwave: another process of this job has ended; --resume goes on from the last save" in two.told
-    assert two.told.count("step     20  loss") == 1  # one of them speaks
+    assert "quarterwave: another process of this job has ended; --resume goes on from the last save" in two.printed
+    assert two.printed.count("step     20  loss") == 1  # one of them speaks
     assert sorted(p.name for p in (tmp_path / "two").iterdir()) == [BEST, LAST, "tensorboard"]
 
     step = checkpoint.read_document(tmp_path / "two" / LAST)["progress"]["step"]
@@ -159,10 +159,10 @@ def test_two_processes_go_on_with_a_run_of_one_and_render_its_bytes(
         ["train", str(corpus.where), "--out=flow", *as_flags(TINY_FLOW | {"steps": 2, "note_rows": 3})],
         ["train", str(corpus.where), "--out=flow", "--resume", "--steps=4"],
     )
-    assert two.end() == 0, two.told
+    assert two.end() == 0, two.printed
     assert [two.statuses(n) for n in range(7)] == [["1", "1"]] * 2 + [["0", "0"]] * 5
-    assert "quarterwave: nowhere: a folder of recordings is needed, and there is none of this name" in two.told
-    assert "quarterwave: batch_size must be a multiple of the number of processes, 2, and not 3" in two.told
+    assert "quarterwave: nowhere: a folder of recordings is needed, and there is none of this name" in two.printed
+    assert "quarterwave: batch_size must be a multiple of the number of processes, 2, and not 3" in two.printed
     one, other = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert list(one) == list(other) == [10, 20, 30, 40, 50]
     for at in one:
@@ -172,7 +172,7 @@ def test_two_processes_go_on_with_a_run_of_one_and_render_its_bytes(
     assert [clip.name for clip in clips] == sorted(clip.name for clip in (tmp_path / "clips2").iterdir())
     for clip in clips:
         assert clip.read_bytes() == (tmp_path / "clips2" / clip.name).read_bytes(), clip.name
-    assert len({name.name.split("-")[1] for name in (tmp_path / "any").iterdir()}) == 1  # one seed, drawn for all
+    assert len({name.name.split("-")[1] for name in (tmp_path / "any").iterdir()}) == 1  # one random seed for all
     assert len(list((tmp_path / "any").iterdir())) == 2 * 40
 
 
@@ -222,13 +222,13 @@ def test_processes_are_counted_as_they_were_started(environment: dict[str, str],
     assert distributed.launched_processes(environment) == started
 
 
-def test_an_exchange_that_fails_tells_of_a_lost_process() -> None:
+def test_an_exchange_that_fails_names_a_lost_process() -> None:
     """One process has nobody to lose, and what does not fit in memory is nobody's end."""
     two, alone = (cast(Fabric, SimpleNamespace(world_size=n)) for n in (2, 1))
     with pytest.raises(TrainingError) as caught, distributed.lost_process_reported(two):
         raise RuntimeError("Connection closed by peer")
-    told = "another process of this job has ended; --resume goes on from the last save (Connection closed by peer)"
-    assert str(caught.value) == told
+    sentence = "another process of this job has ended; --resume goes on from the last save (Connection closed by peer)"
+    assert str(caught.value) == sentence
     with pytest.raises(torch.OutOfMemoryError), distributed.lost_process_reported(two):
         raise torch.OutOfMemoryError("tried to allocate 20 GiB")
     with pytest.raises(RuntimeError, match="shapes"), distributed.lost_process_reported(alone):

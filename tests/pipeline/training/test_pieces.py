@@ -125,8 +125,8 @@ def test_transcribed_notes_are_refined_part_by_part(
             return Notes(notes.onsets, notes.offsets, notes.pitches, notes.velocities + 5)
 
     codec: Codec = Refining()  # type: ignore[assignment]
-    for heard, louder in ((True, 5), (False, 0)):
-        (piece,) = fitted_to([Piece("a.wav", BLOCK_SIZE, notes, corpus[0], transcribed=heard)], codec)
+    for transcribed, louder in ((True, 5), (False, 0)):
+        (piece,) = fitted_to([Piece("a.wav", BLOCK_SIZE, notes, corpus[0], transcribed=transcribed)], codec)
         assert piece.notes is not None
         np.testing.assert_allclose(piece.notes.table, notes.table + np.array([0, 0, 0, louder]))
 

@@ -47,7 +47,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights_bit_for_bit(
     corpus: Corpus, tmp_path: Path, preset: str, stop_after: int
 ) -> None:
     values = {"classic": TINY, "flow": TINY_FLOW}[preset] | {"validate_every": 4}
-    settings = preset_named(preset).with_values(values | {"layers": 2, "dropout": 0.5})  # drawn at each step
+    settings = preset_named(preset).with_values(values | {"layers": 2, "dropout": 0.5})  # random at each step
     whole = trained(corpus, settings, tmp_path / "whole").run.checkpoint
     stopped = trained(corpus, settings, tmp_path / "parts", Recorder(stop_after))
     assert (stopped.reason, stopped.run.progress.step) == ("stopped", stop_after)
@@ -109,7 +109,7 @@ def test_notes_and_residuals_are_learned(corpus: Corpus, tiny_flow: Settings, tm
     settings = tiny_flow.with_values(values | {"learning_rate": 1e-2, "steps": 40, "validate_every": 40})
     recorder = Recorder()
     done = trained(corpus, settings, tmp_path, recorder).run.checkpoint
-    n_seconds, of_seconds = recorder.stages["reading notes"]
+    n_seconds, of_seconds = recorder.preparation["reading notes"]
     assert n_seconds == of_seconds > 0
     training = corpus.subset(done.split["training"])
     row = validated(done, training)
