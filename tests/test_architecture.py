@@ -35,6 +35,7 @@ LAYERS = {
         ("cli",),
     ),
 }
+WITH_BLOCKS = ("events", "piano", "spectrum")  # codecs that step by the project's own block
 MOST_EDGES = {"waveforms": 16, "pipeline": 65}  # pairs of rooms of which one imports the other
 
 # What is not mended yet. The lists only shrink: an entry that is not needed makes a test fail.
@@ -160,6 +161,13 @@ def test_a_room_imports_only_rooms_in_rows_above(package: str) -> None:
 @pytest.mark.parametrize("package", LAYERS)
 def test_edges_between_rooms_stay_few(package: str) -> None:
     assert len(edges_of(HOUSE / package)) <= MOST_EDGES[package]
+
+
+def test_only_codecs_know_how_long_a_block_is() -> None:
+    """Everything else asks the codec, whose `block_size` it is."""
+    files = [file for package in LAYERS for file in (HOUSE / package).rglob("*.py")]
+    named = {file.relative_to(HOUSE).as_posix() for file in files if re.search(r"\bBLOCK_SIZE\b", file.read_text())}
+    assert named == {"waveforms/dsp/blocks.py", *(f"pipeline/codecs/{name}.py" for name in WITH_BLOCKS)}
 
 
 def test_sound_knows_nothing_of_learning() -> None:

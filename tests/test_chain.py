@@ -10,10 +10,11 @@ import torch
 from pipeline.codecs.spectrum import Spectrum
 from pipeline.config import SpectrumSettings
 from pipeline.training.pieces import Piece, examples, read_blocks
+from tests.pipeline.conftest import n_blocks_of
 from waveforms import SAMPLE_RATE
 from waveforms.audio import ClipWriter, read
 from waveforms.corpus import Corpus
-from waveforms.dsp.blocks import BLOCK_SIZE, n_blocks_of
+from waveforms.dsp.blocks import BLOCK_SIZE
 
 N_SAMPLES = 5 * BLOCK_SIZE + 1234  # the last block is not whole
 TIME = np.arange(N_SAMPLES) / SAMPLE_RATE

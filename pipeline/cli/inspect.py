@@ -38,10 +38,9 @@ def run(args: argparse.Namespace) -> int:
 def _folder(args: argparse.Namespace) -> int:
     from pipeline.cli.console import open_corpus
     from waveforms.corpus import Corpus
-    from waveforms.dsp.blocks import BLOCK_SIZE
 
     if args.json:
-        print(json.dumps(Corpus.open(*args.places).summary(BLOCK_SIZE), indent=2))
+        print(json.dumps(Corpus.open(*args.places).summary(), indent=2))
         return 0
     _print_corpus(open_corpus(*args.places))
     return 0
@@ -51,7 +50,6 @@ def _print_corpus(corpus: "Corpus") -> None:
     from rich.table import Table
 
     from pipeline.cli.console import console, duration
-    from waveforms.dsp.blocks import n_blocks_of
 
     table = Table("recording", "length", "rate", "channels", "format", "loudness", "peak", box=None)
     for r in corpus:
@@ -65,10 +63,7 @@ def _print_corpus(corpus: "Corpus") -> None:
             f"{r.peak:.3f}",
         )
     console.print(table)
-    n_blocks = sum(n_blocks_of(r.n_samples) for r in corpus)
-    console.print(
-        f"{len(corpus)} recordings, {duration(corpus.seconds)}, {n_blocks} blocks; left out: {len(corpus.problems)}"
-    )
+    console.print(f"{len(corpus)} recordings, {duration(corpus.seconds)}; left out: {len(corpus.problems)}")
     several = [f"{work.name} ({len(work.names)})" for work in corpus.works if len(work.names) > 1]
     shown = f"; of several recordings: {', '.join(several)}" if several else ""
     console.print(f"{len(corpus.works)} works, each held out as a whole{shown}", markup=False)
@@ -122,6 +117,6 @@ def _print_checkpoint(path: Path, document: dict[str, Any]) -> None:
     console.print(f"prompts: {prompts}", markup=False)
     sizes = ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in document["bytes"].items())
     console.print(f"holds: {sizes}")
-    for stretch in document["provenance"]:
-        versions = ", ".join(f"{name} {value}" for name, value in stretch.items() if name != "first_step")
-        console.print(f"trained from step {stretch['first_step']} on by: {versions}")
+    for part in document["provenance"]:
+        versions = ", ".join(f"{name} {value}" for name, value in part.items() if name != "first_step")
+        console.print(f"trained from step {part['first_step']} on by: {versions}")

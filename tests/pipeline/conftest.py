@@ -18,6 +18,7 @@ from pipeline.config import Settings, preset_named
 from waveforms import SAMPLE_RATE
 from waveforms.corpus import Corpus, Recording
 from waveforms.corpus.notes import FoundNotes
+from waveforms.dsp.blocks import BLOCK_SIZE
 from waveforms.notes.events import Notes
 
 TINY = {"layers": 1, "width": 16, "steps": 12, "batch_size": 4, "sequence_blocks": 6, "warmup_steps": 2}
@@ -27,6 +28,11 @@ TINY_FLOW = TINY_PIANO | {"flow_width": 16, "flow_depth": 1, "flow_steps": 2}
 TINY_CODES = TINY_PIANO | {"code_width": 16, "codes": 8, "codebooks": 2}
 FITTED: dict[object, dict[str, Tensor]] = {}  # codecs by what they were fitted to
 LENGTHS = (3.0, 4.1, 0.6, 7.0, 5.33)  # seconds of the recordings; one is only a little longer than two blocks
+
+
+def n_blocks_of(n_samples: int) -> int:
+    """Blocks of the presets that hold so many samples."""
+    return -(-n_samples // BLOCK_SIZE)
 
 
 def melody_notes(seed: int, seconds: float) -> Notes:

@@ -22,10 +22,11 @@ from pipeline.session import Session
 from pipeline.training.pieces import Piece, examples
 from tests.conftest import read_labels
 from tests.pipeline.codecs.strings import planted
+from tests.pipeline.conftest import n_blocks_of
 from waveforms import SAMPLE_RATE
 from waveforms.audio.gain import GainPolicy
 from waveforms.corpus import Corpus
-from waveforms.dsp.blocks import BLOCK_SIZE, n_blocks_of
+from waveforms.dsp.blocks import BLOCK_SIZE
 from waveforms.notes.events import Notes
 from waveforms.notes.midi import read_midi
 

@@ -157,13 +157,9 @@ class Corpus:
         """Groups of recordings of one work, each of which lies on one side of a split."""
         return groups_of(self.recordings)
 
-    def summary(self, block_size: int) -> dict[str, Any]:
-        """Describe the corpus in numbers, text and lists only, ready for JSON; null is a loudness of -inf.
-
-        Args:
-            block_size: samples in a block; lengths are given in blocks as well.
-        """
-        rows = [_row(recording, block_size) for recording in self.recordings]
+    def summary(self) -> dict[str, Any]:
+        """Describe the corpus in numbers, text and lists only, ready for JSON; null is a loudness of -inf."""
+        rows = [_row(recording) for recording in self.recordings]
         loudness = [recording.loudness for recording in self.recordings if np.isfinite(recording.loudness)]
         return {
             "places": list(self.places),
@@ -171,7 +167,6 @@ class Corpus:
             "n_left_out": len(self.problems),
             "left_out_by_kind": dict(Counter(_kind(problem) for problem in self.problems).most_common()),
             "hours": self.seconds / 3600,
-            "n_blocks": sum(row["n_blocks"] for row in rows),
             "sample_rates": _counts(recording.info.sample_rate for recording in self.recordings),
             "channels": _counts(recording.info.n_channels for recording in self.recordings),
             "formats": _counts(f"{r.info.container} {r.info.encoding}" for r in self.recordings),
@@ -227,11 +222,10 @@ def _counts(values: Iterator[Any]) -> dict[str, int]:
     return {str(value): n for value, n in Counter(values).most_common()}
 
 
-def _row(recording: Recording, block_size: int) -> dict[str, Any]:
+def _row(recording: Recording) -> dict[str, Any]:
     return {
         "name": recording.name,
         "seconds": recording.seconds,
-        "n_blocks": -(-recording.n_samples // block_size),
         "sample_rate": recording.info.sample_rate,
         "n_channels": recording.info.n_channels,
         "format": f"{recording.info.container} {recording.info.encoding}",

@@ -8,12 +8,3 @@ from waveforms import SAMPLE_RATE
 FRAMES_PER_BLOCK = 25
 BLOCK_SIZE = SAMPLE_RATE // 4  # 11025 samples, 0.25 s
 HOP = BLOCK_SIZE // FRAMES_PER_BLOCK  # 441 samples, 10 ms
-
-
-def n_blocks_of(n_samples: int) -> int:
-    """Count the blocks that hold `n_samples`; the last block is completed with zeros, so no sample is lost.
-
-    >>> n_blocks_of(BLOCK_SIZE), n_blocks_of(BLOCK_SIZE + 1)
-    (1, 2)
-    """
-    return -(-n_samples // BLOCK_SIZE)

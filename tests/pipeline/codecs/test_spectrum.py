@@ -6,8 +6,9 @@ from pipeline.codecs import make_codec
 from pipeline.codecs.spectrum import Spectrum
 from pipeline.config import SpectrumSettings
 from pipeline.training.pieces import Piece, examples
+from tests.pipeline.conftest import n_blocks_of
 from waveforms.corpus import Corpus
-from waveforms.dsp.blocks import BLOCK_SIZE, n_blocks_of
+from waveforms.dsp.blocks import BLOCK_SIZE
 
 
 def pieces(corpus: Corpus) -> list[Piece]:

@@ -25,9 +25,10 @@ from pipeline.models.base import Block, LossTerm
 from pipeline.session import Session
 from pipeline.training.lanes import encode_rows
 from pipeline.training.pieces import Span, fitted_to, pieces_of, read_blocks
+from tests.pipeline.conftest import n_blocks_of
 from tests.pipeline.training.runs import begun, validated
 from waveforms.corpus import Corpus
-from waveforms.dsp.blocks import BLOCK_SIZE, n_blocks_of
+from waveforms.dsp.blocks import BLOCK_SIZE
 from waveforms.notes.events import Notes
 
 HELD_OUT = ["melody_1.wav", "melody_3.wav"]

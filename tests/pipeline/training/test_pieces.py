@@ -24,12 +24,12 @@ from pipeline.training.pieces import (
     thinned,
 )
 from tests.conftest import noise
-from tests.pipeline.conftest import LENGTHS, melody, melody_notes
+from tests.pipeline.conftest import LENGTHS, melody, melody_notes, n_blocks_of
 from waveforms import SAMPLE_RATE
 from waveforms.corpus import Corpus
 from waveforms.corpus.notes import FoundNotes
 from waveforms.corpus.recording import Recording
-from waveforms.dsp.blocks import BLOCK_SIZE, n_blocks_of
+from waveforms.dsp.blocks import BLOCK_SIZE
 from waveforms.errors import AudioError
 from waveforms.notes.events import Notes
 

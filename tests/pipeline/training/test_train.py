@@ -15,10 +15,9 @@ from pipeline.training.loop import fit, learning_rate
 from pipeline.training.pieces import Span, fitted_to, pieces_of
 from pipeline.training.request import TrainRequest
 from pipeline.training.validation import validate
-from tests.pipeline.conftest import LENGTHS, TINY, TINY_FLOW, melody_notes
+from tests.pipeline.conftest import LENGTHS, TINY, TINY_FLOW, melody_notes, n_blocks_of
 from tests.pipeline.training.runs import Recorder, begun, resumed, trained, validated
 from waveforms.corpus import Corpus
-from waveforms.dsp.blocks import n_blocks_of
 from waveforms.errors import CorpusError
 
 

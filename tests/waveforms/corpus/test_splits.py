@@ -150,7 +150,7 @@ def test_where_all_was_learned_from_nothing_is_held_out(wanted: list[str] | None
 def test_works_are_in_the_summary(record: Record, tmp_path: Path) -> None:
     for n, name in enumerate(["rag_1of2.wav", "rag_2of2.wav", "air.wav"]):
         record(name, noise(30_000, seed=n))
-    summary = Corpus.open(tmp_path).summary(11_025)
+    summary = Corpus.open(tmp_path).summary()
     assert summary["places"] == [str(tmp_path)]
     assert summary["works"] == [
         {"name": "air", "recordings": ["air.wav"]},
