@@ -25,7 +25,7 @@ LAYERS = {
         ("errors",),
         ("config", "migrations"),
         ("codecs", "distributed", "pictures"),
-        ("models", "web"),
+        ("models", "web", "pretrained"),
         ("checkpoint", "listening"),
         ("prompts",),
         ("session",),
@@ -36,7 +36,7 @@ LAYERS = {
     ),
 }
 WITH_BLOCKS = ("events", "piano", "spectrum")  # codecs that step by the project's own block
-MOST_EDGES = {"waveforms": 16, "pipeline": 65}  # pairs of rooms of which one imports the other
+MOST_EDGES = {"waveforms": 16, "pipeline": 67}  # pairs of rooms of which one imports the other
 
 # What is not mended yet. The lists only shrink: an entry that is not needed makes a test fail.
 UNFINISHED_IMPORTS: set[tuple[str, str, str]] = set()

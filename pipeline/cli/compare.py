@@ -78,13 +78,13 @@ def _compare_settings(args: argparse.Namespace) -> int:
 
     from pipeline.cli.console import console, open_corpus
     from pipeline.distributed import connect_to_render
-    from pipeline.evaluation.run import ears_for
+    from pipeline.evaluation.run import load_analyser
     from pipeline.training.request import TrainRequest
 
     if connect_to_render().world_size > 1:
         raise SettingsError("compare trains in one process; train each run with torchrun, and compare checkpoints")
     evaluate.check_no_report(args)
-    ears_for(evaluate.request_of(args, []))
+    load_analyser(evaluate.request_of(args, []))
     corpus = open_corpus(*args.what)
     requests = {
         name: TrainRequest(args.what, args.out / "runs" / name, settings, held_out=args.held_out)

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.evaluation import statistics
-from pipeline.evaluation.analysis import Heard, RememberingEars
+from pipeline.evaluation.analysis import Analysis, CachedAnalyser
 from pipeline.evaluation.clips import Segment
 from pipeline.evaluation.copies import Copies, find_copies
-from pipeline.evaluation.embeddings import NAMES, at_equal_loudness
 from pipeline.evaluation.landmarks import LandmarkIndex
 from pipeline.evaluation.metrics import METRICS, NOTES, Metric
 from pipeline.evaluation.note_distances import compare_notes, js_divergence
 from pipeline.evaluation.notes import INTERVAL_EDGES, LENGTH_EDGES, MOST_AT_ONCE, VELOCITY_EDGES, NoteStatistics, pooled
 from pipeline.evaluation.report import Annotation, ClipResult, Histogram, Value
+from pipeline.pretrained.embeddings import NAMES, at_equal_loudness
 from waveforms.notes.performance import HIGHEST_PITCH, LOWEST_PITCH
 
 NOTE_NAMES = ("C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B")
@@ -27,7 +27,7 @@ Notes = Sequence[NoteStatistics]  # one a clip
 
 
 @dataclass(frozen=True, eq=False)
-class MeasuredClip(Heard):
+class MeasuredClip(Analysis):
     """What is known of a clip.
 
     Attributes:
@@ -39,17 +39,19 @@ class MeasuredClip(Heard):
     copies: Copies | None
 
 
-def measure(ears: RememberingEars, segment: Segment, index: LandmarkIndex | None) -> MeasuredClip:
+def measure(analyser: CachedAnalyser, segment: Segment, index: LandmarkIndex | None) -> MeasuredClip:
     """Measure a clip.
 
     Args:
-        ears: analyse its sound, or have done so before.
+        analyser: for all but copies.
         segment: the clip.
         index: of what its model was trained on, if that is known.
     """
     waveform = segment.read()
-    copies = find_copies(index, at_equal_loudness(waveform), origin=segment.origin) if index else None
-    return MeasuredClip(**vars(ears.hear(waveform)), segment=segment, copies=copies)
+    analysis = analyser.analyse(waveform)
+    level = at_equal_loudness(waveform, analysis.levels.loudness)
+    copies = find_copies(index, level, origin=segment.origin) if index else None
+    return MeasuredClip(**vars(analysis), segment=segment, copies=copies)
 
 
 def clip_values(clips: Sequence[MeasuredClip]) -> dict[str, list[float | None]]:

@@ -1,21 +1,22 @@
-"""What the ears hear in a clip, by its sound alone.
+"""What is measured in a clip, by its sound alone.
 
 clip -> -23 LUFS -> embeddings, notes, seams, life, faults      clip as it is -> levels, offset
 
-Ears that remember: what was heard in a clip is kept by its sound, so that nothing is listened to twice.
+Analyses are cached by what they depend on, so that no clip is analysed twice:
 
-samples, the code that listens, its packages -> digest -> <cache>/heard/<digest>     24 kB for a clip of 10 s
+samples, the code that analyses, its packages -> digest -> <cache>/analyses/<digest>     24 kB for a clip of 10 s
 
 A file holds the check sum of the rest, and the numbers as numpy's zip of arrays, one of which is JSON. Numbers come
 back to the bit. They may have been measured by another processor, or by more threads, which round otherwise. A file
-that is damaged is measured anew; a cache that cannot be written remembers nothing, and that is no error.
+that is damaged is measured anew; a cache that cannot be written keeps nothing, and that is no error.
 """
 
-import contextlib
 import hashlib
 import io
 import json
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -24,26 +25,33 @@ from typing import Any
 import numpy as np
 import torch
 
-import waveforms
 from pipeline.errors import OutputError
+from pipeline.evaluation import artifacts, life, notes
 from pipeline.evaluation.artifacts import Faults, Seams, measure_faults, measure_seams
-from pipeline.evaluation.embeddings import NAMES, Embedding, Vectors, at_equal_loudness, load_embedding
-from pipeline.evaluation.levels import Levels, measure_levels
 from pipeline.evaluation.life import Life, measure_life
-from pipeline.evaluation.musicnn import PIANO, Musicnn
 from pipeline.evaluation.notes import NoteStatistics, measure_notes
-from pipeline.evaluation.pruning import drop_oldest, touch
-from pipeline.evaluation.transcribers import load_transcribers
-from waveforms.audio import Waveform
+from pipeline.pretrained import aisfx, basic_pitch, embeddings, musicnn, transcribers, weights
+from pipeline.pretrained.embeddings import NAMES, Embedding, Vectors, at_equal_loudness, load_embedding
+from pipeline.pretrained.musicnn import PIANO, Musicnn
+from pipeline.pretrained.transcribers import load_transcribers
+from waveforms.audio import Waveform, levels, loudness
+from waveforms.audio.levels import Levels, measure_levels
 from waveforms.corpus import cache
 from waveforms.files import write_whole
+from waveforms.notes import events, performance
 
 _PACKAGES = ("librosa", "numpy", "pyloudnorm", "scipy", "soxr", "torch", "torchaudio", "transkun")
+_MODULES = (
+    *(artifacts, life, notes, aisfx, basic_pitch, embeddings, musicnn, transcribers, weights),
+    *(levels, loudness, events, performance),
+)  # with this one, all that numbers depend on: a test compares
+_MOST_BYTES = 256 * 10**6  # 10 000 clips of 10 s
+_N_DIGEST = 20  # bytes
 
 
 @dataclass(frozen=True, eq=False)
-class Heard:
-    """What the ears say of a sound.
+class Analysis:
+    """What is known of a sound.
 
     Attributes:
         seconds: its length.
@@ -68,11 +76,11 @@ class Heard:
     dc_offset: float
 
 
-class Ears:
-    """All that listens, loaded once.
+class Analyser:
+    """All networks that analyse clips, loaded once.
 
     Args:
-        thorough: whether notes are heard by the thorough transcriber, too.
+        thorough: whether the thorough transcriber finds notes, too.
 
     Raises:
         EvaluationError: weights cannot be had; see `weights.load_weights`.
@@ -84,7 +92,7 @@ class Ears:
 
     @property
     def least_seconds(self) -> float:
-        """The shortest clip that all can hear."""
+        """The shortest clip that all networks can embed."""
         return max(embedding.seconds for embedding in self.embeddings.values())
 
     @property
@@ -97,20 +105,23 @@ class Ears:
         """Names of the networks that transcribe."""
         return " and ".join(transcriber.name for transcriber in self.transcribers.values())
 
-    def hear(self, waveform: Waveform) -> Heard:
-        """Listen to a clip, float32 (n_samples,), at least `least_seconds` long."""
-        level = at_equal_loudness(waveform)
-        levels = measure_levels(waveform)
+    def analyse(self, waveform: Waveform) -> Analysis:
+        """Analyse a clip, float32 (n_samples,), at least `least_seconds` long."""
+        measured = measure_levels(waveform)
+        level = at_equal_loudness(waveform, measured.loudness)
         vectors = {name: embedding.embed(level) for name, embedding in self.embeddings.items()}
-        return Heard(
-            seconds=levels.seconds,
+        return Analysis(
+            seconds=measured.seconds,
             vectors=vectors,
             piano=self._piano(vectors["musicnn"]),
-            notes={name: measure_notes(each.transcribe(level)) for name, each in self.transcribers.items()},
+            notes={
+                name: measure_notes(each.transcribe(level), measured.seconds)
+                for name, each in self.transcribers.items()
+            },
             seams=measure_seams(level),
             life=measure_life(level),
             faults=measure_faults(level),
-            levels=levels,
+            levels=measured,
             dc_offset=float(np.mean(waveform, dtype=np.float64)),
         )
 
@@ -120,6 +131,35 @@ class Ears:
         return float(network.tags(torch.from_numpy(vectors))[:, PIANO].mean())
 
 
+class CachedAnalyser:
+    """Analyses only what the cache does not hold.
+
+    Args:
+        analyser: for the rest.
+    """
+
+    def __init__(self, analyser: Analyser) -> None:
+        self._analyser = analyser
+        code = cache.code_digest(sys.modules[__name__], *_MODULES)
+        self._key = json.dumps([analyser.versions, code], sort_keys=True).encode()
+
+    def analyse(self, waveform: Waveform) -> Analysis:
+        """See `Analyser.analyse`."""
+        digest = hashlib.blake2b(self._key, digest_size=_N_DIGEST)
+        digest.update(waveform.tobytes())
+        path = _folder() / digest.hexdigest()
+        analysis = _read(path)
+        if analysis is None:
+            analysis = self._analyser.analyse(waveform)
+            with suppress(OutputError):
+                write_whole(path, _packed(analysis, path.name))
+        return analysis
+
+    def prune(self) -> None:
+        """Delete what was not asked for longest, until the rest fits."""
+        cache.drop_oldest(_folder(), _MOST_BYTES)
+
+
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
@@ -127,63 +167,16 @@ def _version(package: str) -> str | None:
         return None
 
 
-_MOST_BYTES = 256 * 10**6  # 10 000 clips of 10 s
-_N_DIGEST = 20  # bytes
-# Any change of these begins anew: a version that somebody must remember to count up would be forgotten once.
-_LISTENING = ("*.py",)
-
-
-class RememberingEars:
-    """Ears that listen only to what they have not heard before.
-
-    Args:
-        ears: that listen.
-    """
-
-    def __init__(self, ears: Ears) -> None:
-        self._ears = ears
-        self._whose = json.dumps(ears.versions, sort_keys=True).encode() + _digest_of_code()
-
-    def hear(self, waveform: Waveform) -> Heard:
-        """Tell what `Ears.hear` tells of a clip, float32 (n_samples,)."""
-        digest = hashlib.blake2b(self._whose, digest_size=_N_DIGEST)
-        digest.update(waveform.tobytes())
-        path = _folder() / digest.hexdigest()
-        heard = _recalled(path)
-        if heard is None:
-            heard = self._ears.hear(waveform)
-            with contextlib.suppress(OutputError):
-                write_whole(path, _packed(heard, path.name))
-        return heard
-
-    def tidy(self) -> None:
-        """Forget what was not asked for longest, until the rest fits."""
-        drop_oldest(_folder(), _MOST_BYTES)
-
-
-def code() -> list[Path]:
-    """The files that a number depends on."""
-    ours, sound = Path(__file__).parent, Path(waveforms.__path__[0])
-    return sorted([*(file for pattern in _LISTENING for file in ours.glob(pattern)), *sound.rglob("*.py")])
-
-
-def _digest_of_code() -> bytes:
-    digest = hashlib.blake2b(digest_size=_N_DIGEST)
-    for file in code():
-        digest.update(hashlib.blake2b(file.read_bytes()).digest())
-    return digest.digest()
-
-
 def _folder() -> Path:
-    return cache.root() / "heard"
+    return cache.root() / "analyses"
 
 
-def _recalled(path: Path) -> Heard | None:
+def _read(path: Path) -> Analysis | None:
     try:
         content = path.read_bytes()
     except OSError:
         return None
-    touch(path)
+    cache.touch(path)
     check, content = content[:_N_DIGEST], content[_N_DIGEST:]
     return _unpacked(content) if check == _check(content, path.name) else None
 
@@ -193,20 +186,20 @@ def _check(content: bytes, name: str) -> bytes:
     return hashlib.blake2b(content, digest_size=_N_DIGEST, key=name.encode()).digest()
 
 
-def _packed(heard: Heard, name: str) -> bytes:
+def _packed(analysis: Analysis, name: str) -> bytes:
     arrays: list[np.ndarray] = []
 
     def place_of(array: np.ndarray) -> dict[str, int]:
         arrays.append(array)
         return {"array": len(arrays) - 1}
 
-    document = json.dumps(asdict(heard), default=place_of).encode()
+    document = json.dumps(asdict(analysis), default=place_of).encode()
     file = io.BytesIO()
     np.savez(file, np.frombuffer(document, np.uint8), *arrays)
     return _check(file.getvalue(), name) + file.getvalue()
 
 
-def _unpacked(content: bytes) -> Heard:
+def _unpacked(content: bytes) -> Analysis:
     with np.load(io.BytesIO(content), allow_pickle=False) as held:
         document, *arrays = (held[name] for name in held.files)
 
@@ -214,13 +207,13 @@ def _unpacked(content: bytes) -> Heard:
         return arrays[part["array"]] if part.keys() == {"array"} else part
 
     parts = json.loads(document.tobytes(), object_hook=array_at)
-    seams, life, faults = parts["seams"], parts["life"], parts["faults"]
-    return Heard(
+    seams, alive, faults = parts["seams"], parts["life"], parts["faults"]
+    return Analysis(
         **parts
         | {
-            "notes": {name: NoteStatistics(**notes) for name, notes in parts["notes"].items()},
+            "notes": {name: NoteStatistics(**found) for name, found in parts["notes"].items()},
             "seams": Seams(**seams | {"clicks": tuple(seams["clicks"])}),
-            "life": Life(**life | {"levels": tuple(life["levels"])}),
+            "life": Life(**alive | {"levels": tuple(alive["levels"])}),
             "faults": Faults(**faults | {name: tuple(map(tuple, faults[name])) for name in ("glides", "bursts")}),
             "levels": Levels(**parts["levels"]),
         }

@@ -22,7 +22,6 @@ import numpy as np
 from pipeline.config import BEST, Settings, preset_named
 from pipeline.errors import EvaluationError
 from pipeline.evaluation.clips import Segment, Source, segments_of
-from pipeline.evaluation.pruning import drop_oldest
 from pipeline.migrations import FORMAT
 from pipeline.training.begin import Run
 from pipeline.training.callbacks import Callback
@@ -31,6 +30,7 @@ from pipeline.training.request import TrainRequest
 from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
 from waveforms.corpus import Corpus, cache
+from waveforms.corpus.cache import drop_oldest
 
 ANCHORS = ("real", "continuation", "resynthesis", "classic", "shuffled", "noise", "silence")
 _QUARTER = SAMPLE_RATE // 4  # samples that are shuffled as one

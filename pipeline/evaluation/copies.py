@@ -1,14 +1,14 @@
-"""Where does a clip repeat the corpus it was trained on?
+"""Where a clip repeats the corpus that its model was trained on.
 
-    corpus -> LandmarkIndex, once        clip -> candidates -> passages that are verified -> Copies
+    corpus -> LandmarkIndex, once        clip -> candidates -> matches that are verified -> Copies
 
 Blind to gain and to place. A clip that goes on from a prompt as the prompt's own recording does has learned that
-recording by heart, or was given a prompt it was trained on; that is told apart from borrowing elsewhere.
+recording by heart, or was given a prompt that it was trained on; such copies are counted apart.
 
-Is a candidate a copy? Only a run of likeness at one lag counts: a moment is alike by chance, a passage is not.
+Only a run of likeness at one lag counts: a moment is alike by chance, a run is not.
 
-verbatim        the samples agree, but for a gain (`verbatim`)
-resynthesised   the magnitudes agree, but for a gain, whatever the phases (`resynthesised`)
+verbatim        the samples agree, but for a gain
+resynthesised   the magnitudes agree, but for a gain, whatever the phases
 """
 
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.evaluation import resynthesised, verbatim
+from pipeline.evaluation import similarity
 from pipeline.evaluation.landmarks import FRAME, Candidate, LandmarkIndex, find_candidates
 from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
@@ -38,12 +38,13 @@ MIN_VERBATIM = 2 * SAMPLE_RATE // 5  # samples
 MAX_DEVIATION = 0.25  # nepers, 2.2 dB
 MIN_RESYNTHESISED = 7 * SAMPLE_RATE // 10  # samples
 
-_MARGIN = SAMPLE_RATE // 4  # samples looked at around a candidate, doubled for as long as the likeness goes on
-_NEAR_THE_END = resynthesised.N_FFT + resynthesised.HOP
+_CONTEXT = SAMPLE_RATE // 4  # samples looked at around a candidate, doubled for as long as the likeness goes on
+_SAME_PLACE = 4 * FRAME  # samples, 46 ms, between two lags: nearer, they are one match, aligned a little otherwise
+_NEAR_THE_END = similarity.N_FFT + similarity.HOP
 
 
 @dataclass(frozen=True)
-class Passage:
+class Match:
     """A run of a clip that is in a recording.
 
     Attributes:
@@ -60,41 +61,41 @@ class Passage:
     lag: int
 
 
-def verify(clip: Waveform, candidate: Candidate) -> list[Passage]:
-    """The passages around a candidate that are copies; none, if it is chance."""
-    lag = verbatim.align(clip, candidate)
+def verify(clip: Waveform, candidate: Candidate) -> list[Match]:
+    """The copies around a candidate; none, if it is alike by chance."""
+    lag = similarity.align_samples(clip, candidate)
 
     def same_samples(start: int, stop: int) -> Runs:
-        alike = verbatim.correlation(clip[start:stop], candidate.recording.read(start + lag, stop + lag))
-        return _runs(alike >= MIN_CORRELATION, verbatim.STEP, start, verbatim.WINDOW, MIN_VERBATIM)
+        alike = similarity.correlation(clip[start:stop], candidate.recording.read(start + lag, stop + lag))
+        return _runs(alike >= MIN_CORRELATION, similarity.STEP, start, similarity.WINDOW, MIN_VERBATIM)
 
     runs = _grown(candidate, len(clip), same_samples)
     if runs:
-        return [Passage("verbatim", start, stop, lag) for start, stop in runs]
-    rough_lag, gain = resynthesised.align(clip, candidate)
+        return [Match("verbatim", start, stop, lag) for start, stop in runs]
+    rough_lag, gain = similarity.align_magnitudes(clip, candidate)
 
     def same_magnitudes(start: int, stop: int) -> Runs:
         source = candidate.recording.read(start + rough_lag, stop + rough_lag)
-        alike = resynthesised.deviation(clip[start:stop], source, gain) <= MAX_DEVIATION
-        middle = resynthesised.N_FFT // 4  # where a frame's window is above a half
-        length = resynthesised.N_FFT // 2
-        return _runs(alike, resynthesised.HOP, start + middle, length, MIN_RESYNTHESISED)
+        alike = similarity.deviation(clip[start:stop], source, gain) <= MAX_DEVIATION
+        middle = similarity.N_FFT // 4  # where a frame's window is above a half
+        length = similarity.N_FFT // 2
+        return _runs(alike, similarity.HOP, start + middle, length, MIN_RESYNTHESISED)
 
     runs = _grown(candidate, len(clip), same_magnitudes)
-    return [Passage("resynthesised", start, stop, rough_lag) for start, stop in runs]
+    return [Match("resynthesised", start, stop, rough_lag) for start, stop in runs]
 
 
 def _grown(candidate: Candidate, n_samples: int, runs_within: Callable[[int, int], Runs]) -> Runs:
     """Look around a candidate, and further for as long as a run reaches the end of what was looked at."""
-    margin = _MARGIN
+    context = _CONTEXT
     while True:
-        start, stop = max(candidate.start - margin, 0), min(candidate.stop + margin, n_samples)
+        start, stop = max(candidate.start - context, 0), min(candidate.stop + context, n_samples)
         runs = runs_within(start, stop)
         on_left = bool(runs) and start > 0 and runs[0][0] - start < _NEAR_THE_END
         on_right = bool(runs) and stop < n_samples and stop - runs[-1][1] < _NEAR_THE_END
         if not (on_left or on_right):
             return runs
-        margin *= 2
+        context *= 2
 
 
 def _runs(alike: npt.NDArray[np.bool_], step: int, start: int, length: int, shortest: int) -> Runs:
@@ -102,9 +103,6 @@ def _runs(alike: npt.NDArray[np.bool_], step: int, start: int, length: int, shor
     edges = np.flatnonzero(np.diff(alike.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
     spans = [(start + int(first) * step, start + int(last - 1) * step + length) for first, last in edges]
     return [(first, last) for first, last in spans if last - first >= shortest]
-
-
-_SAME_PLACE = 4 * FRAME  # samples, 46 ms, between two lags: nearer, they are one passage, aligned a little otherwise
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Copy:
-    """A passage of a clip that is in the corpus.
+    """A part of a clip that is in the corpus.
 
     Attributes:
         kind: "verbatim", the samples are the same but for a gain; or "resynthesised", the spectrogram is.
@@ -152,7 +150,7 @@ class Copies:
 
     Attributes:
         seconds: the clip's length.
-        copies: by their beginning. A passage that the corpus holds twice is there twice.
+        copies: by their beginning. What the corpus holds twice is there twice.
     """
 
     seconds: float
@@ -179,7 +177,7 @@ def find_copies(index: LandmarkIndex, clip: Waveform, *, origin: Origin | None =
     """Find what of a clip is in a fingerprinted corpus.
 
     Verbatim copies of 0.4 s and more are found, resynthesised ones of 0.7 s, where they pass -60 dB re full scale. A
-    corpus of a sampled piano holds the like of anything: see `passages` for how much of unseen music is accused, and
+    corpus of a sampled piano holds the like of anything: see above for how much of unseen music is accused, and
     hold a clip's share against that of clips from held-out recordings.
 
     Args:
@@ -187,32 +185,32 @@ def find_copies(index: LandmarkIndex, clip: Waveform, *, origin: Origin | None =
         clip: float32 (n_samples,), without its prompt.
         origin: of its prompt, if that is from this corpus.
     """
-    found: list[tuple[str, Passage]] = []
+    found: list[tuple[str, Match]] = []
     for candidate in find_candidates(index, clip):
         name = candidate.recording.name
         if not _is_known(found, name, candidate.lag, candidate.start, candidate.stop):
-            for passage in verify(clip, candidate):
-                if not _is_known(found, name, passage.lag, passage.start, passage.stop):
-                    found.append((name, passage))
-    copies = [_copy(name, passage, len(clip), origin) for name, passage in found]
+            for match in verify(clip, candidate):
+                if not _is_known(found, name, match.lag, match.start, match.stop):
+                    found.append((name, match))
+    copies = [_copy(name, match, len(clip), origin) for name, match in found]
     return Copies(len(clip) / SAMPLE_RATE, tuple(sorted(copies, key=lambda copy: (copy.start, -copy.seconds))))
 
 
-def _is_known(found: list[tuple[str, Passage]], name: str, lag: int, start: int, stop: int) -> bool:
-    """Whether most of a stretch lies in a passage from the same place that was found already."""
+def _is_known(found: list[tuple[str, Match]], name: str, lag: int, start: int, stop: int) -> bool:
+    """Whether most of it lies in a match from the same place that was found already."""
     return any(
         known == name
-        and abs(lag - passage.lag) <= _SAME_PLACE
-        and 2 * (min(stop, passage.stop) - max(start, passage.start)) > stop - start
-        for known, passage in found
+        and abs(lag - match.lag) <= _SAME_PLACE
+        and 2 * (min(stop, match.stop) - max(start, match.start)) > stop - start
+        for known, match in found
     )
 
 
-def _copy(name: str, passage: Passage, n_samples: int, origin: Origin | None) -> Copy:
-    source = passage.start + passage.lag
+def _copy(name: str, match: Match, n_samples: int, origin: Origin | None) -> Copy:
+    source = match.start + match.lag
     goes_on = origin is not None and name == origin.recording and -_SAME_PLACE <= source - origin.stop < n_samples
-    seconds = (passage.stop - passage.start) / SAMPLE_RATE
-    return Copy(passage.kind, passage.start / SAMPLE_RATE, seconds, name, source / SAMPLE_RATE, goes_on)
+    seconds = (match.stop - match.start) / SAMPLE_RATE
+    return Copy(match.kind, match.start / SAMPLE_RATE, seconds, name, source / SAMPLE_RATE, goes_on)
 
 
 def _covered(copies: Iterable[Copy]) -> float:

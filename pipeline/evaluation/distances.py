@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics.pairwise import euclidean_distances, rbf_kernel
 
-from pipeline.evaluation.embeddings import NAMES, Vectors
 from pipeline.evaluation.report import Value
 from pipeline.evaluation.statistics import with_interval
+from pipeline.pretrained.embeddings import NAMES, Vectors
 
 FAR, NEAR = "classic", "real"  # the anchors between which a gap closes
 N_REPLICATES = 200

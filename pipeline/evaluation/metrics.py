@@ -119,7 +119,7 @@ NOTES = (
     Metric("velocity_std", "notes", "std of velocities", "", 1, "reference", False,
            "Standard deviation of the MIDI velocities within a clip.",
            "Whether the loud notes are where music wants them.",
-           of_notes=lambda notes: notes.velocity_spread if notes.n_notes else None, weight=lambda notes: notes.n_notes),
+           of_notes=lambda notes: notes.velocity_std if notes.n_notes else None, weight=lambda notes: notes.n_notes),
     Metric("key_clarity", "notes", "clarity of key", "", 2, "reference", False,
            "How well a clip's notes fit the tonality that they fit best, -1 to 1.",
            "Whether anything happens in that tonality.",

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import EvaluationError
-from pipeline.evaluation.transcribers import Transcription
+from waveforms.notes.events import Notes
 from waveforms.notes.performance import HIGHEST_PITCH, LOWEST_PITCH
 
 Histogram = npt.NDArray[np.float64]
@@ -19,9 +19,7 @@ INTERVAL_EDGES = np.append(CHORD * 2.0 ** (np.arange(25) / 3.0), np.inf)
 # Edges of the bins of lengths: three an octave from 50 ms to 6.4 s, one for what is shorter and one for what is longer.
 LENGTH_EDGES = np.array([0.0, *(0.05 * 2.0 ** (np.arange(22) / 3.0)), np.inf])
 VELOCITY_EDGES = np.arange(0.0, 129.0, 8.0)  # of 16 bins
-END = (
-    60.0  # seconds: a clip's first and last minute are compared, of a shorter clip than three its first and last third
-)
+END = 60.0  # seconds: a clip's first and last minute are compared; of less than three minutes the first and last third
 
 # How well each degree of a scale fits a key, judged by listeners after a cadence in C major and in C minor: Krumhansl &
 # Kessler, "Tracing the dynamic changes in perceived tonal organization in a spatial representation of musical keys"
@@ -46,7 +44,7 @@ class NoteStatistics:
         gaps: times from one onset to the next, chords counted once, in seconds, (n_gaps,).
         n_first: how many notes begin in the first minute or third, see END.
         n_last: how many begin in the last.
-        velocity_spread: standard deviation of the velocities, in MIDI's steps; of a set, the mean of the clips', each
+        velocity_std: standard deviation of the velocities, in MIDI's steps; of a set, the mean of the clips', each
             as weighty as it has notes. 0 without notes.
         key_clarity: see `key_clarity`; of a set, likewise.
     """
@@ -61,7 +59,7 @@ class NoteStatistics:
     gaps: npt.NDArray[np.float64]
     n_first: int
     n_last: int
-    velocity_spread: float
+    velocity_std: float
     key_clarity: float
 
     @property
@@ -80,24 +78,23 @@ class NoteStatistics:
         return pitch_classes_of(self.pitches)
 
 
-def measure_notes(transcription: Transcription) -> NoteStatistics:
-    """Count a clip's notes."""
-    pitches = np.bincount(transcription.pitches - LOWEST_PITCH, minlength=_N_KEYS).astype(np.float64)
-    gaps = np.diff(transcription.onsets)
-    lengths = transcription.offsets - transcription.onsets
-    end = min(END, transcription.seconds / 3)
+def measure_notes(notes: Notes, seconds: float) -> NoteStatistics:
+    """Count the notes of a clip of that length, in which all of them end."""
+    pitches = np.bincount(notes.pitches - LOWEST_PITCH, minlength=_N_KEYS).astype(np.float64)
+    gaps = np.diff(notes.onsets)
+    end = min(END, seconds / 3)
     return NoteStatistics(
-        seconds=transcription.seconds,
-        n_notes=transcription.n_notes,
+        seconds=seconds,
+        n_notes=len(notes),
         pitches=pitches,
-        at_once=_at_once(transcription),
+        at_once=_at_once(notes, seconds),
         intervals=np.histogram(gaps, INTERVAL_EDGES)[0].astype(np.float64),
-        lengths=np.histogram(lengths, LENGTH_EDGES)[0].astype(np.float64),
-        velocities=np.histogram(transcription.velocities, VELOCITY_EDGES)[0].astype(np.float64),
+        lengths=np.histogram(notes.offsets - notes.onsets, LENGTH_EDGES)[0].astype(np.float64),
+        velocities=np.histogram(notes.velocities, VELOCITY_EDGES)[0].astype(np.float64),
         gaps=gaps[gaps >= CHORD],
-        n_first=int(np.count_nonzero(transcription.onsets < end)),
-        n_last=int(np.count_nonzero(transcription.onsets >= transcription.seconds - end)),
-        velocity_spread=float(transcription.velocities.std()) if transcription.n_notes else 0.0,
+        n_first=int(np.count_nonzero(notes.onsets < end)),
+        n_last=int(np.count_nonzero(notes.onsets >= seconds - end)),
+        velocity_std=float(notes.velocities.std()) if len(notes) else 0.0,
         key_clarity=key_clarity(pitch_classes_of(pitches)),
     )
 
@@ -126,16 +123,16 @@ def pooled(clips: Sequence[NoteStatistics]) -> NoteStatistics:
         gaps=np.concatenate([clip.gaps for clip in clips]),
         n_first=sum(clip.n_first for clip in clips),
         n_last=sum(clip.n_last for clip in clips),
-        velocity_spread=float(weights @ [clip.velocity_spread for clip in clips]),
+        velocity_std=float(weights @ [clip.velocity_std for clip in clips]),
         key_clarity=float(weights @ [clip.key_clarity for clip in clips]),
     )
 
 
 def key_clarity(pitch_classes: Histogram) -> float:
-    """Tell how well notes fit the key that they fit best: the greatest of 24 correlations.
+    """How well notes fit the key that they fit best: the greatest of 24 correlations.
 
     Krumhansl, "Cognitive foundations of musical pitch" (1990), chapter 4, with notes counted where the
-    book adds up their durations, since a transcriber hears onsets better than ends.
+    book adds up their durations, since a transcriber finds onsets better than offsets.
 
     Args:
         pitch_classes: how many notes of each name, C first, (12,).
@@ -155,11 +152,10 @@ def pitch_classes_of(pitches: Histogram) -> Histogram:
     return np.bincount(names, weights=pitches, minlength=12).astype(np.float64)
 
 
-def _at_once(transcription: Transcription) -> Histogram:
+def _at_once(notes: Notes, seconds: float) -> Histogram:
     """For how many seconds so many notes sound, (MOST_AT_ONCE + 1,)."""
-    times = np.concatenate([[0.0], transcription.onsets, transcription.offsets, [transcription.seconds]])
-    n_notes = transcription.n_notes
-    changes = np.concatenate([[0], np.ones(n_notes, int), np.full(n_notes, -1), [0]])
+    times = np.concatenate([[0.0], notes.onsets, notes.offsets, [seconds]])
+    changes = np.concatenate([[0], np.ones(len(notes), int), np.full(len(notes), -1), [0]])
     order = np.argsort(times, kind="stable")
     n_sounding = np.cumsum(changes[order])[:-1].clip(0, MOST_AT_ONCE)
     return np.bincount(n_sounding, weights=np.diff(times[order]), minlength=MOST_AT_ONCE + 1).astype(np.float64)

@@ -10,18 +10,18 @@ from pathlib import Path
 
 from pipeline import __version__
 from pipeline.errors import EvaluationError
-from pipeline.evaluation import aisfx, basic_pitch, musicnn
 from pipeline.evaluation.aggregation import MeasuredClip, clip_results, histograms_of, measure, system_values
-from pipeline.evaluation.analysis import Ears, RememberingEars
+from pipeline.evaluation.analysis import Analyser, CachedAnalyser
 from pipeline.evaluation.clips import Segment, System
 from pipeline.evaluation.distances import FAR, N_REPLICATES, NEAR, distances_of
-from pipeline.evaluation.embeddings import NAMES, Vectors
 from pipeline.evaluation.landmarks import LandmarkIndex
 from pipeline.evaluation.metrics import Metric, metrics
 from pipeline.evaluation.page import write_page
 from pipeline.evaluation.report import Report, SystemResult, Value
 from pipeline.evaluation.request import EvaluationRequest, StartTask
 from pipeline.evaluation.systems import Collection, Collector
+from pipeline.pretrained import aisfx, basic_pitch, musicnn
+from pipeline.pretrained.embeddings import NAMES, Vectors
 from waveforms.audio import Waveform
 from waveforms.files import write_whole
 
@@ -69,13 +69,13 @@ def evaluate(
     """
     since = time.perf_counter()
     collector = Collector(request, start)
-    ears = ears_for(request)
+    analyser = load_analyser(request)
     collection = collector.collect()
     advanced = start("measuring", (1 + len(collection.systems)) * len(collection.reference))
-    cached = RememberingEars(ears)
+    cached = CachedAnalyser(analyser)
     reference = _measured(cached, collection.reference, None, advanced)
     measured = {each.name: _measured(cached, each.segments, each.index, advanced) for each in collection.systems}
-    cached.tidy()
+    cached.prune()
     shown = metrics(continued=any(each.continuation for each in collection.systems), thorough=request.thorough)
     systems = _results(collection, reference, measured, shown, request.seed, start)
     return Evaluation(
@@ -84,7 +84,7 @@ def evaluate(
             reference=_reference_of(collection),
             clip_seconds=request.seconds,
             seed=request.seed,
-            versions=_versions(ears),
+            versions=_versions(analyser),
             metrics=shown,
             systems=systems,
             notes=(*collection.notes, *_without_notes(reference), *_without_gap(systems)),
@@ -94,26 +94,27 @@ def evaluate(
     )
 
 
-def ears_for(request: EvaluationRequest) -> Ears:
+def load_analyser(request: EvaluationRequest) -> Analyser:
     """Load the networks that a request needs.
 
     Raises:
         EvaluationError: clips are too short for them, or they cannot be had.
     """
-    ears = Ears(thorough=request.thorough)
-    if request.seconds < ears.least_seconds:
+    analyser = Analyser(thorough=request.thorough)
+    if request.seconds < analyser.least_seconds:
         raise EvaluationError(
-            f"a clip must last {ears.least_seconds:.2f} s for all networks to embed it, and not {request.seconds:g} s"
+            f"a clip must last {analyser.least_seconds:.2f} s for all networks to embed it, "
+            f"and not {request.seconds:g} s"
         )
-    return ears
+    return analyser
 
 
 def _measured(
-    ears: RememberingEars, segments: Sequence[Segment], index: LandmarkIndex | None, advanced: Callable[[int], None]
+    analyser: CachedAnalyser, segments: Sequence[Segment], index: LandmarkIndex | None, advanced: Callable[[int], None]
 ) -> list[MeasuredClip]:
     found = []
     for segment in segments:
-        found.append(measure(ears, segment, index))
+        found.append(measure(analyser, segment, index))
         advanced(1)
     return found
 
@@ -189,8 +190,8 @@ def _reference_of(collection: Collection) -> dict[str, str | float]:
     }
 
 
-def _versions(ears: Ears) -> dict[str, str]:
+def _versions(analyser: Analyser) -> dict[str, str]:
     versions = {"quarterwave": __version__, "python": platform.python_version()}
     versions |= {name: version(name) for name in ("torch", "numpy")}
     versions |= {each.PUBLISHED.package: each.PUBLISHED.version for each in (musicnn, aisfx, basic_pitch)}
-    return versions | {"transcriber": ears.transcriber}
+    return versions | {"transcriber": analyser.transcriber}

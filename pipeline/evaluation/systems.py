@@ -20,7 +20,6 @@ from pipeline.evaluation.continuation import (
 from pipeline.evaluation.corpora import Corpora, counted, places_of
 from pipeline.evaluation.landmarks import LandmarkIndex
 from pipeline.evaluation.prediction import measure_skill
-from pipeline.evaluation.pruning import touch
 from pipeline.evaluation.rendering import PROMPT_SECONDS, make_prompts, roll_out
 from pipeline.evaluation.report import Fact, Kind, Value
 from pipeline.evaluation.request import EvaluationRequest, StartTask, resolve
@@ -29,6 +28,7 @@ from pipeline.training.lineage import ancestors_with, held_out_but_learned, trai
 from pipeline.training.pieces import choose_excerpts, fitted_to, pieces_of
 from waveforms import SAMPLE_RATE
 from waveforms.corpus import Corpus
+from waveforms.corpus.cache import touch
 from waveforms.corpus.places import Place
 from waveforms.errors import CorpusError
 

@@ -16,7 +16,6 @@ from pipeline.web.pages import to_base64, to_flac
 from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
 from waveforms.audio.gain import GainPolicy, to_int16
-from waveforms.audio.loudness import LoudnessMeter
 
 LOUDNESS = -23.0  # LUFS
 N_OUTLINE = 600  # columns, one for every two pixels of a wide screen
@@ -48,13 +47,17 @@ class Sound:
         return {"seconds": self.seconds, "gain": self.gain, "outline": self.outline, "picture": self.picture}
 
 
-def prepare(waveform: Waveform) -> Sound:
-    """Prepare a waveform, (n_samples,), for a page."""
-    meter = LoudnessMeter()
-    meter.add(waveform)
-    gain = GainPolicy(LOUDNESS).gain(meter.peak, meter.integrated())
+def prepare(waveform: Waveform, loudness: float) -> Sound:
+    """Prepare a waveform for a page.
+
+    Args:
+        waveform: (n_samples,).
+        loudness: its integrated loudness, in LUFS; -inf for silence.
+    """
+    peak = float(np.max(np.abs(waveform)))
+    gain = GainPolicy(LOUDNESS).gain(peak, loudness)
     flac = to_flac(to_int16(waveform * np.float32(gain)))
-    return Sound(flac, len(waveform) / SAMPLE_RATE, gain, _outline(waveform, meter.peak), _picture(waveform))
+    return Sound(flac, len(waveform) / SAMPLE_RATE, gain, _outline(waveform, peak), _picture(waveform))
 
 
 def _outline(waveform: Waveform, peak: float) -> str:

@@ -15,7 +15,6 @@ from pipeline import checkpoint, codecs, config, models
 from pipeline.clips import ClipFormat
 from pipeline.config import BEST, Settings
 from pipeline.evaluation.notes import measure_notes
-from pipeline.evaluation.transcribers import Transcription
 from pipeline.models import base
 from pipeline.prompts import PromptRequest
 from pipeline.rendering import RenderRequest, render
@@ -25,6 +24,7 @@ from tests.pipeline.conftest import melody
 from tests.pipeline.training.runs import trained
 from waveforms.audio import read
 from waveforms.corpus import Corpus
+from waveforms.notes.events import Notes
 
 HOUSE = Path(__file__).parents[2]
 TINY = {"steps": 12, "batch_size": 4, "sequence_blocks": 6, "validate_every": 6}
@@ -45,6 +45,7 @@ from pipeline.models.base import Block, Blocks, HeadMaker, Losses, LossTerm, Mod
 from pipeline.web.pages import assemble
 from pipeline.web.sounds import prepare
 from waveforms.audio import Waveform
+from waveforms.audio.levels import measure_levels
 from waveforms.dsp.blocks import BLOCK_SIZE, FRAMES_PER_BLOCK, HOP
 from waveforms.files import write_whole
 from waveforms.notes.events import Notes
@@ -128,8 +129,8 @@ def test_the_model_carries_its_state(examples: SimpleNamespace) -> None:
 
 def test_the_metric_counts_low_notes(examples: SimpleNamespace) -> None:
     notes = [(0.0, 1.0, 48, 64.0), (1.0, 2.0, 59, 64.0), (2.0, 3.0, 60, 64.0), (3.0, 4.0, 72, 64.0)]
-    assert examples.BASS.of_notes(measure_notes(Transcription.of(notes, 4.0))) == 50
-    assert examples.BASS.of_notes(measure_notes(Transcription.of([], 4.0))) is None
+    assert examples.BASS.of_notes(measure_notes(Notes.of(notes), 4.0)) == 50
+    assert examples.BASS.of_notes(measure_notes(Notes.of([]), 4.0)) is None
 
 
 @pytest.fixture

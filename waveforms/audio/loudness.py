@@ -13,6 +13,8 @@ from scipy.signal import sosfilt
 
 from waveforms import SAMPLE_RATE
 
+FULL_SCALE = 1.0 - 2.0**-15  # the largest 16-bit number
+
 _N_STEP = SAMPLE_RATE // 10  # samples, 100 ms
 _N_STEPS_PER_BLOCK = 4  # 400 ms in steps of 100 ms: an overlap of 75 %
 _ABSOLUTE_GATE = -70.0  # LUFS

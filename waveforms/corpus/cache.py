@@ -140,6 +140,26 @@ def write_record(name: str, content: bytes) -> None:
         write_whole(_record_path(name), content)
 
 
+def touch(path: Path) -> None:
+    """Note that a file is used now, if the cache lets itself be written."""
+    with suppress(OSError):
+        os.utime(path)
+
+
+def drop_oldest(folder: Path, n_bytes: int) -> None:
+    """Delete the files of a folder that were written or used longest ago, until the rest has n_bytes or less.
+
+    Where that fails, as where another program deletes the same files, it ends, and the next time goes on.
+    """
+    with suppress(OSError):
+        n_kept = 0
+        files = [(path, path.stat()) for path in folder.iterdir() if path.is_file()]
+        for path, status in sorted(files, key=lambda each: each[1].st_mtime_ns, reverse=True):
+            n_kept += status.st_size
+            if n_kept > n_bytes:
+                path.unlink(missing_ok=True)
+
+
 def copy_path(name: str) -> Path:
     """Return the path of the copy of that name, which may not be there."""
     return root() / "fetched" / name

@@ -17,14 +17,13 @@ import soxr
 from waveforms import SAMPLE_RATE
 from waveforms.audio import decoding, files, formats, loudness, mpeg
 from waveforms.audio.files import AudioInfo
-from waveforms.audio.loudness import LoudnessMeter
+from waveforms.audio.loudness import FULL_SCALE, LoudnessMeter
 from waveforms.corpus import cache
 from waveforms.errors import AudioError
 
 MIN_SAMPLES = SAMPLE_RATE // 2  # 0.5 s: what is shorter holds nothing to predict from what came before
 MAX_PEAK = 16.0  # +24 dB; a float file beyond it does not hold sound, or holds it on another scale
 SILENCE = 2.0**-15  # one 16-bit step
-FULL_SCALE = 1.0 - 2.0**-15  # the largest 16-bit number
 _LIBRARIES = soundfile.__libsndfile_version__, soxr.__libsoxr_version__, metadata.version("pyloudnorm")
 
 

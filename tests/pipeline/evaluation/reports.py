@@ -9,10 +9,11 @@ from pipeline.evaluation.metrics import METRICS
 from pipeline.evaluation.report import Annotation, ClipResult, Histogram, Kind, Report, SystemResult, Value
 from tests.pipeline.conftest import melody
 from waveforms.audio import Waveform
+from waveforms.audio.levels import measure_levels
 
 SECONDS = 6.0  # long enough that a busy machine looks before they end
 EVIL = '<script>window.harmed = 1</script>.wav "\'&amp; <!--</script><img src=x onerror="window.harmed = 1">'
-SHOWN = ("gap_closed", "notes_per_second", "copied", "clicks", "collapse", "loudness")
+SHOWN = ("gap_closed", "notes_per_second", "copied", "clicks", "collapse", "polyphony")
 NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
@@ -25,14 +26,15 @@ def sounds(system: str, clip: str) -> Waveform:
 
 def _values(level: float, *, anchor: bool) -> dict[str, Value]:
     values = {name: Value(level * (n + 1), level * n, level * (n + 2)) for n, name in enumerate(SHOWN)}
-    values["loudness"] = Value(None)
+    values["polyphony"] = Value(None)
     if anchor:
         del values["gap_closed"]
     return values
 
 
-def _clip(name: str, strangeness: float, marks: tuple[Annotation, ...] = ()) -> ClipResult:
+def _clip(system: str, name: str, strangeness: float, marks: tuple[Annotation, ...] = ()) -> ClipResult:
     values = {"notes_per_second": Value(10 * strangeness), "clicks": Value(float(len(marks)))}
+    values["loudness"] = Value(measure_levels(sounds(system, name)).loudness)
     return ClipResult(name, f"/music/{name} @ 0 s", values, strangeness, marks)
 
 
@@ -48,9 +50,9 @@ def small_report() -> Report:
     """Give a report whose strangest clip is `clip-4` of `ours`, with three marks; names try to break the page."""
     clicks = [Annotation("clicks", start, 0.0, "click") for start in (1.5, 4.0)]
     marks = (Annotation("copied", 0.5, 0.75, f"verbatim from {EVIL} @ 3.25 s"), *clicks)
-    mine = tuple(_clip(f"clip-{n}", 1.0 + n / 2, marks if n == 4 else ()) for n in range(5))
-    theirs = (_clip(EVIL, float("inf")), _clip("b.wav", 1.5))
-    real = tuple(_clip(f"real-{n}", 0.9 + n / 10) for n in range(3))
+    mine = tuple(_clip("ours", f"clip-{n}", 1.0 + n / 2, marks if n == 4 else ()) for n in range(5))
+    theirs = (_clip(EVIL, EVIL, float("inf")), _clip(EVIL, "b.wav", 1.5))
+    real = tuple(_clip("real", f"real-{n}", 0.9 + n / 10) for n in range(3))
     return Report(
         title=f"ours and {EVIL}",
         reference={"folder": EVIL, "n_recordings": 3, "seconds": 18.123456},

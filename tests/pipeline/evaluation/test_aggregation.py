@@ -9,12 +9,12 @@ import pytest
 from pipeline.evaluation.aggregation import MeasuredClip, annotations_of, clip_results, system_values
 from pipeline.evaluation.artifacts import Faults, measure_seams
 from pipeline.evaluation.clips import Segment
-from pipeline.evaluation.levels import measure_levels
 from pipeline.evaluation.life import measure_life
 from pipeline.evaluation.metrics import CONTINUED, NOTES, metrics
 from pipeline.evaluation.note_distances import HISTOGRAMS
-from pipeline.evaluation.notes import NoteStatistics, measure_notes
-from pipeline.evaluation.transcribers import Transcription
+from pipeline.evaluation.notes import NoteStatistics
+from tests.pipeline.evaluation.test_notes import clip
+from waveforms.audio.levels import measure_levels
 from waveforms.dsp.blocks import BLOCK_SIZE
 
 SECONDS = 9.0
@@ -22,7 +22,7 @@ QUIET = np.zeros(4 * BLOCK_SIZE, np.float32)
 
 
 def notes(onsets: Iterable[float], length: float, pitch: int = 60) -> NoteStatistics:
-    return measure_notes(Transcription.of([(onset, onset + length, pitch, 64.0) for onset in onsets], SECONDS))
+    return clip(*((onset, onset + length, pitch, 64.0) for onset in onsets), seconds=SECONDS)
 
 
 def measured(

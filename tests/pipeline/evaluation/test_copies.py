@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.evaluation import verbatim
+from pipeline.evaluation import similarity
 from pipeline.evaluation.copies import Copies, Copy, Origin, find_copies
 from pipeline.evaluation.landmarks import FRAME, LandmarkIndex, find_candidates, landmarks_of
 from tests.conftest import resynthesised
@@ -36,18 +36,18 @@ def unseen(seed: int) -> np.ndarray:
     return playing(1000 + seed, N_CLIP / SAMPLE_RATE)
 
 
-def planted(clip: np.ndarray, passage: np.ndarray, at: int) -> np.ndarray:
-    """Cross-fade a passage into a clip."""
-    fade = np.ones(len(passage), np.float32)
+def planted(clip: np.ndarray, match: np.ndarray, at: int) -> np.ndarray:
+    """Cross-fade a match into a clip."""
+    fade = np.ones(len(match), np.float32)
     fade[:N_FADE] = np.linspace(0, 1, N_FADE)
     fade[-N_FADE:] = np.linspace(1, 0, N_FADE)
     clip = clip.copy()
-    clip[at : at + len(passage)] = clip[at : at + len(passage)] * (1 - fade) + passage * fade
+    clip[at : at + len(match)] = clip[at : at + len(match)] * (1 - fade) + match * fade
     return clip
 
 
 def draw(index: LandmarkIndex, seconds: float, seed: int) -> tuple[np.ndarray, str, int, int]:
-    """A clip with a copy of a drawn passage at a drawn place and gain: (clip, recording, source, at)."""
+    """A clip with a copy of a drawn match at a drawn place and gain: (clip, recording, source, at)."""
     rng = np.random.default_rng(seed)
     recording = index.corpus[int(rng.integers(len(index.corpus)))]
     n_samples = round(seconds * SAMPLE_RATE)
@@ -111,9 +111,9 @@ def test_upper_partials_and_noise_have_their_say() -> None:
     low = np.sin(2 * np.pi * 110 * np.arange(SAMPLE_RATE) / SAMPLE_RATE)
     one, other = (low + rng.normal(0, 0.02, (2, SAMPLE_RATE))).astype(np.float32)
     assert np.corrcoef(one, other)[0, 1] > 0.99
-    assert verbatim.correlation(one, other).max() < 0.5
-    assert verbatim.correlation(one, 3 * one).min() > 0.9999
-    assert verbatim.correlation(one, 0 * one).max() == -1.0
+    assert similarity.correlation(one, other).max() < 0.5
+    assert similarity.correlation(one, 3 * one).min() > 0.9999
+    assert similarity.correlation(one, 0 * one).max() == -1.0
 
 
 def test_the_prompts_own_continuation_is_told_apart(index: LandmarkIndex) -> None:

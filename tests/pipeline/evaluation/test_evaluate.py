@@ -8,9 +8,10 @@ import pytest
 import soundfile
 
 from pipeline.cli.main import main
-from pipeline.evaluation.analysis import Ears
+from pipeline.evaluation.analysis import Analyser
 from pipeline.evaluation.metrics import METRICS
 from tests.pipeline.evaluation.conftest import N_CLIPS, SECONDS
+from waveforms.audio.loudness import LoudnessMeter
 
 
 def test_what_is_printed_fits_a_hundred_columns(printed: str, home: Path) -> None:
@@ -28,23 +29,32 @@ def test_what_is_printed_fits_a_hundred_columns(printed: str, home: Path) -> Non
 
 
 def test_what_was_analysed_is_not_analysed_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All is cached since the fixture's run, and an evaluation without a cache reports the same."""
+    """All is cached since the fixture's run; without a cache an evaluation reports the same, and meters a clip once."""
     arguments = ["evaluate", "thief", "--reference=takes", "--trained-on=takes", "--classic=hiss"]
     arguments += [f"--clips={N_CLIPS}", f"--seconds={SECONDS}"]
     with monkeypatch.context() as patch:
-        patch.setattr(Ears, "hear", None)
-        assert main([*arguments, "--out=remembered"]) == 0
-    heard = home / "cache/heard"
-    heard.rename(home / "cache/aside")
-    heard.touch()  # a file, where a folder must be
+        patch.setattr(Analyser, "analyse", None)
+        assert main([*arguments, "--out=cached"]) == 0
+    readings: list[float] = []
+    integrated = LoudnessMeter.integrated
+
+    def counted(meter: LoudnessMeter) -> float:
+        readings.append(integrated(meter))
+        return readings[-1]
+
+    monkeypatch.setattr(LoudnessMeter, "integrated", counted)
+    analyses = home / "cache/analyses"
+    analyses.rename(home / "cache/aside")
+    analyses.touch()  # a file, where a folder must be
     try:
-        assert main([*arguments, "--out=listened"]) == 0
+        assert main([*arguments, "--out=analysed"]) == 0
     finally:
-        heard.unlink()
-        (home / "cache/aside").rename(heard)
-    reports = [json.loads((home / out / "report.json").read_text()) for out in ("remembered", "listened")]
+        analyses.unlink()
+        (home / "cache/aside").rename(analyses)
+    reports = [json.loads((home / out / "report.json").read_text()) for out in ("cached", "analysed")]
     assert [report.pop("seconds") > 0 for report in reports] == [True, True]
     assert reports[0] == reports[1]
+    assert len(readings) == N_CLIPS * (1 + len(reports[0]["systems"]))  # of the reference, too
 
 
 def test_clips_begin_from_the_recordings_that_are_named(home: Path) -> None:

@@ -19,13 +19,15 @@ from pipeline.evaluation.notes import (
     measure_notes,
     pooled,
 )
-from pipeline.evaluation.transcribers import Transcription
+from waveforms.notes.events import Notes
 
 MAJOR = (0, 2, 4, 5, 7, 9, 11)
 
 
 def clip(*notes: tuple[float, float, int, float], seconds: float = 10.0) -> NoteStatistics:
-    return measure_notes(Transcription.of(notes, seconds))
+    """Statistics of (onset, offset, pitch, velocity), of which some may sound at once on one key."""
+    rows = sorted((onset, min(offset, seconds), *rest) for onset, offset, *rest in notes)
+    return measure_notes(Notes.of_table(np.array(rows, np.float64).reshape(-1, 4)), seconds)
 
 
 def music(
@@ -54,7 +56,7 @@ def test_one_clip_by_hand() -> None:
     assert found.at_once.sum() == pytest.approx(10)
     assert np.flatnonzero(found.pitches).tolist() == [0, 39, 43, 51]
     assert found.pitch_classes.tolist() == [2, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0]
-    assert found.velocity_spread == pytest.approx(np.sqrt(125))  # of 50, 60, 70, 80
+    assert found.velocity_std == pytest.approx(np.sqrt(125))  # of 50, 60, 70, 80
     assert found.intervals.sum() == 2  # a second, and four; the chord has none
     second, fourth = np.flatnonzero(found.intervals)
     assert INTERVAL_EDGES[second] <= 1.0 < INTERVAL_EDGES[second + 1]
@@ -63,7 +65,7 @@ def test_one_clip_by_hand() -> None:
 
 def test_silence_has_no_notes_and_numbers_all_the_same() -> None:
     found = clip()
-    assert (found.n_notes, found.polyphony, found.velocity_spread, found.key_clarity) == (0, 0.0, 0.0, 0.0)
+    assert (found.n_notes, found.polyphony, found.velocity_std, found.key_clarity) == (0, 0.0, 0.0, 0.0)
     assert found.at_once[0] == pytest.approx(10)
     assert found.pitches.sum() == found.intervals.sum() == 0
 
@@ -118,7 +120,7 @@ def test_a_set_is_its_clips_one_after_the_other() -> None:
     assert both.notes_per_second == pytest.approx(5 / 30)
     assert both.polyphony == pytest.approx(8 / 30)
     assert both.pitches == pytest.approx(first.pitches + second.pitches)
-    assert both.velocity_spread == pytest.approx((2 * 10 + 3 * 0) / 5)  # that one is louder is no spread
+    assert both.velocity_std == pytest.approx((2 * 10 + 3 * 0) / 5)  # that one is louder is no spread
     assert both.key_clarity == pytest.approx((2 * first.key_clarity + 3 * second.key_clarity) / 5)
     with pytest.raises(EvaluationError, match="a set must have a clip or more to have notes, and this one has none"):
         pooled([])

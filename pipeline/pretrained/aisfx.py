@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.evaluation.weights import Published, State, load_weights
+from pipeline.pretrained.weights import Published, State, load_weights
 from waveforms import SAMPLE_RATE
 
 _N_BANDS = 96

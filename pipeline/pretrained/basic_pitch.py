@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.evaluation.weights import Published, State, load_weights, tensorflow_variables
+from pipeline.pretrained.weights import Published, State, load_weights, tensorflow_variables
 
 SAMPLE_RATE = 22_050  # Hz, the network's, not that of recordings
 HOP = 256  # samples from frame to frame, 11.6 ms

@@ -10,8 +10,9 @@ import scipy.signal
 import torch
 
 from pipeline.evaluation.distances import Gaussian, KernelDistance, frechet
-from pipeline.evaluation.embeddings import Embedding, at_equal_loudness, load_embedding
-from pipeline.evaluation.musicnn import PIANO
+from pipeline.pretrained.embeddings import Embedding, load_embedding
+from pipeline.pretrained.musicnn import PIANO
+from tests.pipeline.pretrained.test_embeddings import equalised
 from waveforms import SAMPLE_RATE
 from waveforms.notes.performance import Note, Performance
 from waveforms.piano.render import render
@@ -75,7 +76,7 @@ def test_aisfx_answers_as_the_package_does(ears: dict[str, Embedding]) -> None:
 
 def test_musicnn_knows_a_piano(ears: dict[str, Embedding], piano: np.ndarray) -> None:
     def p_piano(waveform: np.ndarray) -> float:
-        vectors = torch.from_numpy(ears["musicnn"].embed(at_equal_loudness(waveform.astype(np.float32))))
+        vectors = torch.from_numpy(ears["musicnn"].embed(equalised(waveform.astype(np.float32))))
         return float(ears["musicnn"].network.tags(vectors)[:, PIANO].mean())
 
     n_samples = 10 * SAMPLE_RATE
@@ -99,7 +100,7 @@ def test_aisfx_hears_fidelity_and_musicnn_does_not(ears: dict[str, Embedding], p
     fates = {"clean": lambda clip: clip, "low-pass": low_pass, "mu-law": mu_law}
 
     def set_of(embedding: Embedding, clips: list[np.ndarray]) -> np.ndarray:
-        return np.array([embedding.embed(at_equal_loudness(clip.astype(np.float32))) for clip in clips], np.float64)
+        return np.array([embedding.embed(equalised(clip.astype(np.float32))) for clip in clips], np.float64)
 
     found = {}
     for name, embedding in ears.items():

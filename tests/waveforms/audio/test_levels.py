@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.signal import resample
 
-from pipeline.evaluation.levels import LevelMeter, measure_levels
 from tests.pipeline.evaluation.playing import playing
 from waveforms import SAMPLE_RATE
+from waveforms.audio.levels import LevelMeter, measure_levels
 
 
 def tone(turns_per_sample: float, phase: float, gain: float = 1.0) -> np.ndarray:

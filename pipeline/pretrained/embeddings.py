@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import EvaluationError
-from pipeline.evaluation.aisfx import load_aisfx
-from pipeline.evaluation.musicnn import load_musicnn
+from pipeline.pretrained.aisfx import load_aisfx
+from pipeline.pretrained.musicnn import load_musicnn
 from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
-from waveforms.audio.loudness import LoudnessMeter
 
 Vectors = npt.NDArray[np.floating]  # (n_vectors, dim), of one clip
 
@@ -107,15 +106,16 @@ def load_embedding(name: str) -> Embedding:
     return Embedding(load_musicnn() if name == "musicnn" else load_aisfx())
 
 
-def at_equal_loudness(waveform: Waveform) -> Waveform:
+def at_equal_loudness(waveform: Waveform, loudness: float) -> Waveform:
     """Scale a waveform to LOUDNESS. Silence, which has no loudness, stays; peaks beyond ±1 are kept, not clipped.
+
+    Args:
+        waveform: (n_samples,).
+        loudness: its integrated loudness in LUFS.
 
     Returns:
         float32 (n_samples,).
     """
-    meter = LoudnessMeter()
-    meter.add(waveform)
-    loudness = meter.integrated()
     gain = 10.0 ** ((LOUDNESS - loudness) / 20.0) if np.isfinite(loudness) else 1.0
     scaled: Waveform = (waveform * np.float32(gain)).astype(np.float32)
     return scaled

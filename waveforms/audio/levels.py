@@ -12,9 +12,7 @@ import numpy.typing as npt
 from scipy.signal import upfirdn
 
 from waveforms import SAMPLE_RATE
-from waveforms.audio import Waveform
-from waveforms.audio.loudness import LoudnessMeter
-from waveforms.corpus.survey import FULL_SCALE
+from waveforms.audio.loudness import FULL_SCALE, LoudnessMeter
 
 OVERSAMPLING = 4
 
@@ -46,7 +44,7 @@ class Levels:
 
 
 class LevelMeter:
-    """Measures a clip that comes in pieces; where it is cut leaves no trace."""
+    """Measures a clip that comes in pieces, whatever their lengths."""
 
     def __init__(self) -> None:
         self._loudness = LoudnessMeter()
@@ -65,7 +63,7 @@ class LevelMeter:
         self._last = extended[-_N_BEHIND:]
 
     def levels(self) -> Levels:
-        """Tell what was measured so far."""
+        """What was measured so far."""
         ringing = _interpolated_peak(np.concatenate([self._last, np.zeros(_N_BEHIND)]))
         meter = self._loudness
         return Levels(
@@ -76,7 +74,7 @@ class LevelMeter:
         )
 
 
-def measure_levels(clip: Waveform) -> Levels:
+def measure_levels(clip: npt.NDArray[np.floating]) -> Levels:
     """The levels of a clip that is at hand whole, (n_samples,)."""
     meter = LevelMeter()
     meter.add(clip)

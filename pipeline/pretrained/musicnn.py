@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchaudio.functional import melscale_fbanks
 
-from pipeline.evaluation.weights import Published, State, load_weights, tensorflow_variables
+from pipeline.pretrained.weights import Published, State, load_weights, tensorflow_variables
 
 PIANO = 9  # the index of that tag
 

@@ -6,17 +6,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.evaluation import EvaluationError
-from pipeline.evaluation.aisfx import Aisfx
-from pipeline.evaluation.embeddings import (
+from pipeline.errors import EvaluationError
+from pipeline.pretrained.aisfx import Aisfx
+from pipeline.pretrained.embeddings import (
     LOUDNESS,
     Embedding,
     Network,
     at_equal_loudness,
     load_embedding,
 )
-from pipeline.evaluation.musicnn import Musicnn
+from pipeline.pretrained.musicnn import Musicnn
 from waveforms import SAMPLE_RATE
+from waveforms.audio.levels import measure_levels
 
 
 class Transparent:
@@ -30,6 +31,10 @@ class Transparent:
 
 def noise(seconds: float, *, seed: int = 0, gain: float = 0.1) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, gain, round(seconds * SAMPLE_RATE)).astype(np.float32)
+
+
+def equalised(waveform: np.ndarray) -> np.ndarray:
+    return at_equal_loudness(waveform, measure_levels(waveform).loudness)
 
 
 @pytest.fixture(scope="module", params=["musicnn", "aisfx"])
@@ -73,7 +78,7 @@ def test_a_vector_does_not_depend_on_the_others(network: Network) -> None:
 
 def test_gain_does_not_change_the_embedding(network: Network) -> None:
     embedding = Embedding(network)
-    soft, loud = (embedding.embed(at_equal_loudness(noise(4, gain=gain))) for gain in (0.001, 0.3))
+    soft, loud = (embedding.embed(equalised(noise(4, gain=gain))) for gain in (0.001, 0.3))
     assert soft == pytest.approx(loud, rel=1e-3, abs=1e-4)
 
 
@@ -84,8 +89,8 @@ def test_silence_is_embedded(network: Network) -> None:
 def test_equal_loudness_is_measured_equal() -> None:
     meter = pyloudnorm.Meter(SAMPLE_RATE, filter_class="DeMan")
     for gain in (0.001, 0.1, 0.9):
-        assert meter.integrated_loudness(at_equal_loudness(noise(3, gain=gain))) == pytest.approx(LOUDNESS, abs=0.01)
-    assert not at_equal_loudness(np.zeros(44_100, np.float32)).any()
+        assert meter.integrated_loudness(equalised(noise(3, gain=gain))) == pytest.approx(LOUDNESS, abs=0.01)
+    assert not equalised(np.zeros(44_100, np.float32)).any()
 
 
 def test_what_cannot_be_embedded_is_refused(network: Network) -> None:

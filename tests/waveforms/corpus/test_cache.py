@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from pipeline.evaluation.pruning import drop_oldest, touch
+from waveforms.corpus.cache import drop_oldest, touch
 
 
 def filled(folder: Path) -> Path:

@@ -14,14 +14,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save, save_file
 
-from pipeline.evaluation import EvaluationError
-from pipeline.evaluation.aisfx import PUBLISHED as AISFX
-from pipeline.evaluation.aisfx import load_aisfx
-from pipeline.evaluation.basic_pitch import PUBLISHED as BASIC_PITCH
-from pipeline.evaluation.basic_pitch import load_basic_pitch
-from pipeline.evaluation.musicnn import PUBLISHED as MUSICNN
-from pipeline.evaluation.musicnn import load_musicnn
-from pipeline.evaluation.weights import Published, State, load_weights, tensorflow_variables
+from pipeline.errors import EvaluationError
+from pipeline.pretrained.aisfx import PUBLISHED as AISFX
+from pipeline.pretrained.aisfx import load_aisfx
+from pipeline.pretrained.basic_pitch import PUBLISHED as BASIC_PITCH
+from pipeline.pretrained.basic_pitch import load_basic_pitch
+from pipeline.pretrained.musicnn import PUBLISHED as MUSICNN
+from pipeline.pretrained.musicnn import load_musicnn
+from pipeline.pretrained.weights import Published, State, load_weights, tensorflow_variables
 
 WHEEL = "small_network-1.0-py3-none-any.whl"
 TENSOR = torch.arange(6.0).reshape(2, 3)
