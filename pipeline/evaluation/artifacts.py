@@ -39,7 +39,7 @@ class Seams:
     Attributes:
         seconds: its length.
         edge_excess: mean step at the edges over the mean step elsewhere, both re local slew, in dB; 0 is seamless.
-        edge_z: the same in standard errors, which tells chance: within about 3 of 0 nothing is there to be heard.
+        edge_z: the same in standard errors: within about 3 of 0 it is chance.
         clicks: where steps are that large, in seconds, those at edges included.
         largest_step: re local slew.
     """
@@ -123,7 +123,7 @@ def _first_of_each(places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return places[np.diff(places, prepend=-_GAP - 2) > _GAP]
 
 
-# Partials. A window of 186 ms resolves semitones from 180 Hz on; below that, the peak's width tells one from two.
+# Partials. A window of 186 ms resolves semitones from 180 Hz on; below that, the peak's width separates one from two.
 LOWEST, HIGHEST = 60.0, 1100.0  # Hz: where partials are tracked
 DEPTH = 24.0  # dB below the loudest peak of the moment: what lies lower is masked, or the window's side lobe
 BEND = 50.0  # cents: further than a partial up to the tenth lies from a key's pitch
@@ -193,7 +193,7 @@ def measure_faults(clip: Waveform) -> Faults:
 
     **Bursts.** An onset is a peak of the level (50 ms) that rises by 3 dB or more in 0.15 s. It is a burst where it
     lies BURST or more above the median of the onsets in the 5 s before it and above that of the 5 s after it, of which
-    each has two or more; so the first chord of a loud passage is none, nor is the last of a piece.
+    each has two or more; so the first chord of a loud section is none, nor is the last of a piece.
 
     Args:
         clip: float32 (n_samples,), at -23 LUFS, as absolute levels count a little.

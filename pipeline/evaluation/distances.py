@@ -2,7 +2,7 @@
 
     clips' vectors -> Frechet distance, kernel distance -> between the anchors' distances -> gap closed
 
-Each replicate of an interval draws every set's clips anew, once for all numbers: a gap closed is made of three
+Each replicate of an interval resamples every set's clips, once for all numbers: a gap closed is made of three
 distances to one reference, so they must be resampled together.
 """
 
@@ -50,7 +50,7 @@ class Gaussian:
         The covariance is the plain one, divided by n - 1, without shrinkage.
         """
         numbers = np.arange(len(vectors)) if sample is None else sample
-        clips, counts = np.unique(numbers, return_counts=True)  # a clip drawn twice weighs twice
+        clips, counts = np.unique(numbers, return_counts=True)  # a clip that is sampled twice weighs twice
         weights = np.repeat(counts, vectors.shape[1]).astype(np.float64)
         points, n = vectors[clips].reshape(len(weights), -1), weights.sum()
         mean = weights @ points / n
@@ -132,7 +132,7 @@ class KernelDistance:
     def squared_mmd(self, ours: Sample | None = None, theirs: Sample | None = None) -> float:
         """Return the unbiased estimate: at most 2; around 0, and so below it half of the time, if the sets are alike.
 
-        A clip that is drawn twice is one clip: pairs of it with itself are left out, too.
+        A clip that is sampled twice is one clip: pairs of it with itself are left out, too.
         """
         ours, theirs = (
             np.arange(n) if s is None else s for n, s in zip(self._across.shape, (ours, theirs), strict=True)
@@ -174,7 +174,7 @@ def distances_of(
     Args:
         reference: the vectors of its clips in each embedding of NAMES.
         systems: as many clips of each, the anchors FAR and NEAR among them.
-        seed: seeds what is drawn.
+        seed: of the replicates.
         advanced: called N_REPLICATES times with 1, and once more for each system.
 
     Returns:

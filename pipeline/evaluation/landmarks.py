@@ -1,10 +1,10 @@
-"""Landmark fingerprints: pairs of spectral peaks, and the index that tells where a corpus has them.
+"""Landmark fingerprints: pairs of spectral peaks, and the index of where a corpus has them.
 
     waveform -> 11025 Hz -> short-time spectrum -> local maxima -> pairs of neighbouring maxima -> (landmark, frame)
 
 After Wang, "An industrial-strength audio search algorithm" (ISMIR 2003). A landmark is two pitches and the time
 between them, so it knows neither gain nor place, and it survives a change of all phases. One alone means little; many
-at one offset between clip and corpus are a candidate, which `passages` then verifies.
+at one offset between clip and corpus are a candidate, which `copies` then verifies.
 
 Where a clip may repeat a corpus: landmarks shared at one offset within a second.
 """
@@ -38,7 +38,7 @@ _REACH_TIME, _REACH_PITCH = 6, 6  # frames, bins: a peak tops all within reach; 
 _DEPTH = 60.0  # dB: a peak lies no further below the loudest of its frame
 _FANOUT = 4  # pairs a peak may begin
 _ZONE_TIME, _ZONE_PITCH = 32, 64  # a partner comes 1 to 31 frames later, fewer than 64 bins away: 5 and 7 bits
-_MOST = 300  # places: a landmark that the corpus has more often tells nothing, and would cost hours of it dearly
+_MOST = 300  # places: a landmark that the corpus has more often says nothing, and would cost hours of it dearly
 _FRAME_BITS = 32  # of an index entry: 14 000 hours of frames
 
 
@@ -147,7 +147,7 @@ class LandmarkIndex:
 
 
 def _landmarks_in(recording: Recording) -> Iterator[tuple[Integers, Integers]]:
-    """Landmarks of a recording and their frames, a piece at a time; pairs across a cut are lost, one in 200."""
+    """Landmarks of a recording and their frames, a piece at a time; pairs across two pieces are lost, one in 200."""
     for start in range(0, recording.n_samples, PIECE):
         stop = min(start + PIECE + N_FFT * DECIMATION, recording.n_samples)
         words, frames = landmarks_of(recording.read(start, stop))
@@ -201,7 +201,7 @@ def _gathered(
 ) -> tuple[Integers, Integers, Integers, npt.NDArray[np.float64]]:
     """Gather hits by offset and time.
 
-    A copy rarely begins on the grid of frames, nor a passage on that of cells. So two neighbouring offsets count as
+    A copy rarely begins on the grid of frames, nor a match on that of cells. So two neighbouring offsets count as
     one, a cell lasts two halves, and each hit stands in two pairs of offsets and in two cells.
 
     Returns:

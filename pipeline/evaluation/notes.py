@@ -21,7 +21,7 @@ LENGTH_EDGES = np.array([0.0, *(0.05 * 2.0 ** (np.arange(22) / 3.0)), np.inf])
 VELOCITY_EDGES = np.arange(0.0, 129.0, 8.0)  # of 16 bins
 END = 60.0  # seconds: a clip's first and last minute are compared; of less than three minutes the first and last third
 
-# How well each degree of a scale fits a key, judged by listeners after a cadence in C major and in C minor: Krumhansl &
+# How well each degree of a scale fits a key, judged by people after a cadence in C major and in C minor: Krumhansl &
 # Kessler, "Tracing the dynamic changes in perceived tonal organization in a spatial representation of musical keys"
 # (Psychological Review 89, 1982).
 _MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)

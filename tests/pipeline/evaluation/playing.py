@@ -1,4 +1,4 @@
-"""A toy piano for the ears' tests: as a sampled one does, it plays each key with the same sound every time."""
+"""A toy piano for tests of metrics: as a sampled one does, it plays each key with the same sound every time."""
 
 from functools import cache
 

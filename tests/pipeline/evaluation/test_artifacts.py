@@ -52,7 +52,7 @@ def test_clicks_of_eight_times_the_local_slew_are_found(clean: np.ndarray, sign:
     assert len(found) <= len(places)
 
 
-def test_steps_at_the_edges_are_told_from_steps_elsewhere(clean: np.ndarray) -> None:
+def test_steps_at_the_edges_are_measured_beside_steps_elsewhere(clean: np.ndarray) -> None:
     offsets = np.random.default_rng(2).choice([-1, 1], len(clean) // BLOCK_SIZE)
     slew = np.sqrt(np.mean(np.diff(clean) ** 2))
     stepped = clean + np.repeat(2 * slew * offsets, BLOCK_SIZE).astype(np.float32)

@@ -46,8 +46,8 @@ def planted(clip: np.ndarray, match: np.ndarray, at: int) -> np.ndarray:
     return clip
 
 
-def draw(index: LandmarkIndex, seconds: float, seed: int) -> tuple[np.ndarray, str, int, int]:
-    """A clip with a copy of a drawn match at a drawn place and gain: (clip, recording, source, at)."""
+def with_copy(index: LandmarkIndex, seconds: float, seed: int) -> tuple[np.ndarray, str, int, int]:
+    """A clip with a copy of a random excerpt at a random place and gain: (clip, recording, source, at)."""
     rng = np.random.default_rng(seed)
     recording = index.corpus[int(rng.integers(len(index.corpus)))]
     n_samples = round(seconds * SAMPLE_RATE)
@@ -67,7 +67,7 @@ def test_planted_copies_are_found_and_nothing_else(index: LandmarkIndex, percent
             assert find_copies(index, unseen(seed)).share == 0.0
             continue
         seconds = [0.5, 1.0, 2.0, 5.0][(n + percent // 5) % 4]
-        clip, name, source, at = draw(index, seconds, seed)
+        clip, name, source, at = with_copy(index, seconds, seed)
         found = find_copies(index, clip)
         assert {copy.recording for copy in found.copies} == {name}
         assert found.longest is not None
@@ -77,12 +77,12 @@ def test_planted_copies_are_found_and_nothing_else(index: LandmarkIndex, percent
 
 
 def test_of_many_half_second_copies_nineteen_in_twenty_are_found(index: LandmarkIndex) -> None:
-    clips = [draw(index, 0.5, seed)[0] for seed in range(40)]
+    clips = [with_copy(index, 0.5, seed)[0] for seed in range(40)]
     assert sum(find_copies(index, clip).share > 0 for clip in clips) >= 38
 
 
 def test_what_went_through_phase_recovery_is_found_by_its_spectrum(index: LandmarkIndex) -> None:
-    clip, name, source, at = draw(index, 2.0, 7)
+    clip, name, source, at = with_copy(index, 2.0, 7)
     found = find_copies(index, resynthesised(clip))
     assert found.share == pytest.approx(2 / 6, abs=0.05)
     assert found.longest is None
@@ -116,7 +116,7 @@ def test_upper_partials_and_noise_have_their_say() -> None:
     assert similarity.correlation(one, 0 * one).max() == -1.0
 
 
-def test_the_prompts_own_continuation_is_told_apart(index: LandmarkIndex) -> None:
+def test_the_prompts_own_continuation_is_counted_apart(index: LandmarkIndex) -> None:
     recording = index.corpus["take_0.wav"]
     stop = 5 * SAMPLE_RATE
     clip = planted(unseen(1), recording.read(stop, stop + 2 * SAMPLE_RATE), 0)
@@ -174,15 +174,15 @@ def test_the_index_finds_each_landmark_where_it_is(index: LandmarkIndex) -> None
         recording, within = index.locate(frame)
         places[n].add((recording.name, within))
     hits = [("take_1.wav", frame) in places[n] for n, frame in enumerate(frames.tolist())]
-    assert np.mean(hits) > 0.9  # the cut at three seconds has landmarks of its own
+    assert np.mean(hits) > 0.9  # the end at three seconds has landmarks of its own
     assert weights == pytest.approx([len(places[n]) ** -0.5 for n in which], rel=0.5)
     assert index.n_bytes == 8 * len(index._entries)
 
 
-def test_progress_is_told_for_each_recording(index: LandmarkIndex) -> None:
-    told: list[tuple[int, int]] = []
-    LandmarkIndex.of(index.corpus.subset(["take_0.wav", "take_2.wav"]), progress=lambda n, of: told.append((n, of)))
-    assert told == [(1, 2), (2, 2)]
+def test_progress_is_reported_for_each_recording(index: LandmarkIndex) -> None:
+    calls: list[tuple[int, int]] = []
+    LandmarkIndex.of(index.corpus.subset(["take_0.wav", "take_2.wav"]), progress=lambda n, of: calls.append((n, of)))
+    assert calls == [(1, 2), (2, 2)]
 
 
 def test_one_key_alone_has_no_partner_to_be_confused_with(index: LandmarkIndex) -> None:

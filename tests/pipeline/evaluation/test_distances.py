@@ -1,4 +1,4 @@
-"""Distances against closed forms and the textbook's way, their extrapolation and intervals against many drawn sets."""
+"""Distances against closed forms and the textbook's way, their extrapolation and intervals against many random sets."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from pipeline.evaluation.distances import (
 from pipeline.evaluation.statistics import bootstrap
 
 
-def draw(
+def clips(
     seed: int,
     n_clips: int,
     dim: int = 8,
@@ -29,7 +29,7 @@ def draw(
     n_vectors: int = 5,
     shared: float = 0.0,
 ) -> np.ndarray:
-    """Draw clips of Gaussian vectors; `shared` is the part of their variance that a clip's vectors have in common."""
+    """Random clips of Gaussian vectors; `shared` is the part of their variance that a clip's vectors have in common."""
     rng = np.random.default_rng(seed)
     common, own = rng.normal(size=(n_clips, 1, dim)), rng.normal(size=(n_clips, n_vectors, dim))
     return mean + scale * (np.sqrt(shared) * common + np.sqrt(1 - shared) * own)
@@ -58,14 +58,14 @@ def textbook(reference: np.ndarray, other: np.ndarray) -> float:
 
 def test_frechet_of_two_gaussians_is_the_closed_form() -> None:
     # Covariances 1 and 1.5^2 times the identity: dim (1.5 - 1)^2, plus dim 0.5^2 for the means. 40 000 vectors.
-    found = distance(draw(0, 8_000), draw(1, 8_000, mean=0.5, scale=1.5))
+    found = distance(clips(0, 8_000), clips(1, 8_000, mean=0.5, scale=1.5))
     assert found == pytest.approx(8 * 0.25 + 8 * 0.25, rel=0.02)
 
 
 @pytest.mark.parametrize("dim", [1, 8, 30])
 def test_frechet_agrees_with_the_textbook(dim: int) -> None:
     rng = np.random.default_rng(0)
-    reference, other = (draw(seed, 40, dim) @ rng.normal(size=(dim, dim)) for seed in (0, 1))
+    reference, other = (clips(seed, 40, dim) @ rng.normal(size=(dim, dim)) for seed in (0, 1))
     if dim > 1:
         assert distance(reference, other) == pytest.approx(textbook(reference, other), rel=1e-6)
     assert distance(reference, other) == pytest.approx(distance(other, reference), rel=1e-9)
@@ -89,7 +89,10 @@ def test_never_negative_never_complex(n: int, m: int, dim: int, rank: int, scale
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_samples_distances_are_those_of_its_clips(seed: int) -> None:
-    reference, other = draw(1, 10, 6, mean=100.0, n_vectors=3), draw(2, 10, 6, mean=100.5, scale=2.0, n_vectors=3)
+    reference, other = (
+        clips(1, 10, 6, mean=100.0, n_vectors=3),
+        clips(2, 10, 6, mean=100.5, scale=2.0, n_vectors=3),
+    )
     rng = np.random.default_rng(seed)
     ours, theirs = rng.integers(10, size=(2, 10))
     found = frechet(Gaussian.of(reference, ours), Gaussian.of(other, theirs))
@@ -100,21 +103,21 @@ def test_a_samples_distances_are_those_of_its_clips(seed: int) -> None:
 
 
 def test_kernel_distance_of_one_distribution_is_zero_on_average() -> None:
-    values = [squared_mmd(draw(2 * n, 12, shared=0.5), draw(2 * n + 1, 12, shared=0.5)) for n in range(100)]
+    values = [squared_mmd(clips(2 * n, 12, shared=0.5), clips(2 * n + 1, 12, shared=0.5)) for n in range(100)]
     assert np.mean(values) == pytest.approx(0.0, abs=3 * np.std(values) / 10)
     assert min(values) < 0.0 < max(values)
 
 
 def test_kernel_distance_distinguishes_distributions() -> None:
-    same = [squared_mmd(draw(2 * n, 20), draw(2 * n + 1, 20)) for n in range(20)]
-    shifted = [squared_mmd(draw(2 * n, 20), draw(2 * n + 1, 20, mean=0.5)) for n in range(20)]
-    wider = [squared_mmd(draw(2 * n, 20), draw(2 * n + 1, 20, scale=1.5)) for n in range(20)]
+    same = [squared_mmd(clips(2 * n, 20), clips(2 * n + 1, 20)) for n in range(20)]
+    shifted = [squared_mmd(clips(2 * n, 20), clips(2 * n + 1, 20, mean=0.5)) for n in range(20)]
+    wider = [squared_mmd(clips(2 * n, 20), clips(2 * n + 1, 20, scale=1.5)) for n in range(20)]
     assert min(shifted) > max(same)
     assert min(wider) > max(same)
 
 
 def test_kernel_distance_is_the_sum_of_pairs() -> None:
-    reference, other = draw(0, 4, 3, n_vectors=2), draw(1, 3, 3, n_vectors=2)
+    reference, other = clips(0, 4, 3, n_vectors=2), clips(1, 3, 3, n_vectors=2)
     width = median_distance(reference)
 
     def similarity(a: np.ndarray, b: np.ndarray) -> float:
@@ -125,8 +128,8 @@ def test_kernel_distance_is_the_sum_of_pairs() -> None:
     assert squared_mmd(reference, other) == pytest.approx(wanted, rel=1e-12)
 
 
-def test_a_clip_drawn_twice_does_not_resemble_itself() -> None:
-    reference = draw(1, 10, 6, n_vectors=3)
+def test_a_clip_sampled_twice_does_not_resemble_itself() -> None:
+    reference = clips(1, 10, 6, n_vectors=3)
     kernel, rest = KernelDistance(reference, reference), np.arange(5, 10)
     found, once = kernel.squared_mmd(np.repeat(np.arange(5), 2), rest), kernel.squared_mmd(np.arange(5), rest)
     assert found == pytest.approx(once, abs=0.02)  # pairs of different clips weigh the same
@@ -140,21 +143,21 @@ def test_the_bandwidth_is_the_median_distance() -> None:
 @pytest.mark.parametrize("dim", [10, 60, 200])
 def test_extrapolation_is_nearer_to_the_truth(dim: int) -> None:
     truth = dim * (1.3 - 1.0) ** 2 + dim * 0.1**2
-    sets = [(draw(2 * n, 24, dim), draw(2 * n + 1, 24, dim, mean=0.1, scale=1.3)) for n in range(5)]
+    sets = [(clips(2 * n, 24, dim), clips(2 * n + 1, 24, dim, mean=0.1, scale=1.3)) for n in range(5)]
     plain = np.mean([distance(*pair) for pair in sets])
     found = [extrapolated_frechet(*pair, seed=0)[0] for pair in sets]
     assert abs(np.mean(found) - truth) < 0.7 * abs(plain - truth)
 
 
 def test_extrapolation_of_one_distribution_is_zero() -> None:
-    sets = [(draw(2 * n, 64, 4), draw(2 * n + 1, 64, 4)) for n in range(20)]
+    sets = [(clips(2 * n, 64, 4), clips(2 * n + 1, 64, 4)) for n in range(20)]
     found = [extrapolated_frechet(*pair, seed=0)[0] for pair in sets]
     assert np.mean(found) < 0.4 * np.mean([distance(*pair) for pair in sets])
     assert min(found) == 0.0
 
 
 def test_extrapolation_knows_its_error() -> None:
-    reference, other = draw(0, 40), draw(1, 40, mean=1.0)
+    reference, other = clips(0, 40), clips(1, 40, mean=1.0)
     found = [extrapolated_frechet(reference, other, seed=seed) for seed in range(12)]
     errors = [error for _, error in found]
     assert 0.0 < max(errors) < 0.1 * found[0][0]
@@ -162,13 +165,13 @@ def test_extrapolation_knows_its_error() -> None:
 
 
 def test_where_there_is_no_bias_the_line_is_flat() -> None:
-    value, error = extrapolated_frechet(draw(0, 40, 2), draw(1, 40, 2, mean=100.0), seed=0)
+    value, error = extrapolated_frechet(clips(0, 40, 2), clips(1, 40, 2, mean=100.0), seed=0)
     assert value == pytest.approx(2 * 100.0**2, rel=0.01)
     assert error < 0.002 * value
 
 
 def test_the_interval_is_as_wide_as_the_truth_varies() -> None:
-    sets = [(draw(2 * n, 30, 3, shared=0.5), draw(2 * n + 1, 30, 3, shared=0.5, mean=1.0)) for n in range(60)]
+    sets = [(clips(2 * n, 30, 3, shared=0.5), clips(2 * n + 1, 30, 3, shared=0.5, mean=1.0)) for n in range(60)]
     truths = [distance(*pair) for pair in sets]
     intervals = [bootstrap(resampled, *pair, n_replicates=100, seed=n) for n, pair in enumerate(sets)]
     widths = [each.high - each.low for each in intervals]
@@ -177,9 +180,9 @@ def test_the_interval_is_as_wide_as_the_truth_varies() -> None:
 
 
 def test_vectors_of_a_clip_do_not_pass_for_clips() -> None:
-    clips, other = draw(0, 20, 3, shared=0.9), draw(1, 20, 3, shared=0.9, mean=1.0)
-    whole = bootstrap(resampled, clips, other)
-    alone = bootstrap(resampled, *(vectors.reshape(-1, 1, 3) for vectors in (clips, other)))
+    one, other = clips(0, 20, 3, shared=0.9), clips(1, 20, 3, shared=0.9, mean=1.0)
+    whole = bootstrap(resampled, one, other)
+    alone = bootstrap(resampled, *(vectors.reshape(-1, 1, 3) for vectors in (one, other)))
     assert whole.high - whole.low > 1.5 * (alone.high - alone.low)
 
 
@@ -189,15 +192,15 @@ def test_gap_closed() -> None:
     assert gap_closed(rows, 0, 2) == pytest.approx(np.array([[np.nan] * 3, [np.nan] * 3, [0, 50, 100]]), nan_ok=True)
 
 
-def clips(seed: int, shift: float = 0.0, scale: float = 1.0) -> list[np.ndarray]:
-    return list(draw(seed, 10, 6, mean=100 + shift, scale=scale, n_vectors=3).astype(np.float32))
+def embedded(seed: int, shift: float = 0.0, scale: float = 1.0) -> list[np.ndarray]:
+    return list(clips(seed, 10, 6, mean=100 + shift, scale=scale, n_vectors=3).astype(np.float32))
 
 
 def test_gaps_have_their_ends_and_their_middle() -> None:
-    systems = {"far": clips(2, 4.0), "real": clips(3), "classic": clips(4, 3.0), "half": clips(5, 1.5)}
+    systems = {"far": embedded(2, 4.0), "real": embedded(3), "classic": embedded(4, 3.0), "half": embedded(5, 1.5)}
     steps: list[int] = []
     both = {name: {"musicnn": each, "aisfx": each} for name, each in systems.items()}
-    reference = {"musicnn": clips(1), "aisfx": clips(1)}
+    reference = {"musicnn": embedded(1), "aisfx": embedded(1)}
     found = distances_of(reference, both, seed=0, advanced=steps.append)
     assert sum(steps) == N_REPLICATES + len(systems)
     assert found["classic"]["gap_closed"].value == 0.0
@@ -209,7 +212,7 @@ def test_gaps_have_their_ends_and_their_middle() -> None:
     assert half.low < half.value < half.high
     assert half.high - half.low < 40
     for name, each in systems.items():
-        sets = [np.array(vectors, np.float64) for vectors in (clips(1), each)]
+        sets = [np.array(vectors, np.float64) for vectors in (embedded(1), each)]
         assert found[name]["fd_aisfx"].value == pytest.approx(textbook(*sets), rel=1e-5)
         assert found[name]["mmd_aisfx"].value == pytest.approx(max(0, squared_mmd(*sets)))
     assert found["real"]["fd_musicnn_extrapolated"].value < found["real"]["fd_musicnn"].value
@@ -221,11 +224,11 @@ def test_gaps_have_their_ends_and_their_middle() -> None:
 
 
 def test_without_a_gap_none_is_closed() -> None:
-    both = {name: {"musicnn": clips(n, n), "aisfx": clips(n, n)} for n, name in enumerate(["classic", "real"])}
-    found = distances_of({"musicnn": clips(9), "aisfx": clips(9)}, both, seed=0, advanced=lambda _: None)
+    both = {name: {"musicnn": embedded(n, n), "aisfx": embedded(n, n)} for n, name in enumerate(["classic", "real"])}
+    found = distances_of({"musicnn": embedded(9), "aisfx": embedded(9)}, both, seed=0, advanced=lambda _: None)
     assert found["real"]["gap_closed"].value is None
     assert found["classic"]["gap_aisfx"].value is None
     assert found["real"]["fd_aisfx"].value > 1
     few = {name: {e: vectors[:7] for e, vectors in each.items()} for name, each in both.items()}
-    found = distances_of({e: clips(9)[:7] for e in ("musicnn", "aisfx")}, few, seed=0, advanced=lambda _: None)
+    found = distances_of({e: embedded(9)[:7] for e in ("musicnn", "aisfx")}, few, seed=0, advanced=lambda _: None)
     assert found["real"]["fd_aisfx_extrapolated"].value is None  # too few clips

@@ -69,8 +69,8 @@ def test_a_last_chord_that_rings_is_no_drone() -> None:
 
 @pytest.mark.parametrize("period", [4 * BLOCK_SIZE, 54_552, 9 * BLOCK_SIZE])
 def test_loops_are_found_with_their_period(period: int) -> None:
-    turn = playing(5, 4)[:period]
-    life = measure_life(np.tile(turn, 10)[:N_CLIP])
+    excerpt = playing(5, 4)[:period]
+    life = measure_life(np.tile(excerpt, 10)[:N_CLIP])
     assert life.loop_share == pytest.approx(1 - period / N_CLIP, abs=0.1)
     assert life.loop_period * SAMPLE_RATE == pytest.approx(period, abs=735)
     assert life.collapse is None

@@ -170,11 +170,11 @@ def test_jensen_shannon_by_hand() -> None:
 
 
 @cache
-def usual(n_clips: int, *, n_draws: int = 20) -> dict[str, list[float]]:
+def usual(n_clips: int, *, n_pairs: int = 20) -> dict[str, list[float]]:
     """How far so many clips of the same music are, again and again."""
-    drawn = [(music(100 + 2 * n, clips=n_clips), music(101 + 2 * n, clips=n_clips)) for n in range(n_draws)]
+    pairs = [(music(100 + 2 * n, clips=n_clips), music(101 + 2 * n, clips=n_clips)) for n in range(n_pairs)]
     return {
-        name: [js_distance(of(pooled(reference)), of(pooled(other))) for reference, other in drawn]
+        name: [js_distance(of(pooled(reference)), of(pooled(other))) for reference, other in pairs]
         for name, of in HISTOGRAMS.items()
     }
 

@@ -1,4 +1,4 @@
-"""The ears with their published weights, which are fetched once a run: 50 MB.
+"""Networks with their published weights, which are fetched once a run: 50 MB.
 
 What the packages themselves answer was computed with them: musicnn 0.1.0 on TensorFlow 2.15.1 (its
 spectrogram kept in float32), aisfx 0.1.2 on spectrograms by Essentia 2.1b6.
@@ -20,7 +20,7 @@ from waveforms.piano.steinway import Steinway
 
 
 @pytest.fixture(scope="module")
-def ears(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Embedding]:
+def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Embedding]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QUARTERWAVE_CACHE", str(tmp_path_factory.mktemp("weights")))
         return {name: load_embedding(name) for name in ("musicnn", "aisfx")}
@@ -56,28 +56,28 @@ def vectors_of(embedding: Embedding) -> torch.Tensor:
     return network(padded.unfold(0, network.n_samples, network.hop))
 
 
-def test_musicnn_answers_as_the_package_does(ears: dict[str, Embedding]) -> None:
-    vectors = vectors_of(ears["musicnn"])
+def test_musicnn_answers_as_the_package_does(published: dict[str, Embedding]) -> None:
+    vectors = vectors_of(published["musicnn"])
     wanted = [-0.07995161, -0.0328787, 2.1140032, -0.18605757, -0.07870331, 0.6130185, -0.10575113, -0.16243547]
     assert vectors[0, :8].tolist() == pytest.approx(wanted, abs=2e-5)
     assert float(vectors[0].norm()) == pytest.approx(9.277495, abs=1e-4)
-    guitar, classical, piano, harpsichord = ears["musicnn"].network.tags(vectors)[0, [0, 1, 9, 22]].tolist()
+    guitar, classical, piano, harpsichord = published["musicnn"].network.tags(vectors)[0, [0, 1, 9, 22]].tolist()
     wanted = [0.12423633, 0.15844719, 0.54853666, 0.00051525]
     assert [guitar, classical, piano, harpsichord] == pytest.approx(wanted, abs=1e-5)
 
 
-def test_aisfx_answers_as_the_package_does(ears: dict[str, Embedding]) -> None:
-    vectors = vectors_of(ears["aisfx"])
+def test_aisfx_answers_as_the_package_does(published: dict[str, Embedding]) -> None:
+    vectors = vectors_of(published["aisfx"])
     assert vectors.shape == (4, 512)
     wanted = [0.70672935, 0.5067417, 2.165983, 0.20799692, 0.27675584, 2.1010506, 2.0013025, 0.7914638]
     assert vectors[0, :8].tolist() == pytest.approx(wanted, abs=2e-5)
     assert vectors.norm(dim=1).tolist() == pytest.approx([31.876759, 30.62253, 31.196053, 32.71972], abs=1e-3)
 
 
-def test_musicnn_knows_a_piano(ears: dict[str, Embedding], piano: np.ndarray) -> None:
+def test_musicnn_knows_a_piano(published: dict[str, Embedding], piano: np.ndarray) -> None:
     def p_piano(waveform: np.ndarray) -> float:
-        vectors = torch.from_numpy(ears["musicnn"].embed(equalised(waveform.astype(np.float32))))
-        return float(ears["musicnn"].network.tags(vectors)[:, PIANO].mean())
+        vectors = torch.from_numpy(published["musicnn"].embed(equalised(waveform.astype(np.float32))))
+        return float(published["musicnn"].network.tags(vectors)[:, PIANO].mean())
 
     n_samples = 10 * SAMPLE_RATE
     assert p_piano(piano[:n_samples]) > 0.6
@@ -95,7 +95,7 @@ def mu_law(waveform: np.ndarray) -> np.ndarray:
     return np.sign(bits) * (256 ** np.abs(bits) - 1) / 255
 
 
-def test_aisfx_hears_fidelity_and_musicnn_does_not(ears: dict[str, Embedding], piano: np.ndarray) -> None:
+def test_aisfx_follows_fidelity_and_musicnn_does_not(published: dict[str, Embedding], piano: np.ndarray) -> None:
     clips = np.split(piano[: 48 * SAMPLE_RATE], 12)  # 4 s each, every other one for reference
     fates = {"clean": lambda clip: clip, "low-pass": low_pass, "mu-law": mu_law}
 
@@ -103,14 +103,14 @@ def test_aisfx_hears_fidelity_and_musicnn_does_not(ears: dict[str, Embedding], p
         return np.array([embedding.embed(equalised(clip.astype(np.float32))) for clip in clips], np.float64)
 
     found = {}
-    for name, embedding in ears.items():
+    for name, embedding in published.items():
         reference = set_of(embedding, clips[::2])
         for fate, change in fates.items():
             others = set_of(embedding, [change(clip) for clip in clips[1::2]])
             distance = frechet(Gaussian.of(reference), Gaussian.of(others))
             found[name, fate] = distance, KernelDistance(reference, others).squared_mmd()
     for fate in ("low-pass", "mu-law"):
-        for name, hears in (("aisfx", True), ("musicnn", False)):
+        for name, follows in (("aisfx", True), ("musicnn", False)):
             (distance, mmd), (clean, clean_mmd) = found[name, fate], found[name, "clean"]
-            assert (distance > 1.5 * clean) is hears, (name, fate, distance, clean)
-            assert (mmd > clean_mmd + 0.1) is hears, (name, fate, mmd, clean_mmd)
+            assert (distance > 1.5 * clean) is follows, (name, fate, distance, clean)
+            assert (mmd > clean_mmd + 0.1) is follows, (name, fate, mmd, clean_mmd)

@@ -139,14 +139,14 @@ def test_what_is_no_piano_has_hardly_a_note(quick: Quick) -> None:
 
 
 @pytest.mark.parametrize("seconds", [1.5, 1.64, 1.7, 3.3])
-def test_the_end_is_heard_wherever_windows_end(quick: Quick, seconds: float) -> None:
+def test_the_end_is_found_wherever_windows_end(quick: Quick, seconds: float) -> None:
     last = Note(seconds - 0.3, 0.3, 64, 80)
     waveform = render(Performance("end", (Note(0.1, 0.5, 60, 80), last)), Steinway())
     found = quick.transcribe(waveform[: round(seconds * SAMPLE_RATE)])
     assert f1([Note(0.1, 0.5, 60, 80), last], found) == 1.0
 
 
-def test_a_note_at_the_very_beginning_is_heard(quick: Quick) -> None:
+def test_a_note_at_the_very_beginning_is_found(quick: Quick) -> None:
     notes = [Note(0.0, 0.4, 60, 70), Note(0.5, 0.4, 64, 70)]
     assert f1(notes, quick.transcribe(render(Performance("now", tuple(notes)), Steinway()))) == 1.0
 

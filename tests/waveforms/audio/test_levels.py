@@ -68,14 +68,14 @@ def test_clipped_samples_are_counted() -> None:
 
 
 @given(st.lists(st.integers(0, SAMPLE_RATE), max_size=5))
-def test_cuts_leave_no_trace(cuts: list[int]) -> None:
+def test_pieces_measure_as_the_whole(bounds: list[int]) -> None:
     waveform = tone(0.23, 0.4, 0.9)
     meter = LevelMeter()
-    for piece in np.split(waveform, sorted(cuts)):
+    for piece in np.split(waveform, sorted(bounds)):
         meter.add(piece)
-    whole, cut = measure_levels(waveform), meter.levels()
-    assert (cut.n_clipped, cut.seconds) == (whole.n_clipped, whole.seconds)
-    assert (cut.true_peak, cut.loudness) == pytest.approx((whole.true_peak, whole.loudness), abs=1e-9)
+    whole, pieces = measure_levels(waveform), meter.levels()
+    assert (pieces.n_clipped, pieces.seconds) == (whole.n_clipped, whole.seconds)
+    assert (pieces.true_peak, pieces.loudness) == pytest.approx((whole.true_peak, whole.loudness), abs=1e-9)
 
 
 def test_the_last_samples_ring_on() -> None:
