@@ -67,6 +67,15 @@ def test_latents_have_no_mean_and_a_mean_square_of_one(codec: PianoCodec) -> Non
     assert (variances.diff() < 0.05).all()  # the leading axes first
 
 
+def test_conditioning_is_the_expected_sound_whitened(codec: PianoCodec) -> None:
+    """Over what the codec is fitted on; up to half precision."""
+    expected = torch.cat([encoded(codec, n)[1] for n in range(3)], dim=1)
+    conditioning = codec.to_conditioning(expected).flatten(0, -2).double()
+    n_dims = conditioning.shape[1]
+    torch.testing.assert_close(conditioning.mean(0), torch.zeros(n_dims).double(), atol=0.05, rtol=0)
+    torch.testing.assert_close(conditioning.T.cov(), torch.eye(n_dims).double(), atol=0.05, rtol=0)
+
+
 def test_more_axes_keep_more_and_all_of_them_everything(codec: PianoCodec) -> None:
     recorded = magnitudes_of(waveform(1)).view(1, N_BLOCKS, 25, -1)
     latent, expected = encoded(codec, 1)

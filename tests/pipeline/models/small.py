@@ -29,6 +29,7 @@ def model(preset: str = "flow", **values: object) -> NotesFirst:
     assert isinstance(made, NotesFirst)
     for weight in made.parameters():
         nn.init.normal_(weight, std=0.3)
+    made.residual.std.fill_(1.4)
     return made.eval()
 
 

@@ -149,8 +149,8 @@ def test_music_that_repeats_exactly_costs_its_first_bar_alone() -> None:
 def test_repeating_is_the_best_of_all_probabilities_to_repeat() -> None:
     """The mixture of copies and of how often classes come, its probability found by trying all."""
     made = decoder(fitted=True)
-    rows = [small.music(n, 6) for n in range(2)]
-    rows = [notes.joined(notes.moved(seconds=2.0)) if n else notes for n, notes in enumerate(rows)]
+    rows = [small.music(n, 6) for n in range(3)]
+    rows = [rows[0].joined(rows[2].moved(seconds=2.0)), rows[1].joined(rows[1].moved(seconds=2.0))]  # one repeats
     batch = small.events_of(rows, 14)
     found = made.baselines(batch)["repeat"]
     shares = torch.split(made.frequencies, list(SIZES))
@@ -171,6 +171,17 @@ def test_repeating_is_the_best_of_all_probabilities_to_repeat() -> None:
         copied = np.linspace(1e-4, 1 - 1e-4, 2001)[:, None] * np.array(copies)
         losses = -np.log(copied * np.array(hits) + (1 - copied) * np.array(chances)).sum(1)
         assert found[attribute].item() == pytest.approx(losses.min(), rel=0.01)
+
+
+def test_the_first_note_may_be_the_lowest_key_at_once() -> None:
+    """As may any: nothing lies before it that would rule keys out."""
+    made = decoder()
+    with torch.no_grad():
+        for n in (0, 1):
+            made.logits[n].weight.zero_()
+            made.logits[n].bias.copy_(-30.0 * torch.arange(SIZES[n]))
+        events, *_ = made.sample(made.init_state(3), context(3, 1)[:, 0], Generator().manual_seed(0), Sampling())
+    assert events[:, 0, :2].tolist() == [[0, 0]] * 3
 
 
 def sampled(sampling: Sampling, n_rows: int = 400, seed: int = 0) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ import torch
 
 from pipeline.codecs import make_codec
 from pipeline.codecs.events import BLOCK_SECONDS, encode
+from pipeline.codecs.note_table import NoteExcerpt, NoteTable
 from pipeline.config import PianoSettings, SpectrumSettings
 from pipeline.training.lanes import SEMITONES, Batch, Lane, batches, encode_rows, prefetch, read_batch, varied
 from pipeline.training.pieces import Piece, Span
@@ -134,9 +135,13 @@ def test_the_notes_of_a_row_sound_in_their_places_alone(pieces: list[Piece]) -> 
     zeros = [Piece(p.name, BLOCK_SIZE, p.notes, p.recording, torch.zeros(16)) for p in pieces]
     row = [span._replace(piece=zeros[int(span.piece.profile[0])]) for span in row]  # type: ignore[index]
     together = encode_rows([row], codec, torch.device("cpu")).latents.expected
-    alone = [encode_rows([[span._replace(at=0)]], codec, torch.device("cpu")).latents.expected for span in row]
+    alone = []
+    for span in row:
+        assert span.piece.notes is not None
+        excerpt = NoteExcerpt(span.piece.notes.moved(seconds=-span.first * BLOCK_SECONDS))
+        alone.append(codec.instrument(NoteTable.of([excerpt]), torch.zeros(1, span.n_blocks, 16)))  # type: ignore[operator]
     assert together is not None
-    torch.testing.assert_close(together, torch.cat(alone, dim=1), atol=1e-4, rtol=0)  # type: ignore[arg-type]
+    torch.testing.assert_close(together, torch.cat(alone, dim=1), atol=1e-4, rtol=0)
     assert together.std() > 0.1
 
 

@@ -78,8 +78,11 @@ def test_a_killed_run_goes_on_from_its_last_save(corpus: Corpus, tiny_flow: Sett
     whole = trained(corpus, tiny, tmp_path / "whole").run.checkpoint
     with pytest.raises(MemoryError):
         trained(corpus, tiny, tmp_path / "parts", Killed())
-    assert checkpoint.read_document(tmp_path / "parts" / LAST)["progress"]["step"] == 4
-    parts = resumed(corpus, tmp_path / "parts").run.checkpoint
+    saved = checkpoint.read_document(tmp_path / "parts" / LAST)["progress"]
+    assert saved["step"] == 4
+    outcome = resumed(corpus, tmp_path / "parts")
+    assert outcome.run.progress.seconds > saved["seconds"] > 0
+    parts = outcome.run.checkpoint
     assert all(
         torch.equal(a, b)
         for a, b in zip(whole.model.state_dict().values(), parts.model.state_dict().values(), strict=True)

@@ -43,13 +43,14 @@ def test_every_sample_is_in_some_block(n_samples: int) -> None:
 
 
 @given(overlap=OVERLAPS)
-def test_windows_are_power_complementary(overlap: int) -> None:
+def test_windows_are_symmetric_and_power_complementary(overlap: int) -> None:
     gain = window(BLOCK_SIZE, overlap, torch.zeros(0, dtype=torch.float64))
     power = torch.zeros(3 * BLOCK_SIZE + overlap, dtype=torch.float64)
     for n in range(3):
         power[n * BLOCK_SIZE : (n + 1) * BLOCK_SIZE + overlap] += gain**2
     inside = power[overlap : 3 * BLOCK_SIZE]
     torch.testing.assert_close(inside, torch.ones_like(inside), atol=1e-12, rtol=0)
+    torch.testing.assert_close(gain, gain.flip(0), atol=1e-12, rtol=0)
 
 
 @given(overlap=OVERLAPS, bounds=st.lists(st.integers(1, 6), max_size=3))
