@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.codecs import make_codec
+from pipeline.codecs.piano import PATCH_SIZE
 from pipeline.config import MAX_SEQ_LEN, PRESETS, Settings, preset_named
 from pipeline.errors import SettingsError
 
@@ -57,7 +58,11 @@ def test_presets_survive_json(preset: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("dims", 1046, "dims must be between 1 and 1045, as many as a patch has and not 1046"),
+        (
+            "dims",
+            PATCH_SIZE + 1,
+            f"dims must be between 1 and {PATCH_SIZE}, as many as a patch has and not {PATCH_SIZE + 1}",
+        ),
         ("fit_steps", 0, "fit_steps must be at least 1 and not 0"),
         ("latents_kept", 1.5, "latents_kept must be between 0 and 1 and not 1.5"),
         ("note_rows", -1, "note_rows must be at least 0 and not -1"),
