@@ -11,17 +11,18 @@ from waveforms import SAMPLE_RATE
 from waveforms.dsp.bands import to_bands
 from waveforms.dsp.blocks import HOP
 from waveforms.dsp.spectra import FRAME_PADDING, to_frames
-from waveforms.notes import Notes
+from waveforms.notes import Note, Notes, Performance
 from waveforms.notes.fit import DoesNotFitError, Excerpt, find_offset
 
 SECONDS = 24.0
-PIECE = Notes.of_performance(little_piece(0, SECONDS))
+PERFORMANCE = little_piece(0, SECONDS)
+PIECE = Notes.of_performance(PERFORMANCE)
 
 
 @cache
-def excerpts(noise: float = 0.0) -> list[Excerpt]:
-    """Render the piece on the sampled piano, and analyse three excerpts of it."""
-    waveform = sound_of(little_piece(0, SECONDS))
+def excerpts(performance: Performance = PERFORMANCE, noise: float = 0.0) -> list[Excerpt]:
+    """Render a piece on the sampled piano, and analyse three excerpts of it."""
+    waveform = sound_of(performance)
     waveform = waveform + noise * np.random.default_rng(0).standard_normal(len(waveform)).astype(np.float32)
     found = []
     for start in (0.0, 8.0, 16.0):
@@ -34,7 +35,7 @@ def excerpts(noise: float = 0.0) -> list[Excerpt]:
 
 @pytest.mark.parametrize("noise", [0.0, 0.003])
 def test_a_file_that_fits_is_in_time(noise: float) -> None:
-    assert find_offset(PIECE, excerpts(noise), SECONDS) == pytest.approx(0, abs=0.011)
+    assert find_offset(PIECE, excerpts(noise=noise), SECONDS) == pytest.approx(0, abs=0.011)
 
 
 @pytest.mark.parametrize("late", [-0.9, -0.07, 0.7])
@@ -45,6 +46,25 @@ def test_a_file_that_is_early_or_late(late: float) -> None:
 def test_a_file_that_lacks_half_of_the_notes_still_fits() -> None:
     half = Notes.of_table(PIECE.table[::2])
     assert find_offset(half, excerpts(), SECONDS) == pytest.approx(0, abs=0.011)
+
+
+def chorale(root: int = 48) -> Performance:
+    """Chords of four voices whose tones share partials, as in a chorale."""
+    degrees = [(0, 4, 7, 12), (5, 9, 12, 17), (7, 11, 14, 19), (0, 7, 12, 16), (2, 9, 14, 17), (7, 14, 17, 23)]
+    notes = [
+        Note(0.3 + 0.7 * n, 0.65, root + tone, 60 + 4 * voice)
+        for n in range(30)
+        for voice, tone in enumerate(degrees[n * 5 % 6])
+    ]
+    return Performance("chorale", tuple(sorted(notes)))
+
+
+def test_chords_fit_though_their_tones_share_partials() -> None:
+    notes = Notes.of_performance(chorale())
+    assert find_offset(notes, excerpts(chorale()), SECONDS) == pytest.approx(0, abs=0.011)
+    for semitones in (1, -1, 3, 5, 7, -7, 12, -12):
+        with pytest.raises(DoesNotFitError):
+            find_offset(notes.moved(semitones=semitones), excerpts(chorale()), SECONDS)
 
 
 RISES = r"the sound rises by \d+\.\d dB where its notes begin, and by \d+\.\d dB at other"
