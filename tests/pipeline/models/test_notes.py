@@ -151,7 +151,10 @@ def test_repeating_is_the_best_of_all_probabilities_to_repeat() -> None:
     made = decoder(fitted=True)
     rows = [small.music(n, 6) for n in range(3)]
     rows = [rows[0].joined(rows[2].moved(seconds=2.0)), rows[1].joined(rows[1].moved(seconds=2.0))]  # one repeats
+    for notes in rows:
+        notes.velocities[:] = np.where(notes.velocities < 64, 30, 100)  # of two classes: half of the copies are chance
     batch = small.events_of(rows, 14)
+    made.fit([batch])
     found = made.baselines(batch)["repeat"]
     shares = torch.split(made.frequencies, list(SIZES))
     for attribute in range(4):
