@@ -1,6 +1,6 @@
 """From what is measured in clips to the results of a system: its values, clips and histograms."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -187,17 +187,7 @@ def _id(transcriber: str, metric: str) -> str:
 
 
 def _pooled(metric: Metric, numbers: Sequence[float | None], seed: int) -> Value:
-    if metric.pool == "mean":
-        return statistics.mean(numbers, seed=seed)
-    return statistics.over_all(numbers, _POOLS[metric.pool])
-
-
-def _stouffer(z: Sequence[float]) -> float:
-    """One z of many (Stouffer): their sum over the root of their number."""
-    return float(np.sum(z) / np.sqrt(len(z)))
-
-
-_POOLS: Mapping[str, Callable[[list[float]], float]] = {"largest": max, "sum": sum, "stouffer": _stouffer}
+    return statistics.over_all(numbers, metric.pool) if metric.pool else statistics.mean(numbers, seed=seed)
 
 
 def _weighted(metric: Metric, notes: NoteStatistics) -> tuple[float, float]:

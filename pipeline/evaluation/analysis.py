@@ -207,13 +207,13 @@ def _unpacked(content: bytes) -> Analysis:
         return arrays[part["array"]] if part.keys() == {"array"} else part
 
     parts = json.loads(document.tobytes(), object_hook=array_at)
-    seams, alive, faults = parts["seams"], parts["life"], parts["faults"]
+    seams, faults = parts["seams"], parts["faults"]
     return Analysis(
         **parts
         | {
             "notes": {name: NoteStatistics(**found) for name, found in parts["notes"].items()},
             "seams": Seams(**seams | {"clicks": tuple(seams["clicks"])}),
-            "life": Life(**alive | {"levels": tuple(alive["levels"])}),
+            "life": Life(**parts["life"]),
             "faults": Faults(**faults | {name: tuple(map(tuple, faults[name])) for name in ("glides", "bursts")}),
             "levels": Levels(**parts["levels"]),
         }

@@ -30,7 +30,6 @@ from pipeline.training.request import TrainRequest
 from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
 from waveforms.corpus import Corpus, cache
-from waveforms.corpus.cache import drop_oldest
 
 ANCHORS = ("real", "continuation", "resynthesis", "classic", "shuffled", "noise", "silence")
 _QUARTER = SAMPLE_RATE // 4  # samples that are shuffled as one
@@ -121,7 +120,7 @@ def train_classic(corpus: Corpus, settings: Settings, path: Path, advanced: Call
             if outcome.reason == "stopped":
                 raise KeyboardInterrupt
             os.replace(Path(folder) / BEST, path)
-            drop_oldest(path.parent, _MOST_BYTES)
+            cache.drop_oldest(path.parent, _MOST_BYTES)
     except OSError as error:
         raise EvaluationError(
             f"{path}: cannot be written ({error.strerror}); set QUARTERWAVE_CACHE to a folder with room"

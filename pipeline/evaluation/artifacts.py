@@ -30,6 +30,7 @@ _GAP = 3  # samples to each side that do not count: a click is two or three step
 _LEAST_SLEW = 2.0**-12
 
 Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -37,32 +38,20 @@ class Seams:
     """How well a clip's blocks are joined.
 
     Attributes:
-        seconds: its length.
         edge_excess: mean step at the edges over the mean step elsewhere, both re local slew, in dB; 0 is seamless.
         edge_z: the same in standard errors: within about 3 of 0 it is chance.
         clicks: where steps are that large, in seconds, those at edges included.
         largest_step: re local slew.
     """
 
-    seconds: float
     edge_excess: float
     edge_z: float
     clicks: tuple[float, ...]
     largest_step: float
 
-    @property
-    def clicks_per_minute(self) -> float:
-        """Clicks in a minute."""
-        return 60 * len(self.clicks) / self.seconds
 
-
-def measure_seams(clip: Waveform, *, first_edge: int = QUARTER, block_size: int = QUARTER) -> Seams:
-    """Look at a clip's joins.
-
-    Args:
-        clip: float32 (n_samples,).
-        first_edge: number of the sample that begins the second block.
-        block_size: samples from one edge to the next.
+def measure_seams(clip: Waveform) -> Seams:
+    """Look at the joins of a clip, float32 (n_samples,), every QUARTER samples.
 
     Raises:
         ValueError: the clip has fewer than two samples.
@@ -70,10 +59,9 @@ def measure_seams(clip: Waveform, *, first_edge: int = QUARTER, block_size: int 
     if len(clip) < 2:
         raise ValueError(f"a clip must have two samples or more and not {len(clip)}")
     steps = relative_steps(clip)
-    edges = np.arange(first_edge, len(clip), block_size) - 1  # step n leads from sample n to n + 1
+    edges = np.arange(QUARTER, len(clip), QUARTER) - 1  # step n leads from sample n to n + 1
     excess, z = _excess(steps, edges)
     return Seams(
-        seconds=len(clip) / SAMPLE_RATE,
         edge_excess=excess,
         edge_z=z,
         clicks=tuple(((_first_of_each(np.flatnonzero(steps >= CLICK)) + 1) / SAMPLE_RATE).tolist()),
@@ -100,13 +88,13 @@ def relative_steps(clip: Waveform) -> Floats:
     return relative
 
 
-def _mean(energy: Floats, starts: npt.NDArray[np.int64], stops: npt.NDArray[np.int64]) -> Floats:
+def _mean(energy: Floats, starts: Integers, stops: Integers) -> Floats:
     starts, stops = starts.clip(0, len(energy) - 1), stops.clip(0, len(energy) - 1)
     mean: Floats = (energy[stops] - energy[starts]) / np.maximum(stops - starts, 1)
     return mean
 
 
-def _excess(steps: Floats, edges: npt.NDArray[np.int64]) -> tuple[float, float]:
+def _excess(steps: Floats, edges: Integers) -> tuple[float, float]:
     """Mean step at the edges against all others: in dB, and in standard errors."""
     elsewhere = np.ones(len(steps), bool)
     elsewhere[edges] = False
@@ -118,7 +106,7 @@ def _excess(steps: Floats, edges: npt.NDArray[np.int64]) -> tuple[float, float]:
     return float(decibels), (at_edges - mean) / (deviation / float(np.sqrt(len(edges))))
 
 
-def _first_of_each(places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _first_of_each(places: Integers) -> Integers:
     """Of places that lie within _GAP of each other, the first: one click is several steps."""
     return places[np.diff(places, prepend=-_GAP - 2) > _GAP]
 
@@ -153,30 +141,20 @@ _N_PEAK, _N_RISE = 10, 15  # hops: an onset is the loudest of 0.1 s to either si
 _RISE = 3.0  # dB
 _QUIET = -60.0  # dB re full scale: what lies lower is no onset
 
-Doubles = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
-
 
 @dataclass(frozen=True)
 class Faults:
     """What no piano does.
 
     Attributes:
-        seconds: the clip's length.
         glide_share: how much, 0 to 1, of the partials' time they bend, each moment as weighty as its amplitude.
         glides: when some partial does: start and length in seconds, in order, without overlap.
         bursts: single loud notes: onset in seconds, and by how many dB it stands out.
     """
 
-    seconds: float
     glide_share: float
     glides: tuple[tuple[float, float], ...]
     bursts: tuple[tuple[float, float], ...]
-
-    @property
-    def bursts_per_minute(self) -> float:
-        """Bursts in a minute."""
-        return 60 * len(self.bursts) / self.seconds
 
 
 def measure_faults(clip: Waveform) -> Faults:
@@ -204,7 +182,7 @@ def measure_faults(clip: Waveform) -> Faults:
     if len(clip) == 0:
         raise ValueError("a clip must have samples, and this one has none")
     share, bends = _glides(clip)
-    return Faults(len(clip) / SAMPLE_RATE, share, bends, tuple(_bursts(clip)))
+    return Faults(share, bends, tuple(_bursts(clip)))
 
 
 def _glides(clip: Waveform) -> tuple[float, tuple[tuple[float, float], ...]]:
@@ -229,7 +207,7 @@ def _glides(clip: Waveform) -> tuple[float, tuple[tuple[float, float], ...]]:
     return share, _stretches(np.unique(frames[bent]))
 
 
-def _peaks(clip: Waveform) -> Iterator[tuple[Integers, Doubles, Doubles, Doubles]]:
+def _peaks(clip: Waveform) -> Iterator[tuple[Integers, Floats, Floats, Floats]]:
     """Spectral peaks, some frames at a time: frame, pitch in cents, level in dB, and how narrow it is in dB."""
     low = soxr.resample(clip.astype(np.float32), SAMPLE_RATE, _RATE)
     padded = np.pad(low, _N_WINDOW // 2)
@@ -252,7 +230,7 @@ def _peaks(clip: Waveform) -> Iterator[tuple[Integers, Doubles, Doubles, Doubles
         yield start + frames, cents, peak - 0.25 * (left - right) * offset, narrow
 
 
-def _linked(frames: Integers, cents: Doubles) -> Integers:
+def _linked(frames: Integers, cents: Floats) -> Integers:
     """Which partial each peak is of, (n_peaks,): the one whose peak a frame before is the nearest, either way."""
     tracks = np.arange(len(frames))  # each its own, unless it goes on from another
     ends = np.searchsorted(frames, np.arange(frames[-1] + 2 if len(frames) else 1))
@@ -284,7 +262,7 @@ def _bursts(clip: Waveform) -> Iterator[tuple[float, float]]:
                 yield float(time), excess
 
 
-def _onsets(clip: Waveform) -> tuple[Doubles, Doubles]:
+def _onsets(clip: Waveform) -> tuple[Floats, Floats]:
     """When notes begin, in seconds, and how loud they are then, in dB re full scale, (n_onsets,) each."""
     hops = np.pad(clip, (0, -len(clip) % _LEVEL_HOP)).reshape(-1, _LEVEL_HOP)
     powers = np.einsum("ij,ij->i", hops, hops, dtype=np.float64) / _LEVEL_HOP

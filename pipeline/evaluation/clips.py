@@ -15,7 +15,7 @@ from pipeline.evaluation.copies import Origin
 from pipeline.evaluation.landmarks import LandmarkIndex
 from pipeline.evaluation.report import Fact, Kind, Value
 from waveforms import SAMPLE_RATE
-from waveforms.audio import Waveform, probe
+from waveforms.audio import Waveform, probe, read
 from waveforms.corpus.recording import Recording
 from waveforms.corpus.survey import survey
 from waveforms.errors import AudioError
@@ -179,9 +179,19 @@ def read_folder(path: Path, n_samples: int, progress: Callable[[int, int], objec
 
 
 def read_rendered(paths: Sequence[Path]) -> list[Segment]:
-    """Clips that were just rendered, each as one segment."""
-    sources = [(_source(path.name, path), path) for path in paths]
-    return [segments_of(s, str(path), s.n_samples, _origin(path, s))[0] for s, path in sources]
+    """Clips that were just rendered, each as one segment. They need no survey, which would meter their loudness."""
+    sources = [_Rendered(path.name, path, probe(path).n_samples) for path in paths]
+    return [segments_of(each, str(each.path), each.n_samples, _origin(each.path, each))[0] for each in sources]
+
+
+@dataclass(frozen=True)
+class _Rendered:
+    name: str
+    path: Path
+    n_samples: int
+
+    def read(self, start: int, stop: int) -> Waveform:
+        return read(self.path, start, stop)
 
 
 @dataclass(frozen=True)

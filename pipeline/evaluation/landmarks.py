@@ -115,11 +115,6 @@ class LandmarkIndex:
         entries.sort()
         return cls(corpus, entries, np.array(first_frames, np.int64))
 
-    @property
-    def n_bytes(self) -> int:
-        """Memory the entries take."""
-        return self._entries.nbytes
-
     def find(self, words: Integers) -> tuple[Integers, Integers, npt.NDArray[np.float64]]:
         """Look landmarks up.
 

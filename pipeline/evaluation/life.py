@@ -153,10 +153,7 @@ class Life:
     """How a clip moves.
 
     Attributes:
-        seconds: its length.
-        levels: RMS of each whole block, in dB re full scale (a sine of amplitude 1 has -3), not below -120.
-        level: RMS of the whole, likewise.
-        level_drift: the last third's RMS over the first third's, in dB.
+        level_drift: the last third's RMS over the first third's, in dB; neither counts as less than -120 dB.
         silent_share: how much of it, 0 to 1, lies below SILENCE.
         still_share: how much, 0 to 1, sounds on without change for 2 s and more.
         collapse: what the clip ends in, if it ends in 2 s or more of that.
@@ -168,9 +165,6 @@ class Life:
             0 (the same) to 1 (nothing in common).
     """
 
-    seconds: float
-    levels: tuple[float, ...]
-    level: float
     level_drift: float
     silent_share: float
     still_share: float
@@ -196,9 +190,8 @@ def measure_life(clip: Waveform) -> Life:
     n_blocks = len(clip) // QUARTER
     squares = clip[: n_blocks * QUARTER].astype(np.float64).reshape(n_blocks, QUARTER) ** 2
     powers = squares.mean(axis=1)
-    levels = decibels(powers)
     bands = in_bands(clip[: n_blocks * QUARTER])
-    silent = levels < SILENCE
+    silent = decibels(powers) < SILENCE
     still = _still(bands, silent)
     alive = _of_frames(~(silent | still), len(bands.power))
     sounding = _of_frames(~silent, len(bands.power))
@@ -206,9 +199,6 @@ def measure_life(clip: Waveform) -> Life:
     loop_share, loop_period = find_loops(bands, alive)
     third = max(n_blocks // 3, 1)
     return Life(
-        seconds=len(clip) / SAMPLE_RATE,
-        levels=tuple(levels.tolist()),
-        level=float(decibels(powers.mean())),
         level_drift=float(decibels(powers[-third:].mean()) - decibels(powers[:third].mean())),
         silent_share=float(silent.mean()),
         still_share=float(still.mean()),

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from pipeline.evaluation.notes import NoteStatistics
 
 Direction = Literal["higher", "lower", "reference"]
-Pool = Literal["mean", "largest", "sum", "stouffer"]
 _FUNCTIONS = ("of_clip", "of_notes", "weight", "pool")
 
 
@@ -37,7 +36,7 @@ class Metric:
         of_clip: a clip's number; None: this clip has none.
         of_notes: likewise, from a clip's notes by one transcriber.
         weight: of a clip's number from its notes in a system's weighted mean.
-        pool: how a system's number is made of those of its clips.
+        pool: makes a system's number of those of its clips; None: it is their mean, with an interval.
     """
 
     id: str
@@ -52,7 +51,7 @@ class Metric:
     of_clip: "Callable[[MeasuredClip], float | None] | None" = None
     of_notes: "Callable[[NoteStatistics], float | None] | None" = None
     weight: "Callable[[NoteStatistics], float] | None" = None
-    pool: Pool = "mean"
+    pool: Callable[[list[float]], float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """All but the functions."""
@@ -61,6 +60,11 @@ class Metric:
 
 def _longest(copies: "Copies") -> float:
     return copies.longest.seconds if copies.longest else 0.0
+
+
+def _stouffer(z: list[float]) -> float:
+    """One z of many (Stouffer): their sum over the root of their number."""
+    return float(np.sum(z) / np.sqrt(len(z)))
 
 
 _FEW = "How far from perfect: with few clips it is above 0 for real music too, so compare with the column real."
@@ -181,7 +185,7 @@ COPIES = (
     Metric("longest_copy", "copies", "longest copy", "s", 1, "lower", True,
            "The longest excerpt, of all clips, that is in a recording sample by sample.",
            "Copies with new phases: those count as copied alone.",
-           lambda clip: _longest(clip.copies) if clip.copies else None, pool="largest"),
+           lambda clip: _longest(clip.copies) if clip.copies else None, pool=max),
 )
 SOUND = (
     Metric("edge_excess", "seams", "block edges", "dB", 1, "lower", True,
@@ -189,14 +193,14 @@ SOUND = (
            "Edges of another block length than 0.25 s.", lambda clip: clip.seams.edge_excess),
     Metric("edge_z", "seams", "block edges, z", "", 1, "lower", False,
            "The same in standard errors, over all clips: within 3 of 0 it is chance.",
-           "How audible: many clips make a faint excess certain.", lambda clip: clip.seams.edge_z, pool="stouffer"),
+           "How audible: many clips make a faint excess certain.", lambda clip: clip.seams.edge_z, pool=_stouffer),
     Metric("clicks", "seams", "clicks a minute", "", 1, "lower", True,
            "Steps six times as large as their surroundings, which no clean piano has.",
            "Clicks in sound that is rough itself; and the last samples of a fade-out, amplified by 35 dB, click.",
-           lambda clip: clip.seams.clicks_per_minute),
+           lambda clip: 60 * len(clip.seams.clicks) / clip.seconds),
     Metric("largest_step", "seams", "largest step", "", 1, "lower", False,
            "The largest step from one sample to the next over the local slew; clean piano stays below 5.",
-           "How many there are.", lambda clip: clip.seams.largest_step, pool="largest"),
+           "How many there are.", lambda clip: clip.seams.largest_step, pool=max),
     Metric("dc_offset", "seams", "offset from zero", "%", 3, "lower", False,
            "The absolute mean of the samples, in per cent of full scale.", "Slow drifts that cancel.",
            lambda clip: 100 * abs(clip.dc_offset)),
@@ -208,7 +212,7 @@ SOUND = (
     Metric("bursts", "faults", "bursts a minute", "", 1, "lower", True,
            "Onsets 10 dB or more above the median onset of the 5 s before them and above that of the 5 s after them.",
            "Whether an accent is meant: five of 5400 onsets of piano music count; and the first and the last onsets of "
-           "a clip.", lambda clip: clip.faults.bursts_per_minute),
+           "a clip.", lambda clip: 60 * len(clip.faults.bursts) / clip.seconds),
     Metric("level_drift", "life", "level, end to beginning", "dB", 1, "reference", True,
            "Level of a clip's last third over its first.", "Whether a fade is meant.",
            lambda clip: clip.life.level_drift),
@@ -238,10 +242,10 @@ SOUND = (
            "Dynamics.", lambda clip: clip.levels.loudness),
     Metric("true_peak", "level", "true peak", "dBTP", 1, "reference", False,
            "The highest peak of all clips, between samples too.", "How often.",
-           lambda clip: clip.levels.true_peak, pool="largest"),
+           lambda clip: clip.levels.true_peak, pool=max),
     Metric("clipped", "level", "clipped samples", "", 0, "lower", False,
            "Samples at full scale, of all clips.", "Clipping that was attenuated afterwards.",
-           lambda clip: float(clip.levels.n_clipped), pool="sum"),
+           lambda clip: float(clip.levels.n_clipped), pool=sum),
 )
 SKILL = (
     Metric("skill_mean", "skill", "skill", "%", 1, "higher", True,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import rel_entr
 
 from pipeline.errors import EvaluationError
 from pipeline.evaluation.notes import NoteStatistics
@@ -54,7 +55,7 @@ def compare_notes(reference: Set, other: Set, *, seed: int = 0, n_replicates: in
 
 
 def js_distance(histogram: _Doubles, other: _Doubles) -> float:
-    """Tell the Jensen-Shannon distance: the root of `js_divergence`, and a metric, which that is not.
+    """Return the Jensen-Shannon distance: the root of `js_divergence`, and a metric, which that is not.
 
     Endres & Schindelin, "A new metric for probability distributions" (2003).
     """
@@ -62,7 +63,7 @@ def js_distance(histogram: _Doubles, other: _Doubles) -> float:
 
 
 def js_divergence(histogram: _Doubles, other: _Doubles) -> float:
-    """Tell the Jensen-Shannon divergence of two histograms in bits, 0 (proportional) to 1 (nothing in common).
+    """Return the Jensen-Shannon divergence of two histograms in bits, 0 (proportional) to 1 (nothing in common).
 
     Lin, "Divergence measures based on the Shannon entropy" (1991), with the base 2. A histogram without
     counts has nothing in common with one that has some, and everything with one like itself.
@@ -76,13 +77,8 @@ def js_divergence(histogram: _Doubles, other: _Doubles) -> float:
         return float(max(totals) > 0.0)
     p, q = histogram / totals[0], other / totals[1]
     middle = (p + q) / 2.0
-    return float(np.clip((_kullback_leibler(p, middle) + _kullback_leibler(q, middle)) / 2.0, 0.0, 1.0))
-
-
-def _kullback_leibler(p: _Doubles, q: _Doubles) -> float:
-    """In bits; q is above 0 wherever p is."""
-    some = p > 0.0
-    return float(p[some] @ np.log2(p[some] / q[some]))
+    nats = (rel_entr(p, middle) + rel_entr(q, middle)).sum() / 2.0
+    return float(np.clip(nats / np.log(2.0), 0.0, 1.0))
 
 
 def _distance(rows: _Rows, others: _Rows) -> float:

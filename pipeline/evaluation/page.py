@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.evaluation.report import ClipResult, Report
+from pipeline.evaluation.report import ClipResult, Report, with_floats
 from pipeline.web.pages import assemble
 from pipeline.web.sounds import prepare
 from waveforms.audio import Waveform
@@ -71,7 +71,8 @@ def as_shown(report: Report, n_clips: int) -> dict[str, Any]:
             for clip, rank in zip(ranked, ranks, strict=True)
         ]
         systems.append(asdict(system) | {"clips": clips})
-    return _finite(report.to_json() | {"systems": systems, "usual": usual})  # type: ignore[no-any-return]
+    shown = report.to_json() | {"systems": systems, "usual": usual}
+    return with_floats(shown, lambda number: number if math.isfinite(number) else None)  # type: ignore[no-any-return]
 
 
 def usual_of(report: Report) -> Usual:
@@ -106,11 +107,3 @@ def _ranks(n: int, n_played: int) -> list[str]:
     n_played = min(n, n_played)
     n_best = n_played // 2
     return ["worst"] * (n_played - n_best) + [""] * (n - n_played) + ["best"] * n_best
-
-
-def _finite(data: Any) -> Any:
-    if isinstance(data, dict):
-        return {key: _finite(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_finite(value) for value in data]
-    return None if isinstance(data, float) and not math.isfinite(data) else data

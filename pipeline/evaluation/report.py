@@ -3,6 +3,7 @@
 A report holds systems; a system holds values and clips; a value belongs to a metric, which says what it means.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -140,16 +141,16 @@ class Report:
     seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """As plain dictionaries and lists, with the format's number."""
+        """As plain dictionaries and lists, with the format's number and without negative zeros."""
         metrics = [metric.to_json() for metric in self.metrics]
-        document: dict[str, Any] = _unsigned({"format": FORMAT} | asdict(self) | {"metrics": metrics})
-        return document
+        document = {"format": FORMAT} | asdict(self) | {"metrics": metrics}
+        return with_floats(document, lambda number: number + 0.0)  # type: ignore[no-any-return]
 
 
-def _unsigned(data: Any) -> Any:
-    """The same without negative zeros."""
+def with_floats(data: Any, changed: Callable[[float], float | None]) -> Any:
+    """The same dictionaries and lists, with every float changed."""
     if isinstance(data, dict):
-        return {key: _unsigned(value) for key, value in data.items()}
+        return {key: with_floats(value, changed) for key, value in data.items()}
     if isinstance(data, list | tuple):
-        return [_unsigned(value) for value in data]
-    return data + 0.0 if isinstance(data, float) else data
+        return [with_floats(value, changed) for value in data]
+    return changed(data) if isinstance(data, float) else data

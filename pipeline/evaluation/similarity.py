@@ -11,6 +11,7 @@ magnitudes of partials rise and fall together.
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
+import scipy.signal
 from scipy.ndimage import uniform_filter1d
 
 from pipeline.evaluation.landmarks import Candidate
@@ -39,9 +40,7 @@ def align_samples(clip: Waveform, candidate: Candidate) -> int:
     query = np.diff(clip[candidate.start : candidate.stop])
     first, last = candidate.start + candidate.lag - _SEARCH, candidate.stop + candidate.lag + _SEARCH
     source = np.diff(candidate.recording.read(first, last))
-    n_fft = scipy.fft.next_fast_len(len(source), real=True)
-    product = scipy.fft.rfft(source, n_fft) * np.conj(scipy.fft.rfft(query, n_fft))
-    correlation = scipy.fft.irfft(product, n_fft)[: 2 * _SEARCH + 1]
+    correlation = scipy.signal.correlate(source, query, "valid", "fft")  # (2 * _SEARCH + 1,)
     energy = _sums(source**2, len(query), 1)  # without it, the lag that meets the source's loudest note would win
     return candidate.lag - _SEARCH + int(np.argmax(correlation / np.sqrt(np.maximum(energy, 1e-9))))
 

@@ -49,7 +49,7 @@ def bootstrap(
 
     Args:
         statistic: called with as many sets as are given. It must not be clipped at its bounds, which would hide half
-            of its deviations there.
+            of its deviations there. Replicates in which it is NaN do not count.
         sets: clips of each; each is resampled independently.
         seed: of the resampling.
         n_replicates: how often to resample.
@@ -64,7 +64,7 @@ def bootstrap(
         statistic(*([clips[n] for n in rng.integers(len(clips), size=len(clips))] for clips in sets))
         for _ in range(n_replicates)
     ]
-    return with_interval(value, replicates, least=least, most=most)
+    return with_interval(value, [each for each in replicates if not np.isnan(each)], least=least, most=most)
 
 
 def mean(numbers: Sequence[float | None], *, seed: int) -> Value:
@@ -106,14 +106,12 @@ def ratio_of_means(numbers: Sequence[float], others: Sequence[float], *, seed: i
 
 def median(clips: Sequence[Doubles], *, seed: int) -> Value:
     """Take the median of all clips' numbers together; no number if there is none."""
+    return bootstrap(_median, clips, seed=seed) if any(map(len, clips)) else Value(None)
+
+
+def _median(clips: Set) -> float:
     together = np.concatenate(clips)
-    if len(together) == 0:
-        return Value(None)
-    if len(clips) < 2:
-        return Value(float(np.median(together)))
-    rng = np.random.default_rng(seed)
-    resampled = [np.concatenate([clips[n] for n in rng.integers(len(clips), size=len(clips))]) for _ in range(200)]
-    return with_interval(float(np.median(together)), [float(np.median(each)) for each in resampled if len(each)])
+    return float(np.median(together)) if len(together) else np.nan
 
 
 def over_all(numbers: Sequence[float | None], of: Callable[[list[float]], float]) -> Value:

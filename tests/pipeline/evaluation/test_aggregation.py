@@ -36,7 +36,7 @@ def measured(
         notes={"quick": quick} | ({"thorough": thorough} if thorough else {}),
         seams=measure_seams(QUIET),
         life=measure_life(QUIET),
-        faults=faults or Faults(SECONDS, 0.0, (), ()),
+        faults=faults or Faults(0.0, (), ()),
         levels=measure_levels(QUIET),
         dc_offset=0.0,
         segment=Segment(f"clip {n}", "", len(QUIET), lambda start, stop: QUIET[start:stop]),
@@ -103,7 +103,7 @@ def test_clips_beyond_the_middle_nine_tenths_of_the_reference_are_outliers() -> 
 
 
 def test_glides_and_bursts_are_numbers_and_marks() -> None:
-    clip = measured(0, notes([], 1.0), faults=Faults(SECONDS, 0.02, ((1.0, 0.5), (4.0, 0.75)), ((3.0, 14.6),)))
+    clip = measured(0, notes([], 1.0), faults=Faults(0.02, ((1.0, 0.5), (4.0, 0.75)), ((3.0, 14.6),)))
     values = clip_results([clip, clip], REFERENCE)[0].values
     assert (values["glides"].value, values["bursts"].value) == pytest.approx((2, 60 / SECONDS))
     found = [(a.kind, a.start, a.seconds, a.text) for a in annotations_of(clip) if a.kind != "collapse"]

@@ -47,7 +47,7 @@ class CountingAnalyser:
             notes={name: measure_notes(Notes.of(notes[k:]), levels.seconds) for k, name in enumerate(TRANSCRIBERS)},
             seams=measure_seams(waveform),
             life=measure_life(waveform),
-            faults=Faults(levels.seconds, float(rng.uniform()), ((0.1, 0.4), (0.7, 0.3)), ((0.5, 12.5),)),
+            faults=Faults(float(rng.uniform()), ((0.1, 0.4), (0.7, 0.3)), ((0.5, 12.5),)),
             levels=levels,
             dc_offset=float(waveform.mean(dtype=np.float64)),
         )

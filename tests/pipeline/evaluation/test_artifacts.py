@@ -36,7 +36,7 @@ def test_clean_playing_has_no_click_and_no_seam(seed: int) -> None:
     assert seams.clicks == ()
     assert seams.largest_step < CLICK - 1
     assert abs(seams.edge_z) < 4
-    assert (seams.seconds, seams.clicks_per_minute) == (10.0, 0.0)
+    assert seams.clicks == ()
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
@@ -59,7 +59,7 @@ def test_steps_at_the_edges_are_measured_beside_steps_elsewhere(clean: np.ndarra
     seams = measure_seams(stepped)
     assert seams.edge_excess > 6
     assert seams.edge_z > 8
-    shifted = measure_seams(stepped, first_edge=BLOCK_SIZE // 2)
+    shifted = measure_seams(stepped[BLOCK_SIZE // 2 :])
     assert abs(shifted.edge_z) < 4
 
 

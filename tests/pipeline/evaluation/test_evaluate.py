@@ -28,13 +28,11 @@ def test_what_is_printed_fits_a_hundred_columns(printed: str, home: Path) -> Non
     assert "gap closed" in (home / "evaluation/report.html").read_text()
 
 
-def test_what_was_analysed_is_not_analysed_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All is cached since the fixture's run; without a cache an evaluation reports the same, and meters a clip once."""
-    arguments = ["evaluate", "thief", "--reference=takes", "--trained-on=takes", "--classic=hiss"]
-    arguments += [f"--clips={N_CLIPS}", f"--seconds={SECONDS}"]
-    with monkeypatch.context() as patch:
-        patch.setattr(Analyser, "analyse", None)
-        assert main([*arguments, "--out=cached"]) == 0
+def test_a_clip_is_metered_once_and_what_was_analysed_is_not_analysed_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is cached at first. Files are metered as a folder is opened, and roll-outs for the gain of their file."""
+    arguments = ["evaluate", "run", "thief", "--classic=hiss", "--clips=2", f"--seconds={SECONDS}"]
     readings: list[float] = []
     integrated = LoudnessMeter.integrated
 
@@ -42,19 +40,21 @@ def test_what_was_analysed_is_not_analysed_again(home: Path, monkeypatch: pytest
         readings.append(integrated(meter))
         return readings[-1]
 
-    monkeypatch.setattr(LoudnessMeter, "integrated", counted)
-    analyses = home / "cache/analyses"
-    analyses.rename(home / "cache/aside")
-    analyses.touch()  # a file, where a folder must be
-    try:
+    for folder in ("analyses", "surveys"):
+        (home / "cache" / folder).rename(home / "cache" / f"{folder}-aside")
+    with monkeypatch.context() as patch:
+        patch.setattr(LoudnessMeter, "integrated", counted)
         assert main([*arguments, "--out=analysed"]) == 0
-    finally:
-        analyses.unlink()
-        (home / "cache/aside").rename(analyses)
-    reports = [json.loads((home / out / "report.json").read_text()) for out in ("cached", "analysed")]
+    with monkeypatch.context() as patch:
+        patch.setattr(Analyser, "analyse", None)
+        assert main([*arguments, "--out=cached"]) == 0
+    reports = [json.loads((home / out / "report.json").read_text()) for out in ("analysed", "cached")]
     assert [report.pop("seconds") > 0 for report in reports] == [True, True]
-    assert reports[0] == reports[1]
-    assert len(readings) == N_CLIPS * (1 + len(reports[0]["systems"]))  # of the reference, too
+    assert str(reports[0]).replace("analysed/", "cached/") == str(reports[1])
+    n_files = sum(len(list((home / folder).iterdir())) for folder in ("takes", "thief", "hiss"))
+    n_sounds = 2 * (1 + len(reports[0]["systems"])) - 1  # of the reference, too; both clips of silence are one sound
+    n_rolled_out = 2
+    assert len(readings) == n_files + n_rolled_out + n_sounds
 
 
 def test_clips_begin_from_the_recordings_that_are_named(home: Path) -> None:
