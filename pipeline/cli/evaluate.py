@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add what `compare` has, too."""
+    """Add the flags that `compare` has as well."""
     parser.add_argument(
         "--reference",
         type=Path,

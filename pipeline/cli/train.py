@@ -19,8 +19,8 @@ Learn to predict each block of sound from those before it.
   torchrun --nproc-per-node 2 -m pipeline train recordings/      on two processors or GPUs, or more machines
 
 A tenth of the recordings is held out, as whole works: validation and prompts come from them. Every validation prints
-the skill against two baselines that learn nothing: always the mean, and repeat what was before. 0 % is no better than
-they.
+the skill against two baselines that learn nothing: always the mean, and repeating what was before. At 0 % the model is
+no better than the baseline.
 Watch curves, clips and pictures with: tensorboard --logdir checkpoints
 """
 
