@@ -22,17 +22,16 @@ import numpy as np
 from pipeline.config import BEST, Settings, preset_named
 from pipeline.errors import EvaluationError
 from pipeline.evaluation.clips import Segment, Source, segments_of
+from pipeline.evaluation.life import QUARTER
 from pipeline.migrations import FORMAT
 from pipeline.training.begin import Run
 from pipeline.training.callbacks import Callback
 from pipeline.training.loop import train
 from pipeline.training.request import TrainRequest
-from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
 from waveforms.corpus import Corpus, cache
 
 ANCHORS = ("real", "continuation", "resynthesis", "classic", "shuffled", "noise", "silence")
-_QUARTER = SAMPLE_RATE // 4  # samples that are shuffled as one
 _NOISE = 0.05  # RMS, -26 dB re full scale
 _CLASSIC_VERSION = 1  # a change of what the preset means makes a new anchor
 _CLASSIC_STEPS = 75  # as few as make its distance stable
@@ -137,11 +136,11 @@ class _StepCounter(Callback):
 
 def _shuffled(segments: Sequence[Segment], seed: int, n: int, start: int, stop: int) -> Waveform:
     rng = np.random.default_rng([seed, 1, n])
-    n_blocks = segments[0].n_samples // _QUARTER
+    n_blocks = segments[0].n_samples // QUARTER
     blocks = []
     for _ in range(n_blocks):
-        first = int(rng.integers(n_blocks)) * _QUARTER
-        blocks.append(segments[int(rng.integers(len(segments)))].read_part(first, first + _QUARTER))
+        first = int(rng.integers(n_blocks)) * QUARTER
+        blocks.append(segments[int(rng.integers(len(segments)))].read_part(first, first + QUARTER))
     return np.concatenate(blocks)[start:stop]
 
 

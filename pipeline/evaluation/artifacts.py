@@ -16,18 +16,47 @@ import scipy.fft
 import soxr
 from scipy.ndimage import maximum_filter1d, minimum_filter1d
 
+from pipeline.evaluation.life import QUARTER, decibels
 from waveforms import SAMPLE_RATE
 from waveforms.audio import Waveform
 
-QUARTER = SAMPLE_RATE // 4  # samples between edges: the block of our codecs, and of the ancestor
-# In 64 minutes of clean piano, sampled and recorded, no step passes 4.95 times the local slew.
-CLICK = 6.0
+# Steps.
+CLICK = 6.0  # local slews; in 64 minutes of clean piano, sampled and recorded, no step passes 4.95
 NEIGHBOURHOOD = SAMPLE_RATE // 100  # 441 samples, 10 ms
-
 _GAP = 3  # samples to each side that do not count: a click is two or three steps long
 # Eight 16-bit steps. In near silence a recording's own ticks and what a codec left stand far above next to nothing;
 # with this floor a click is 0.0015 at least, -56 dB re full scale.
 _LEAST_SLEW = 2.0**-12
+
+# Partials. A window of 186 ms resolves semitones from 180 Hz on; below that, the peak's width separates one from two.
+LOWEST, HIGHEST = 60.0, 1100.0  # Hz: where partials are tracked
+DEPTH = 24.0  # dB below the loudest peak of the moment: what lies lower is masked, or the window's side lobe
+BEND = 50.0  # cents: further than a partial up to the tenth lies from a key's pitch
+LEAST = 8.0  # Hz likewise, 1.5 bins: a bass note that is struck again and again sways by nearly as much
+SPAN = 15  # frames, 0.3 s, in which it bends so far; in three thirds, as a step from note to note takes only one
+_EVENLY = 0.15  # of the bend at least lies in each third
+_STEADY = 8.0  # dB that the partial's level may vary by meanwhile: its energy stays
+_NARROW = 7.0  # dB that a peak falls to one bin below and one bin above, added: Hann's window alone falls 12
+
+_RATE = SAMPLE_RATE / 8
+_N_WINDOW, _HOP = 1024, 110  # samples: 186 and 20 ms
+_N_FFT = 4 * _N_WINDOW
+_BIN = _N_FFT // _N_WINDOW  # fine bins
+_JUMP = 40.0  # cents from frame to frame within a partial
+_FAINTEST = -70.0  # dB re a sine of full scale
+_HANN = np.hanning(_N_WINDOW + 1)[:-1].astype(np.float32)
+_N_AT_ONCE = 500  # frames, 10 s: so that a clip of any length takes little memory
+
+# Bursts.
+BURST = 10.0  # dB: of 5400 onsets of a piano, recorded and sampled, five stand out so far, three of them in one swell
+SURROUNDINGS = 5.0  # seconds to either side whose onsets a burst is held against
+_APART = 0.25  # seconds: what is nearer is struck with it
+_LEAST_ONSETS = 2  # on either side
+_LEVEL_HOP = SAMPLE_RATE // 100  # 441 samples, 10 ms
+_N_LEVEL = 5  # hops, 50 ms, whose mean power is the level
+_N_PEAK, _N_RISE = 10, 15  # hops: an onset is the loudest of 0.1 s to either side, and rises within 0.15 s
+_RISE = 3.0  # dB
+_QUIET = -60.0  # dB re full scale: what lies lower is no onset
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -40,8 +69,8 @@ class Seams:
     Attributes:
         edge_excess: mean step at the edges over the mean step elsewhere, both re local slew, in dB; 0 is seamless.
         edge_z: the same in standard errors: within about 3 of 0 it is chance.
-        clicks: where steps are that large, in seconds, those at edges included.
-        largest_step: re local slew.
+        clicks: times in seconds of steps of CLICK or more, those at edges included.
+        largest_step: the largest step, re local slew.
     """
 
     edge_excess: float
@@ -51,7 +80,7 @@ class Seams:
 
 
 def measure_seams(clip: Waveform) -> Seams:
-    """Look at the joins of a clip, float32 (n_samples,), every QUARTER samples.
+    """Measure how the blocks of a clip, float32 (n_samples,), are joined every QUARTER samples.
 
     Raises:
         ValueError: the clip has fewer than two samples.
@@ -102,44 +131,14 @@ def _excess(steps: Floats, edges: Integers) -> tuple[float, float]:
     if len(edges) == 0 or deviation == 0:
         return 0.0, 0.0
     at_edges = float(steps[edges].mean())
-    decibels = 20 * np.log10(max(at_edges, 1e-6) / mean)
-    return float(decibels), (at_edges - mean) / (deviation / float(np.sqrt(len(edges))))
+    return float(20 * np.log10(max(at_edges, 1e-6) / mean)), (at_edges - mean) / (
+        deviation / float(np.sqrt(len(edges)))
+    )
 
 
 def _first_of_each(places: Integers) -> Integers:
-    """Of places that lie within _GAP of each other, the first: one click is several steps."""
+    """The first of places that lie within _GAP of each other: one click is several steps."""
     return places[np.diff(places, prepend=-_GAP - 2) > _GAP]
-
-
-# Partials. A window of 186 ms resolves semitones from 180 Hz on; below that, the peak's width separates one from two.
-LOWEST, HIGHEST = 60.0, 1100.0  # Hz: where partials are tracked
-DEPTH = 24.0  # dB below the loudest peak of the moment: what lies lower is masked, or the window's side lobe
-BEND = 50.0  # cents: further than a partial up to the tenth lies from a key's pitch
-LEAST = 8.0  # Hz likewise, 1.5 bins: a bass note that is struck again and again sways by nearly as much
-SPAN = 15  # frames, 0.3 s, in which it bends so far; in three thirds, as a step from note to note takes only one
-_EVENLY = 0.15  # of the bend at least lies in each third
-_STEADY = 8.0  # dB that the partial's level may vary by meanwhile: its energy stays
-_NARROW = 7.0  # dB that a peak falls to one bin below and one bin above, added: Hann's window alone falls 12
-
-_RATE = SAMPLE_RATE / 8
-_N_WINDOW, _HOP = 1024, 110  # samples: 186 and 20 ms
-_N_FFT = 4 * _N_WINDOW
-_BIN = _N_FFT // _N_WINDOW  # fine bins
-_JUMP = 40.0  # cents from frame to frame within a partial
-_FAINTEST = -70.0  # dB re a sine of full scale
-_HANN = np.hanning(_N_WINDOW + 1)[:-1].astype(np.float32)
-_N_AT_ONCE = 500  # frames, 10 s: so that a clip of any length takes little memory
-
-# Bursts.
-BURST = 10.0  # dB: of 5400 onsets of a piano, recorded and sampled, five stand out so far, three of them in one swell
-SURROUNDINGS = 5.0  # seconds to either side whose onsets a burst is held against
-_APART = 0.25  # seconds: what is nearer is struck with it
-_LEAST_ONSETS = 2  # on either side
-_LEVEL_HOP = SAMPLE_RATE // 100  # 441 samples, 10 ms
-_N_LEVEL = 5  # hops, 50 ms, whose mean power is the level
-_N_PEAK, _N_RISE = 10, 15  # hops: an onset is the loudest of 0.1 s to either side, and rises within 0.15 s
-_RISE = 3.0  # dB
-_QUIET = -60.0  # dB re full scale: what lies lower is no onset
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,7 @@ class Faults:
     """What no piano does.
 
     Attributes:
-        glide_share: how much, 0 to 1, of the partials' time they bend, each moment as weighty as its amplitude.
+        glide_share: the share, 0 to 1, of the partials' time in which they bend, weighted by amplitude.
         glides: when some partial does: start and length in seconds, in order, without overlap.
         bursts: single loud notes: onset in seconds, and by how many dB it stands out.
     """
@@ -158,7 +157,7 @@ class Faults:
 
 
 def measure_faults(clip: Waveform) -> Faults:
-    """Look for glides and bursts.
+    """Find glides and bursts.
 
     **Glides.** Partials are peaks of a short-time FFT (Hann, 186 ms, every 20 ms) between LOWEST and HIGHEST, at most
     DEPTH below the loudest of their frame, placed by a parabola through the level of three bins, and linked from frame
@@ -186,7 +185,7 @@ def measure_faults(clip: Waveform) -> Faults:
 
 
 def _glides(clip: Waveform) -> tuple[float, tuple[tuple[float, float], ...]]:
-    """The share of the partials' time, by amplitude, that they bend; and when some do."""
+    """The share of the partials' time, by amplitude, in which they bend; and when some do."""
     frames, cents, levels, widths = (np.concatenate(each) for each in zip(*_peaks(clip), strict=True))
     tracks = _linked(frames, cents)
     order = np.lexsort((frames, tracks))  # track after track, in the order of time
@@ -217,7 +216,7 @@ def _peaks(clip: Waveform) -> Iterator[tuple[Integers, Floats, Floats, Floats]]:
     for start in range(0, len(windows), _N_AT_ONCE):
         spectra = scipy.fft.rfft(windows[start : start + _N_AT_ONCE] * _HANN, _N_FFT)[:, bins]
         power = (spectra.real**2 + spectra.imag**2) * (4 / _N_WINDOW) ** 2  # of a sine, its amplitude squared
-        level = 10 * np.log10(np.maximum(power, 1e-12)).astype(np.float64)
+        level = decibels(power).astype(np.float64)
         inner = level[:, _BIN:-_BIN]
         audible = np.maximum(inner.max(axis=1) - DEPTH, _FAINTEST)[:, None]
         below, above = level[:, _BIN - 1 : -_BIN - 1], level[:, _BIN + 1 : 1 - _BIN]
@@ -231,7 +230,7 @@ def _peaks(clip: Waveform) -> Iterator[tuple[Integers, Floats, Floats, Floats]]:
 
 
 def _linked(frames: Integers, cents: Floats) -> Integers:
-    """Which partial each peak is of, (n_peaks,): the one whose peak a frame before is the nearest, either way."""
+    """The partial of each peak, (n_peaks,): that of the peak a frame before, where each is the other's nearest."""
     tracks = np.arange(len(frames))  # each its own, unless it goes on from another
     ends = np.searchsorted(frames, np.arange(frames[-1] + 2 if len(frames) else 1))
     for start, middle, stop in zip(ends[:-2], ends[1:-1], ends[2:], strict=True):
@@ -267,7 +266,7 @@ def _onsets(clip: Waveform) -> tuple[Floats, Floats]:
     hops = np.pad(clip, (0, -len(clip) % _LEVEL_HOP)).reshape(-1, _LEVEL_HOP)
     powers = np.einsum("ij,ij->i", hops, hops, dtype=np.float64) / _LEVEL_HOP
     means = np.convolve(powers, np.full(_N_LEVEL, 1 / _N_LEVEL))[: len(powers)]
-    level = 10 * np.log10(np.maximum(means, 1e-12))
+    level = decibels(means)
     lowest = minimum_filter1d(level, _N_RISE + 1, origin=_N_RISE // 2)  # from 0.15 s before on
     found = (level == maximum_filter1d(level, 2 * _N_PEAK + 1)) & (level - lowest >= _RISE) & (level > _QUIET)
     places = np.flatnonzero(found)

@@ -2,10 +2,10 @@
 
     corpus -> LandmarkIndex, once        clip -> candidates -> matches that are verified -> Copies
 
-Blind to gain and to place. A clip that goes on from a prompt as the prompt's own recording does has learned that
-recording by heart, or was given a prompt that it was trained on; such copies are counted apart.
+The search is blind to gain and to place. A clip that goes on from a prompt as the prompt's own recording does has
+learned that recording by heart, or was given a prompt that it was trained on; such copies are counted apart.
 
-Only a run of likeness at one lag counts: a moment is alike by chance, a run is not.
+A moment may be alike by chance; only a run of likeness at one lag counts.
 
 verbatim        the samples agree, but for a gain
 resynthesised   the magnitudes agree, but for a gain, whatever the phases
@@ -27,14 +27,14 @@ Runs = list[tuple[int, int]]  # (start, stop) in samples
 Kind = Literal["verbatim", "resynthesised"]
 
 # Thresholds are measured, on candidates from unseen pieces of a sampled piano, the hardest case, and from unseen
-# recordings. Of 912 candidates from recordings the best 0.4 s correlates 0.75 at most, and planted copies never less
+# recordings. The best 0.4 s of 912 candidates from recordings correlates 0.75 at most, and planted copies never less
 # than 0.999. A sampled piano does play a lone note twice to the sample: 0.2 to 0.9 % of unseen pieces pass. A join of
 # 50 ms at each end leaves 0.4 of 0.5 s.
 MIN_CORRELATION = 0.98
 MIN_VERBATIM = 2 * SAMPLE_RATE // 5  # samples
 # 95 in 100 planted copies that went through phase recovery stay below this; so do chords that a sampled piano strikes
 # again, for as long as they last: runs of 0.4 s would accuse 3.3 % of unseen pieces of all kinds, runs of 0.7 s 0.4 %,
-# and of recordings nothing either way. Of chorales, which have their chords in common, runs of 0.7 s accuse 24 %.
+# and nothing of recordings either way. Runs of 0.7 s accuse 24 % of chorales, which have their chords in common.
 MAX_DEVIATION = 0.25  # nepers, 2.2 dB
 MIN_RESYNTHESISED = 7 * SAMPLE_RATE // 10  # samples
 
@@ -48,7 +48,7 @@ class Match:
     """A run of a clip that is in a recording.
 
     Attributes:
-        kind: how alike.
+        kind: "verbatim" or "resynthesised", see above.
         start: in the clip, in samples.
         stop: likewise.
         lag: samples from a place in the clip to the like place in the recording; exact if verbatim, and otherwise
@@ -123,7 +123,7 @@ class Copy:
     """A part of a clip that is in the corpus.
 
     Attributes:
-        kind: "verbatim", the samples are the same but for a gain; or "resynthesised", the spectrogram is.
+        kind: "verbatim" or "resynthesised", see above.
         start: in the clip, in seconds.
         seconds: its length.
         recording: the name of the one it is in.
@@ -146,11 +146,11 @@ class Copy:
 
 @dataclass(frozen=True)
 class Copies:
-    """What of a clip is in the corpus.
+    """The parts of a clip that are in the corpus.
 
     Attributes:
         seconds: the clip's length.
-        copies: by their beginning. What the corpus holds twice is there twice.
+        copies: in the order of their beginnings. What the corpus holds twice is there twice.
     """
 
     seconds: float
@@ -158,12 +158,12 @@ class Copies:
 
     @property
     def share(self) -> float:
-        """How much of the clip is copied, 0 to 1, the prompt's continuation aside."""
+        """The share of the clip that is copied, 0 to 1, the prompt's continuation aside."""
         return _covered(copy for copy in self.copies if not copy.is_continuation) / max(self.seconds, 1e-9)
 
     @property
     def continuation_share(self) -> float:
-        """How much is the prompt's own continuation, 0 to 1."""
+        """The share that is the prompt's own continuation, 0 to 1."""
         return _covered(copy for copy in self.copies if copy.is_continuation) / max(self.seconds, 1e-9)
 
     @property
@@ -174,7 +174,7 @@ class Copies:
 
 
 def find_copies(index: LandmarkIndex, clip: Waveform, *, origin: Origin | None = None) -> Copies:
-    """Find what of a clip is in a fingerprinted corpus.
+    """Find the parts of a clip that are in a fingerprinted corpus.
 
     Verbatim copies of 0.4 s and more are found, resynthesised ones of 0.7 s, where they pass -60 dB re full scale. A
     corpus of a sampled piano holds the like of anything: see above for how much of unseen music is accused, and

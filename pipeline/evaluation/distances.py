@@ -1,6 +1,6 @@
 """How far a system's clips lie from the reference's in each embedding, and how much of the gap it closes.
 
-    clips' vectors -> Frechet distance, kernel distance -> between the anchors' distances -> gap closed
+    vectors of clips -> Frechet distance, kernel distance -> between the anchors' distances -> gap closed
 
 Each replicate of an interval resamples every set's clips, once for all numbers: a gap closed is made of three
 distances to one reference, so they must be resampled together.

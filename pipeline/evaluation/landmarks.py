@@ -4,9 +4,7 @@
 
 After Wang, "An industrial-strength audio search algorithm" (ISMIR 2003). A landmark is two pitches and the time
 between them, so it knows neither gain nor place, and it survives a change of all phases. One alone means little; many
-at one offset between clip and corpus are a candidate, which `copies` then verifies.
-
-Where a clip may repeat a corpus: landmarks shared at one offset within a second.
+within a second, at one offset between clip and corpus, are a candidate, which `copies` then verifies.
 """
 
 from collections.abc import Iterator
@@ -40,6 +38,12 @@ _FANOUT = 4  # pairs a peak may begin
 _ZONE_TIME, _ZONE_PITCH = 32, 64  # a partner comes 1 to 31 frames later, fewer than 64 bins away: 5 and 7 bits
 _MOST = 300  # places: a landmark that the corpus has more often says nothing, and would cost hours of it dearly
 _FRAME_BITS = 32  # of an index entry: 14 000 hours of frames
+
+# 95 in 100 planted verbatim copies of 0.5 s rank among the first 3 candidates in ten seconds, and 90 in 100 that went
+# through phase recovery among the first 30.
+N_PER_SECOND = 4  # candidates
+_HALF = SAMPLE_RATE // 2 // FRAME  # frames: a cell lasts a second, and one begins every half
+_MIN_HITS = 3  # in a cell
 
 
 def peaks_of(waveform: Waveform) -> tuple[Integers, Integers]:
@@ -97,12 +101,7 @@ class LandmarkIndex:
 
     @classmethod
     def of(cls, corpus: Corpus, *, progress: Progress | None = None) -> Self:
-        """Fingerprint a corpus.
-
-        Args:
-            corpus: any.
-            progress: called with (recordings done, recordings in all) after each.
-        """
+        """Fingerprint a corpus; `progress` is called with (recordings done, recordings in all) after each."""
         parts, first_frames, n_frames = [], [], 0
         for n_done, recording in enumerate(corpus, start=1):
             first_frames.append(n_frames)
@@ -119,10 +118,10 @@ class LandmarkIndex:
         """Look landmarks up.
 
         Returns:
-            of each hit: which of `words` it is; the corpus's frame; and its weight, one over the square root of how
-            often the corpus has that landmark. (Counting hits ranks a planted 0.5 s below 5 chance likenesses in one
-            clip of twenty, as a sampled piano says the same few things all the time; weighing them, below none.)
-            Landmarks that the corpus has in more than 300 places have no hit.
+            for each hit the index of its landmark in `words`, the corpus's frame, and its weight, one over the square
+            root of how often the corpus has that landmark. (Counting hits ranks a planted 0.5 s below 5 chance
+            likenesses in one clip of twenty, as a sampled piano says the same few things all the time; weighing them,
+            below none.) Landmarks that the corpus has in more than 300 places have no hit.
 
         Shape:
             (n_words,) -> thrice (n_hits,)
@@ -147,14 +146,6 @@ def _landmarks_in(recording: Recording) -> Iterator[tuple[Integers, Integers]]:
         stop = min(start + PIECE + N_FFT * DECIMATION, recording.n_samples)
         words, frames = landmarks_of(recording.read(start, stop))
         yield words, frames + start // FRAME
-
-
-# Of planted copies of 0.5 s, 95 in 100 rank among the first 3 in ten seconds if they are verbatim, and 90 in 100 among
-# the first 30 if they went through phase recovery.
-N_PER_SECOND = 4
-
-_HALF = SAMPLE_RATE // 2 // FRAME  # frames: a cell lasts a second, and one begins every half
-_MIN_HITS = 3
 
 
 @dataclass(frozen=True)
@@ -200,7 +191,7 @@ def _gathered(
     one, a cell lasts two halves, and each hit stands in two pairs of offsets and in two cells.
 
     Returns:
-        of each cell with _MIN_HITS hits or more: the lower of its two offsets, corpus less clip; the first and the
+        for each cell with _MIN_HITS hits or more the lower of its two offsets, corpus less clip; the first and the
         last frame of the clip that have a hit; and the sum of weights; (n_cells,) each.
     """
     offsets = corpus_frames - clip_frames

@@ -1,7 +1,7 @@
 """Every metric of a report, one row each: what it means, what it cannot tell, and how a clip's number is computed.
 
-A system's number is pooled from those of its clips. What only a set of clips has (distances, note histograms, skill)
-has no function here: `distances`, `note_distances` and `prediction` compute it, and `aggregation` puts all together.
+A system's number is pooled from those of its clips. Numbers that only a set of clips has (distances, note histograms,
+skill) have no function here: `distances`, `note_distances` and `prediction` compute them. `aggregation` collects all.
 """
 
 from collections.abc import Callable

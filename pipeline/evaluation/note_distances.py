@@ -38,7 +38,7 @@ def compare_notes(reference: Set, other: Set, *, seed: int = 0, n_replicates: in
         n_replicates: of each interval.
 
     Returns:
-        `js_distance` for each of HISTOGRAMS; nothing where the reference has no notes, as all would be as far from it.
+        `js_distance` for each of HISTOGRAMS; nothing where the reference has no notes: all sets would be equally far.
 
     Raises:
         EvaluationError: a set has fewer than two clips.
@@ -55,7 +55,7 @@ def compare_notes(reference: Set, other: Set, *, seed: int = 0, n_replicates: in
 
 
 def js_distance(histogram: _Doubles, other: _Doubles) -> float:
-    """Return the Jensen-Shannon distance: the root of `js_divergence`, and a metric, which that is not.
+    """Return the Jensen-Shannon distance: the root of `js_divergence`. The root is a metric, the divergence is not.
 
     Endres & Schindelin, "A new metric for probability distributions" (2003).
     """

@@ -1,4 +1,4 @@
-"""What a clip's notes are like: how many, how many at once, how high, loud, long and far apart, in how clear a key."""
+"""Statistics of a clip's notes: how many, how many at once, how high, loud, long and far apart, in how clear a key."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,16 +37,16 @@ class NoteStatistics:
         seconds: how long the music is.
         n_notes: how many begin.
         pitches: how many of each key of the piano begin, A0 first, (88,).
-        at_once: for how many seconds 0, 1, ... MOST_AT_ONCE notes sound, (17,).
-        intervals: how many times between an onset and the next fall into the bins of INTERVAL_EDGES, (25,).
-        lengths: how many notes' lengths fall into the bins of LENGTH_EDGES, (23,).
-        velocities: how many notes' velocities fall into the bins of VELOCITY_EDGES, (16,).
+        at_once: the seconds in which 0, 1, ... MOST_AT_ONCE notes sound, (17,).
+        intervals: times between an onset and the next in the bins of INTERVAL_EDGES, (25,).
+        lengths: lengths of notes in the bins of LENGTH_EDGES, (23,).
+        velocities: velocities of notes in the bins of VELOCITY_EDGES, (16,).
         gaps: times from one onset to the next, chords counted once, in seconds, (n_gaps,).
         n_first: how many notes begin in the first minute or third, see END.
         n_last: how many begin in the last.
-        velocity_std: standard deviation of the velocities, in MIDI's steps; of a set, the mean of the clips', each
-            as weighty as it has notes. 0 without notes.
-        key_clarity: see `key_clarity`; of a set, likewise.
+        velocity_std: standard deviation of the velocities, in MIDI's steps, 0 without notes. A set has the mean of its
+            clips', weighted by their numbers of notes.
+        key_clarity: see `key_clarity`; a set has the mean likewise.
     """
 
     seconds: float
@@ -153,7 +153,7 @@ def pitch_classes_of(pitches: Histogram) -> Histogram:
 
 
 def _at_once(notes: Notes, seconds: float) -> Histogram:
-    """For how many seconds so many notes sound, (MOST_AT_ONCE + 1,)."""
+    """The seconds in which so many notes sound, (MOST_AT_ONCE + 1,)."""
     times = np.concatenate([[0.0], notes.onsets, notes.offsets, [seconds]])
     changes = np.concatenate([[0], np.ones(len(notes), int), np.full(len(notes), -1), [0]])
     order = np.argsort(times, kind="stable")

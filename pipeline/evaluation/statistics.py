@@ -45,7 +45,7 @@ def bootstrap(
     least: float = -np.inf,
     most: float = np.inf,
 ) -> Value:
-    """Compute a statistic of some sets, with an interval if each has two clips or more.
+    """Compute a statistic of some sets, with an interval if every set has two clips or more.
 
     Args:
         statistic: called with as many sets as are given. It must not be clipped at its bounds, which would hide half
@@ -68,7 +68,7 @@ def bootstrap(
 
 
 def mean(numbers: Sequence[float | None], *, seed: int) -> Value:
-    """Average the numbers that are there; no number if none is. The interval goes no further than they do."""
+    """Average the numbers that are there; no number if none is. The interval ends within them."""
     known = [number for number in numbers if number is not None]
     if not known:
         return Value(None)
