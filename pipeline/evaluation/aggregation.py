@@ -11,8 +11,15 @@ from pipeline.evaluation.clips import Segment
 from pipeline.evaluation.copies import Copies, find_copies
 from pipeline.evaluation.landmarks import LandmarkIndex
 from pipeline.evaluation.metrics import METRICS, NOTES, Metric
-from pipeline.evaluation.note_distances import compare_notes, js_divergence
-from pipeline.evaluation.notes import INTERVAL_EDGES, LENGTH_EDGES, MOST_AT_ONCE, VELOCITY_EDGES, NoteStatistics, pooled
+from pipeline.evaluation.note_distances import HISTOGRAMS, compare_notes, js_divergence
+from pipeline.evaluation.notes import (
+    DURATION_EDGES,
+    INTERVAL_EDGES,
+    MOST_AT_ONCE,
+    VELOCITY_EDGES,
+    NoteStatistics,
+    pooled,
+)
 from pipeline.evaluation.report import Annotation, ClipResult, Histogram, Value
 from pipeline.pretrained.embeddings import NAMES, at_equal_loudness
 from waveforms.notes.performance import HIGHEST_PITCH, LOWEST_PITCH
@@ -22,6 +29,18 @@ _OF_CLIPS = tuple(metric for metric in METRICS if metric.of_clip)
 _OF_NOTES = tuple(metric for metric in NOTES if metric.of_notes)
 _OUTLIERS = ("flatness", "flux")  # compared with those of the reference's clips one by one
 _RATIOS = ("notes_per_second", "polyphony")  # compared with those of the anchor resynthesis
+_PITCHES = tuple(f"{NOTE_NAMES[n % 12]}{n // 12 - 1}" for n in range(LOWEST_PITCH, HIGHEST_PITCH + 1))
+_INTERVALS, _DURATIONS = (
+    (*(f"{edge:.2f}" for edge in edges[:-2]), f"{edges[-2]:.2f} or more") for edges in (INTERVAL_EDGES, DURATION_EDGES)
+)
+_PLOTS = (  # id, title, axis and labels of each histogram
+    ("pitch_classes", "pitch classes", "pitch class", NOTE_NAMES),
+    ("pitches", "pitches", "pitch", _PITCHES),
+    ("onset_intervals", "time from onset to onset", "seconds, from", _INTERVALS),
+    ("polyphony", "notes at once", "notes, by time", (*map(str, range(MOST_AT_ONCE)), f"{MOST_AT_ONCE} or more")),
+    ("velocities", "velocities", "MIDI velocity, from", tuple(f"{edge:.0f}" for edge in VELOCITY_EDGES[:-1])),
+    ("durations", "durations of notes", "seconds, from", _DURATIONS),
+)
 
 Notes = Sequence[NoteStatistics]  # one a clip
 
@@ -137,19 +156,8 @@ def annotations_of(clip: MeasuredClip) -> tuple[Annotation, ...]:
 def histograms_of(clips: Sequence[MeasuredClip]) -> tuple[Histogram, ...]:
     """The distributions of a system's notes."""
     notes = pooled(_notes(clips, "quick"))
-    pitches = tuple(f"{NOTE_NAMES[pitch % 12]}{pitch // 12 - 1}" for pitch in range(LOWEST_PITCH, HIGHEST_PITCH + 1))
-    times = (*(f"{edge:.2f}" for edge in INTERVAL_EDGES[:-2]), f"{INTERVAL_EDGES[-2]:.2f} or more")
-    durations = (*(f"{edge:.2f}" for edge in LENGTH_EDGES[:-2]), f"{LENGTH_EDGES[-2]:.2f} or more")
-    velocities = tuple(f"{edge:.0f}" for edge in VELOCITY_EDGES[:-1])
-    counts = (*map(str, range(MOST_AT_ONCE)), f"{MOST_AT_ONCE} or more")
-    return (
-        Histogram("pitch_classes", "pitch classes", "pitch class", NOTE_NAMES, _shares(notes.pitch_classes)),
-        Histogram("pitches", "pitches", "pitch", pitches, _shares(notes.pitches)),
-        Histogram("onset_intervals", "time from onset to onset", "seconds, from", times, _shares(notes.intervals)),
-        Histogram("polyphony", "notes at once", "notes, by time", counts, _shares(notes.at_once)),
-        Histogram("velocities", "velocities", "MIDI velocity, from", velocities, _shares(notes.velocities)),
-        Histogram("durations", "durations of notes", "seconds, from", durations, _shares(notes.lengths)),
-    )
+    shares = {name: of(notes) / (of(notes).sum() or 1.0) for name, of in HISTOGRAMS.items()}
+    return tuple(Histogram(*row, tuple(shares[row[0]].tolist())) for row in _PLOTS)
 
 
 def _note_values(
@@ -227,10 +235,6 @@ def _strangeness(clips: Sequence[MeasuredClip], reference: Sequence[MeasuredClip
         found.append(np.linalg.norm(theirs - ours.mean(axis=0), axis=1) / usual)
     strangeness: list[float] = np.mean(found, axis=0).tolist()
     return strangeness
-
-
-def _shares(histogram: np.ndarray) -> tuple[float, ...]:
-    return tuple((histogram / (histogram.sum() or 1.0)).tolist())
 
 
 def _finite(number: float | None) -> float | None:

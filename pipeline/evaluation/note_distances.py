@@ -19,10 +19,10 @@ _Rows = Sequence[_Doubles]  # one for each clip; their sum is the set's
 HISTOGRAMS: Mapping[str, Callable[[NoteStatistics], _Doubles]] = {
     "pitches": lambda clip: clip.pitches,
     "pitch_classes": lambda clip: clip.pitch_classes,
-    "onset_intervals": lambda clip: clip.intervals,
+    "onset_intervals": lambda clip: clip.onset_intervals,
     "polyphony": lambda clip: clip.at_once,
     "velocities": lambda clip: clip.velocities,
-    "durations": lambda clip: clip.lengths,
+    "durations": lambda clip: clip.durations,
 }
 
 

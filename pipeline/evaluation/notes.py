@@ -16,8 +16,8 @@ MOST_AT_ONCE = 16  # notes; a moment with more counts as one with so many
 CHORD = 0.03  # seconds: onsets nearer than that are one chord's, and no interval
 # Edges of the bins of inter-onset intervals: three an octave from 30 ms to 7.7 s, and one for all that is longer.
 INTERVAL_EDGES = np.append(CHORD * 2.0 ** (np.arange(25) / 3.0), np.inf)
-# Edges of the bins of lengths: three an octave from 50 ms to 6.4 s, one for what is shorter and one for what is longer.
-LENGTH_EDGES = np.array([0.0, *(0.05 * 2.0 ** (np.arange(22) / 3.0)), np.inf])
+# Edges of the bins of durations: three an octave from 50 ms to 6.4 s, one for all below and one for all above.
+DURATION_EDGES = np.array([0.0, *(0.05 * 2.0 ** (np.arange(22) / 3.0)), np.inf])
 VELOCITY_EDGES = np.arange(0.0, 129.0, 8.0)  # of 16 bins
 END = 60.0  # seconds: a clip's first and last minute are compared; of less than three minutes the first and last third
 
@@ -27,6 +27,7 @@ END = 60.0  # seconds: a clip's first and last minute are compared; of less than
 _MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 _MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 _N_KEYS = HIGHEST_PITCH - LOWEST_PITCH + 1  # of the keyboard
+_SUMS = ("seconds", "n_notes", "pitches", "at_once", "onset_intervals", "durations", "velocities", "n_first", "n_last")
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +39,8 @@ class NoteStatistics:
         n_notes: how many begin.
         pitches: how many of each key of the piano begin, A0 first, (88,).
         at_once: the seconds in which 0, 1, ... MOST_AT_ONCE notes sound, (17,).
-        intervals: times between an onset and the next in the bins of INTERVAL_EDGES, (25,).
-        lengths: lengths of notes in the bins of LENGTH_EDGES, (23,).
+        onset_intervals: times between an onset and the next in the bins of INTERVAL_EDGES, (25,).
+        durations: durations of notes in the bins of DURATION_EDGES, (23,).
         velocities: velocities of notes in the bins of VELOCITY_EDGES, (16,).
         gaps: times from one onset to the next, chords counted once, in seconds, (n_gaps,).
         n_first: how many notes begin in the first minute or third, see END.
@@ -53,8 +54,8 @@ class NoteStatistics:
     n_notes: int
     pitches: Histogram
     at_once: Histogram
-    intervals: Histogram
-    lengths: Histogram
+    onset_intervals: Histogram
+    durations: Histogram
     velocities: Histogram
     gaps: npt.NDArray[np.float64]
     n_first: int
@@ -88,8 +89,8 @@ def measure_notes(notes: Notes, seconds: float) -> NoteStatistics:
         n_notes=len(notes),
         pitches=pitches,
         at_once=_at_once(notes, seconds),
-        intervals=np.histogram(gaps, INTERVAL_EDGES)[0].astype(np.float64),
-        lengths=np.histogram(notes.offsets - notes.onsets, LENGTH_EDGES)[0].astype(np.float64),
+        onset_intervals=np.histogram(gaps, INTERVAL_EDGES)[0].astype(np.float64),
+        durations=np.histogram(notes.offsets - notes.onsets, DURATION_EDGES)[0].astype(np.float64),
         velocities=np.histogram(notes.velocities, VELOCITY_EDGES)[0].astype(np.float64),
         gaps=gaps[gaps >= CHORD],
         n_first=int(np.count_nonzero(notes.onsets < end)),
@@ -113,16 +114,8 @@ def pooled(clips: Sequence[NoteStatistics]) -> NoteStatistics:
     n_notes = np.array([clip.n_notes for clip in clips])
     weights = n_notes / max(n_notes.sum(), 1)
     return NoteStatistics(
-        seconds=sum(clip.seconds for clip in clips),
-        n_notes=int(n_notes.sum()),
-        pitches=np.sum([clip.pitches for clip in clips], axis=0),
-        at_once=np.sum([clip.at_once for clip in clips], axis=0),
-        intervals=np.sum([clip.intervals for clip in clips], axis=0),
-        lengths=np.sum([clip.lengths for clip in clips], axis=0),
-        velocities=np.sum([clip.velocities for clip in clips], axis=0),
+        **{name: sum(getattr(clip, name) for clip in clips) for name in _SUMS},
         gaps=np.concatenate([clip.gaps for clip in clips]),
-        n_first=sum(clip.n_first for clip in clips),
-        n_last=sum(clip.n_last for clip in clips),
         velocity_std=float(weights @ [clip.velocity_std for clip in clips]),
         key_clarity=float(weights @ [clip.key_clarity for clip in clips]),
     )

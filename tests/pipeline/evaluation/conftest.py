@@ -1,8 +1,8 @@
-"""One evaluation through the real command line, for the tests of its report and of the command."""
+"""One evaluation through the real command line, for the tests of its report and of the command; and ramps."""
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ from pipeline.cli.main import main
 from tests.pipeline.conftest import TINY, as_flags
 from tests.pipeline.evaluation.playing import playing
 from waveforms import SAMPLE_RATE
+from waveforms.corpus.recording import Recording
+from waveforms.corpus.survey import survey
+from waveforms.dsp.blocks import BLOCK_SIZE
 
 SECONDS = 3.0
 N_CLIPS = 4
@@ -32,6 +35,17 @@ def working_in(home: Path) -> Iterator[None]:
     with chdir(home), pytest.MonkeyPatch.context() as patch:
         patch.setenv("QUARTERWAVE_CACHE", str(home / "cache"))
         yield
+
+
+@pytest.fixture
+def ramp(record: Callable[..., Path]) -> Callable[[str, float], Recording]:
+    """Give a function that makes a recording of so many blocks: a ramp, so that each sample shows its place."""
+
+    def make(name: str, n_blocks: float) -> Recording:
+        waveform = np.linspace(0.1, 0.9, round(n_blocks * BLOCK_SIZE), dtype=np.float32)
+        return Recording(name, survey(record(name, waveform, subtype="FLOAT")))
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,6 @@ from tests.conftest import noise
 from waveforms import SAMPLE_RATE
 from waveforms.audio import ClipWriter
 from waveforms.corpus.recording import Recording
-from waveforms.corpus.survey import survey
 from waveforms.dsp.blocks import BLOCK_SIZE
 
 N = 4 * BLOCK_SIZE
@@ -91,17 +90,6 @@ def test_clips_of_others_tell_nothing(record: Callable[..., Path], tmp_path: Pat
         assert read_rendered([path])[0].origin is None
 
 
-@pytest.fixture
-def recording(record: Callable[..., Path]) -> Callable[[str, float], Recording]:
-    """Give a function that makes a recording of so many clips: a ramp, so that each sample says its place."""
-
-    def make(name: str, n_clips: float) -> Recording:
-        waveform = np.linspace(0.1, 0.9, round(n_clips * HALF), dtype=np.float32)
-        return Recording(name, survey(record(name, waveform, subtype="FLOAT")))
-
-    return make
-
-
 def test_items_are_chosen_evenly() -> None:
     assert choose_evenly(range(10), 5) == [1, 3, 5, 7, 9]
     assert choose_evenly(range(3), 5) == [0, 1, 2]
@@ -112,12 +100,12 @@ def test_items_are_chosen_evenly() -> None:
     assert choose_from_groups(groups, 99) == list(chain.from_iterable(groups))
 
 
-def test_segments_are_the_recording_piece_by_piece(recording: Callable[[str, float], Recording]) -> None:
-    source = recording("ramp.wav", 3.5)
+def test_segments_are_the_recording_piece_by_piece(ramp: Callable[[str, float], Recording]) -> None:
+    source = ramp("ramp.wav", 7)
     segments = segments_of(source, "/there/ramp.wav", HALF)
     whole = source.read(0, source.n_samples)
     assert [segment.name for segment in segments] == ["ramp.wav @ 0 s", "ramp.wav @ 0.5 s", "ramp.wav @ 1 s"]
     assert segments[2].source == "/there/ramp.wav @ 1 s"
     np.testing.assert_array_equal(np.concatenate([segment.read() for segment in segments]), whole[: 3 * HALF])
     np.testing.assert_array_equal(segments[1].read_part(5, 9), whole[HALF + 5 : HALF + 9])
-    assert [segment.name for segment in segments_of(recording("one.wav", 1.9), "one.wav", HALF)] == ["one.wav"]
+    assert [segment.name for segment in segments_of(ramp("one.wav", 3.8), "one.wav", HALF)] == ["one.wav"]

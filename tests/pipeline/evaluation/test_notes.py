@@ -11,8 +11,8 @@ from scipy.spatial.distance import jensenshannon
 from pipeline.evaluation import EvaluationError
 from pipeline.evaluation.note_distances import HISTOGRAMS, compare_notes, js_distance, js_divergence
 from pipeline.evaluation.notes import (
+    DURATION_EDGES,
     INTERVAL_EDGES,
-    LENGTH_EDGES,
     MOST_AT_ONCE,
     NoteStatistics,
     key_clarity,
@@ -57,8 +57,8 @@ def test_one_clip_by_hand() -> None:
     assert np.flatnonzero(found.pitches).tolist() == [0, 39, 43, 51]
     assert found.pitch_classes.tolist() == [2, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0]
     assert found.velocity_std == pytest.approx(np.sqrt(125))  # of 50, 60, 70, 80
-    assert found.intervals.sum() == 2  # a second, and four; the chord has none
-    second, fourth = np.flatnonzero(found.intervals)
+    assert found.onset_intervals.sum() == 2  # a second, and four; the chord has none
+    second, fourth = np.flatnonzero(found.onset_intervals)
     assert INTERVAL_EDGES[second] <= 1.0 < INTERVAL_EDGES[second + 1]
     assert INTERVAL_EDGES[fourth] <= 4.0 < INTERVAL_EDGES[fourth + 1]
 
@@ -67,7 +67,7 @@ def test_silence_has_no_notes_and_numbers_all_the_same() -> None:
     found = clip()
     assert (found.n_notes, found.polyphony, found.velocity_std, found.key_clarity) == (0, 0.0, 0.0, 0.0)
     assert found.at_once[0] == pytest.approx(10)
-    assert found.pitches.sum() == found.intervals.sum() == 0
+    assert found.pitches.sum() == found.onset_intervals.sum() == 0
 
 
 def test_a_clip_of_more_notes_than_are_counted() -> None:
@@ -90,20 +90,20 @@ def test_lengths_and_velocities_have_bins() -> None:
     lengths, velocities = (0.04, 0.055, 0.11, 2.1, 10.0), (0.0, 7.9, 8.0, 64.0, 127.0)
     found = clip(*((0.0, length, 60, velocity) for length, velocity in zip(lengths, velocities, strict=True)))
     expected = [0, *(1 + int(3 * np.log2(length / 0.05)) for length in lengths[1:4]), 22]
-    assert np.flatnonzero(found.lengths).tolist() == expected == [0, 1, 4, 17, 22]
+    assert np.flatnonzero(found.durations).tolist() == expected == [0, 1, 4, 17, 22]
     assert {n: int(found.velocities[n]) for n in np.flatnonzero(found.velocities)} == {0: 2, 1: 1, 8: 1, 15: 1}
-    assert LENGTH_EDGES[-2] == pytest.approx(6.4)
+    assert DURATION_EDGES[-2] == pytest.approx(6.4)
 
 
 def test_long_rests_have_a_bin() -> None:
-    assert clip((0.0, 1.0, 60, 64.0), (29.0, 30.0, 60, 64.0), seconds=30.0).intervals[-1] == 1
+    assert clip((0.0, 1.0, 60, 64.0), (29.0, 30.0, 60, 64.0), seconds=30.0).onset_intervals[-1] == 1
 
 
 @given(st.lists(st.tuples(st.floats(0, 9.9), st.floats(0.01, 5), st.integers(21, 108), st.floats(1, 127)), max_size=30))
 def test_counts_add_up(notes: list[tuple[float, float, int, float]]) -> None:
     found = clip(*((onset, onset + length, pitch, velocity) for onset, length, pitch, velocity in notes))
     assert found.pitches.sum() == found.pitch_classes.sum() == found.n_notes == len(notes)
-    assert found.lengths.sum() == found.velocities.sum() == len(notes)
+    assert found.durations.sum() == found.velocities.sum() == len(notes)
     assert found.at_once.sum() == pytest.approx(10)
     assert (found.at_once >= 0).all()
     sounding = sum(min(onset + length, 10.0) - onset for onset, length, _, _ in notes)
