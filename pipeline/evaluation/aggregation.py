@@ -47,10 +47,10 @@ Notes = Sequence[NoteStatistics]  # one a clip
 
 @dataclass(frozen=True, eq=False)
 class MeasuredClip(Analysis):
-    """What is known of a clip.
+    """The analysis of a clip, and what it copies.
 
     Attributes:
-        segment: which clip.
+        segment: the clip.
         copies: None where it is not known what its model was trained on.
     """
 
@@ -62,9 +62,9 @@ def measure(analyser: CachedAnalyser, segment: Segment, index: LandmarkIndex | N
     """Measure a clip.
 
     Args:
-        analyser: for all but copies.
+        analyser: measures all but copies.
         segment: the clip.
-        index: of what its model was trained on, if that is known.
+        index: the landmarks of the corpus that its model was trained on, if that is known.
     """
     waveform = segment.read()
     analysis = analyser.analyse(waveform)
@@ -74,7 +74,7 @@ def measure(analyser: CachedAnalyser, segment: Segment, index: LandmarkIndex | N
 
 
 def clip_values(clips: Sequence[MeasuredClip]) -> dict[str, list[float | None]]:
-    """The values of every metric that a clip has, {id: one a clip}."""
+    """The values of every metric that clips have, {id: a value for each clip}."""
     values = {metric.id: [_finite(metric.of_clip(clip)) for clip in clips] for metric in _OF_CLIPS if metric.of_clip}
     for transcriber in clips[0].notes:
         notes = _notes(clips, transcriber)
@@ -98,12 +98,12 @@ def system_values(
     """Pool the values of a system's clips, {id: value}: all metrics but distances of embeddings and skill.
 
     Args:
-        clips: the system's.
-        reference: the reference's.
-        real: the anchor's of that name.
-        continuation: of the system's prompts, where that anchor is there.
-        resynthesis: likewise.
-        seed: of the intervals.
+        clips: the clips of the system.
+        reference: the clips of the reference.
+        real: the clips of the anchor real.
+        continuation: the clips of the anchor continuation of the system's prompts, where there is one.
+        resynthesis: the clips of the anchor resynthesis likewise.
+        seed: seeds the intervals.
     """
     numbers, usual = clip_values(clips), clip_values(reference)
     values = {metric.id: _pooled(metric, numbers[metric.id], seed) for metric in _OF_CLIPS}
@@ -163,7 +163,7 @@ def histograms_of(clips: Sequence[MeasuredClip]) -> tuple[Histogram, ...]:
 def _note_values(
     notes: Notes, reference: Notes, continuation: Notes, resynthesis: Notes, *, seed: int
 ) -> dict[str, Value]:
-    """A system's values of the notes that one transcriber finds."""
+    """The values of a system that depend on the notes of one transcriber."""
     values = {
         metric.id: statistics.quotient([_weighted(metric, each) for each in notes], seed=seed)
         for metric in _OF_NOTES

@@ -51,18 +51,18 @@ _N_DIGEST = 20  # bytes
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """What is known of a sound.
+    """All that is measured in a clip alone.
 
     Attributes:
-        seconds: its length.
-        vectors: of each embedding, (n_vectors, dim).
-        piano: the probability of musicnn's tag, 0 to 1.
+        seconds: the length of the clip.
+        vectors: (n_vectors, dim) by embedding.
+        piano: the probability, 0 to 1, of the tag piano by musicnn.
         notes: by transcriber, "quick" and, where it was asked for, "thorough".
-        seams: see there.
-        life: see there.
-        faults: see there.
-        levels: as the clip is; all else is measured at equal loudness.
-        dc_offset: mean of the samples, full scale at 1, as the clip is.
+        seams: at equal loudness, as all but `levels` and `dc_offset`.
+        life: likewise.
+        faults: likewise.
+        levels: of the clip as it is.
+        dc_offset: mean of the samples of the clip as it is, full scale at 1.
     """
 
     seconds: float
@@ -97,7 +97,7 @@ class Analyser:
 
     @property
     def versions(self) -> dict[str, str | None]:
-        """Whose numbers these are: transcribers, and the packages that compute; None for one that is not there."""
+        """Versions of the transcribers and of the packages that numbers depend on; None for one that is not there."""
         return {"transcriber": self.transcriber} | {name: _version(name) for name in _PACKAGES}
 
     @property
@@ -132,11 +132,7 @@ class Analyser:
 
 
 class CachedAnalyser:
-    """Analyses only what the cache does not hold.
-
-    Args:
-        analyser: for the rest.
-    """
+    """Analyses only clips that the cache does not hold."""
 
     def __init__(self, analyser: Analyser) -> None:
         self._analyser = analyser
@@ -156,7 +152,7 @@ class CachedAnalyser:
         return analysis
 
     def prune(self) -> None:
-        """Delete what was not asked for longest, until the rest fits."""
+        """Delete the analyses that were used longest ago, until the rest fits."""
         cache.drop_oldest(_folder(), _MOST_BYTES)
 
 

@@ -42,11 +42,11 @@ def halves(sources: Sequence[tuple[Source, str]], n_samples: int) -> tuple[list[
     """Divide each recording: the first half of its segments is the reference's, the second the anchor's.
 
     Neighbours are alike, so halves touch at one place only. An odd segment goes to the reference and to the anchor in
-    turn: of recordings with one segment each, every other one is whole on one side.
+    turn: every other recording of one segment is the reference's.
 
     Args:
         sources: recordings with their paths.
-        n_samples: of a segment.
+        n_samples: the length of a segment.
 
     Returns:
         the segments of the reference and of the anchor, by recording.
@@ -101,9 +101,9 @@ def train_classic(corpus: Corpus, settings: Settings, path: Path, advanced: Call
     """Train the anchor classic and keep it, with the two that were used last.
 
     Args:
-        corpus: to train on, but for what is held out.
+        corpus: the reference; what it holds out is not trained on.
         settings: `classic_settings()`.
-        path: where to keep it.
+        path: of its checkpoint in the cache.
         advanced: called with 1 after each step.
 
     Raises:

@@ -25,15 +25,15 @@ T = TypeVar("T")
 
 
 class Source(Protocol):
-    """What segments are taken from: a `Recording`, or what stands in for one."""
+    """What segments are read from: a `Recording`, or what stands in for one."""
 
     @property
     def name(self) -> str:
-        """Unique in its folder."""
+        """Its name, unique in its folder."""
 
     @property
     def n_samples(self) -> int:
-        """Its length."""
+        """Its length at SAMPLE_RATE."""
 
     def read(self, start: int, stop: int) -> Waveform:
         """Samples [start, stop)."""
@@ -45,10 +45,10 @@ class Segment:
 
     Attributes:
         name: unique in its system.
-        source: the file it is read from, and from which second on; "" for one made in memory.
+        source: the file that it is read from, and from which second on; "" for a clip that is made in memory.
         n_samples: its length.
         read_part: returns its samples [start, stop).
-        origin: of its prompt, where that is known.
+        origin: where its prompt is from, if that is known.
     """
 
     name: str
@@ -64,10 +64,10 @@ class Segment:
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder of clips.
+    """The segments of a folder of clips.
 
     Attributes:
-        segments: by file; a file that is too short has none.
+        segments: a list for each file that is long enough.
         notes: sentences on what was left out.
     """
 
@@ -80,15 +80,15 @@ class System:
     """The clips of a system, or of an anchor, before they are measured.
 
     Attributes:
-        name: unique.
+        name: unique in the evaluation.
         kind: see `report.SystemResult`.
-        description: likewise.
+        description: see `report.SystemResult`.
         segments: its clips.
-        index: of what it was trained on, if that is known.
+        index: the landmarks of the corpus that it was trained on, if that is known.
         facts: see `report.SystemResult`.
         skill: values by metric.
-        continuation: the name of the anchor that goes on from the same prompts as recordings do; "" for none.
-        resynthesis: the name of the anchor that is that, encoded and decoded as this system's codec does; likewise.
+        continuation: the name of the anchor that continues the same prompts as their recordings do; "" for none.
+        resynthesis: the name of the anchor that is this, encoded and decoded by the system's codec; "" for none.
     """
 
     name: str
@@ -108,8 +108,8 @@ def segments_of(source: Source, path: str, n_samples: int, origin: Origin | None
     Args:
         source: the recording.
         path: of its file.
-        n_samples: of a segment.
-        origin: of the prompt that the recording goes on from.
+        n_samples: the length of a segment.
+        origin: where the prompt is from that the recording continues, if there is one.
     """
     segments = []
     for n in range(source.n_samples // n_samples):
@@ -151,8 +151,8 @@ def read_folder(path: Path, n_samples: int, progress: Callable[[int, int], objec
     """Divide the clips of a folder, or one file, into segments.
 
     Args:
-        path: of either.
-        n_samples: of a segment: longer files have several, shorter ones are left out.
+        path: of the folder or the file.
+        n_samples: the length of a segment: longer files have several, shorter ones are left out.
         progress: called with (files done, files in all) after each.
 
     Raises:

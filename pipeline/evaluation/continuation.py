@@ -28,10 +28,10 @@ class PromptSource:
     """An excerpt that prompts are chosen from, and as much of its recording as is at hand.
 
     Attributes:
-        excerpt: see there.
+        excerpt: carried by the checkpoint.
         source: the recording; or the excerpt alone.
         start: the sample of the source at which the excerpt begins.
-        path: the source's file.
+        path: the file of the source.
         block_size: samples in a block of the codec.
     """
 
@@ -65,9 +65,9 @@ class ContinuedPrompt:
     """A prompt, and where it ends in its recording: what comes then is its continuation.
 
     Attributes:
-        prompt: see there.
-        origin: that it is chosen from.
-        stop: the sample of the origin's source right after it.
+        prompt: the prompt.
+        origin: what it is chosen from.
+        stop: the sample of the origin's source right after the prompt.
     """
 
     prompt: Prompt
@@ -95,8 +95,8 @@ def prompt_sources(
 
     Args:
         excerpts: of a checkpoint, or of a corpus.
-        corpus: where the recordings are, if that is at hand; one of another sound is not the excerpt's.
-        path: of the checkpoint, which holds excerpts whose recordings are not found.
+        corpus: the recordings, if they are at hand; one of the same name and another sound is not the excerpt's.
+        path: of the checkpoint, which stands in for recordings that are not found.
         block_size: samples in a block of the codec.
     """
     recordings = {recording.name: recording for recording in corpus or ()}
@@ -116,10 +116,10 @@ def choose_continued(
     """Choose prompts that are followed by n_samples of their recordings.
 
     Args:
-        sources: of which one or more has a place, see `PromptSource.n_places`; the others are passed over.
-        n_samples: of a continuation.
-        n_clips: how many.
-        seed: with the same sources it gives the same prompts.
+        sources: one or more has a place, see `PromptSource.n_places`; the others are passed over.
+        n_samples: the length of a continuation.
+        n_clips: how many prompts.
+        seed: gives the same prompts of the same sources.
     """
     possible = [source for source in sources if source.n_places(n_samples)]
     generators = [np.random.default_rng([seed, n]) for n in range(n_clips)]
@@ -128,13 +128,13 @@ def choose_continued(
 
 @dataclass(frozen=True)
 class AnchorNames:
-    """Prompts, a codec, and the names of their anchors.
+    """The names of the anchors of some prompts and a codec.
 
     Attributes:
-        prompts: see there.
-        codec: a checkpoint's.
-        continuation: the anchor of the prompts.
-        resynthesis: the anchor of both.
+        prompts: the prompts.
+        codec: the codec of a checkpoint.
+        continuation: the name of the anchor of the prompts.
+        resynthesis: the name of the anchor of the prompts and the codec.
     """
 
     prompts: Sequence[ContinuedPrompt]
@@ -157,13 +157,13 @@ class ContinuationAnchors:
     """The anchors of all checkpoints, each once: checkpoints may share prompts, and a codec, too.
 
     Args:
-        folder: that gets a folder for each resynthesis.
-        n_samples: of a clip.
+        folder: gets a folder for each resynthesis.
+        n_samples: the length of a clip.
         start: see `request.StartTask`.
 
     Attributes:
-        systems: by name, in the order made: "continuation", "resynthesis", and those of other prompts or codecs,
-            "resynthesis of NAME".
+        systems: the anchors by name, in the order made: "continuation", "resynthesis", and those of other prompts or
+            codecs, "resynthesis of NAME".
     """
 
     def __init__(self, folder: Path, n_samples: int, start: StartTask) -> None:
@@ -178,8 +178,8 @@ class ContinuationAnchors:
 
         Args:
             name: of the system.
-            checkpoint: the system.
-            prompts: that its clips begin from.
+            checkpoint: of the system.
+            prompts: of the system's clips.
 
         Raises:
             OutputError: the folder cannot be made.

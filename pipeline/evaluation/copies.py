@@ -126,8 +126,8 @@ class Copy:
         kind: "verbatim" or "resynthesised", see above.
         start: in the clip, in seconds.
         seconds: its length.
-        recording: the name of the one it is in.
-        source: where in the recording, in seconds.
+        recording: the name of the recording that it is in.
+        source: its start in the recording, in seconds.
         is_continuation: whether it is what follows the prompt in the prompt's own recording.
     """
 
@@ -181,9 +181,9 @@ def find_copies(index: LandmarkIndex, clip: Waveform, *, origin: Origin | None =
     hold a clip's share against that of clips from held-out recordings.
 
     Args:
-        index: of the corpus.
+        index: the landmarks of the corpus.
         clip: float32 (n_samples,), without its prompt.
-        origin: of its prompt, if that is from this corpus.
+        origin: where its prompt is from, if that is in this corpus.
     """
     found: list[tuple[str, Match]] = []
     for candidate in find_candidates(index, clip):

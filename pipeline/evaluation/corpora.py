@@ -14,12 +14,7 @@ from waveforms.errors import CorpusError
 
 
 class Corpora:
-    """Opens what a request names and what its checkpoints name.
-
-    Args:
-        request: see there.
-        start: see `request.StartTask`.
-    """
+    """Opens the corpora that a request and its checkpoints name."""
 
     def __init__(self, request: EvaluationRequest, start: StartTask) -> None:
         self._request = request
@@ -42,7 +37,7 @@ class Corpora:
         return self._corpora[key]
 
     def of(self, checkpoint: Checkpoint) -> Corpus:
-        """What a checkpoint was trained on and what it held out, where the checkpoint or the user says.
+        """The corpus that a checkpoint was trained on, with what it held out, where the checkpoint or the user says.
 
         Raises:
             EvaluationError: neither says.
@@ -65,11 +60,11 @@ class Corpora:
             return None
 
     def index_named(self) -> LandmarkIndex | None:
-        """The index of what the user says that systems were trained on."""
+        """The landmarks of the corpus that systems were trained on as the user says; None where the user does not."""
         return self._index(self.open(self._request.trained_on)) if self._request.trained_on else None
 
     def index_of(self, checkpoint: Checkpoint, corpus: Corpus) -> LandmarkIndex:
-        """The index of what the user names, or of a checkpoint's training recordings in a corpus.
+        """The landmarks of the corpus that the user names, or of a checkpoint's training recordings in a corpus.
 
         Raises:
             EvaluationError: the corpus lacks some.

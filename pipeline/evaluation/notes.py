@@ -103,8 +103,8 @@ def measure_notes(notes: Notes, seconds: float) -> NoteStatistics:
 def pooled(clips: Sequence[NoteStatistics]) -> NoteStatistics:
     """Take a set's clips together, as if they were played one after the other.
 
-    Velocities and keys are only looked at within clips: of two clips, one may be recorded louder, and
-    two clear keys together are none.
+    Velocities and keys are only looked at within clips: one clip may be recorded louder than another, and two clear
+    keys together are none.
 
     Raises:
         EvaluationError: there is no clip.
@@ -131,7 +131,7 @@ def key_clarity(pitch_classes: Histogram) -> float:
         pitch_classes: how many notes of each name, C first, (12,).
 
     Returns:
-        -1 to 1; of a scale about 0.8. 0 if there is no note, or the same number of each.
+        -1 to 1; a scale has about 0.8. 0 if there is no note, or the same number of each.
     """
     if np.ptp(pitch_classes) == 0.0:
         return 0.0

@@ -51,10 +51,10 @@ def measure_skill(
     guess lies in their middle, where no music is. So compare the distance of a sample with that of another sample.
 
     Args:
-        checkpoint: whose `split` names the held-out recordings.
-        corpus: that holds them.
-        n_sequences: blocks that are predicted and decoded, each from up to `sequence_blocks` before it.
-        seed: of the choice of blocks, of sampling and of resampling.
+        checkpoint: its `split` names the held-out recordings.
+        corpus: holds these recordings.
+        n_sequences: how many blocks are predicted and decoded, each from up to `sequence_blocks` before it.
+        seed: seeds the choice of blocks, sampling and resampling.
         progress: called with (parts done, parts in all) after each.
 
     Returns:
@@ -90,16 +90,16 @@ def next_block_distances(
     """Predict the last block of spans from those before it.
 
     Args:
-        session: of the model.
+        session: runs the model.
         codec: of the model.
-        spans: of one length, two blocks or more.
-        device: of both.
-        seed: of sampling.
+        spans: two blocks or more each, all of one length.
+        device: of the model and the codec.
+        seed: seeds sampling.
 
     Returns:
-        log-spectral distances from the real block: of the prediction, the mean, the block before it and the real one,
-        each encoded and decoded, (n_spans, 4). The mean of a codec that reads notes is the sound to be expected if
-        no note begins.
+        (n_spans, 4), the log-spectral distances of the prediction, of the mean, of the block before it and of the real
+        block itself, each encoded and decoded, from the real block. The mean of a codec that reads notes is the sound
+        to be expected if no note begins.
     """
     length = spans[0].n_blocks - 1
     read = read_batch([[span] for span in spans], codec)
@@ -141,9 +141,9 @@ def log_spectral_distance(waveform: Tensor, real: Tensor, floor: Tensor) -> Tens
     inaudible noise.
 
     Args:
-        waveform: what is there.
-        real: what should be.
-        floor: from `floor_below`, of what should be and its surroundings.
+        waveform: the prediction.
+        real: the waveform that it is compared with.
+        floor: `floor_below` the real waveform and its surroundings.
 
     Shape:
         (..., n_samples), (..., n_samples), (...) -> (...)
@@ -188,7 +188,7 @@ def _batches(places: list[Place], checkpoint: Checkpoint) -> Iterator[tuple[int,
 
 
 def _losses(checkpoint: Checkpoint, held_out: list[Piece], fabric: Fabric) -> Iterator[Sums]:
-    """For each recording: loss, loss of the mean and of the repeat, each times blocks, and blocks."""
+    """Yield a recording's loss, that of the mean and that of the repeat, times its blocks, and its blocks."""
     settings = checkpoint.settings.training
     most = max(settings.validation_sequences // len(held_out), 1)
     for piece in held_out:

@@ -39,12 +39,12 @@ def roll_out(
     24 bits, as a clip may be so quiet that the noise of 16 bits would be audible once all are at equal loudness.
 
     Args:
-        checkpoint: the model.
-        source: its file, for the clips' provenance.
-        prompts: one a clip.
+        checkpoint: the model and its codec.
+        source: the file of the checkpoint, for the provenance of clips.
+        prompts: one for each clip.
         folder: made if it is not there.
-        seconds: of a clip.
-        seed: of every random number.
+        seconds: the length of a clip.
+        seed: seeds every random number.
         advanced: called with how many more samples are rendered.
 
     Raises:
@@ -62,7 +62,7 @@ def resynthesise(
     """Encode and decode recordings behind their prompts, as a roll-out continues its prompt. No model is asked.
 
     Args:
-        checkpoint: whose codec does it.
+        checkpoint: its codec encodes and decodes.
         recordings: of whole blocks, each from the beginning of its prompt on, which lasts PROMPT_SECONDS.
         folder: made if it is not there; it gets the recordings without their prompts.
         advanced: called with how many more samples are decoded.

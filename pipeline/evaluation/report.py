@@ -53,10 +53,10 @@ class ClipResult:
 
     Attributes:
         name: unique in its system.
-        source: the file it was read from, and from which second on; "" for one made in memory.
+        source: the file that it was read from, and from which second on; "" for a clip that was made in memory.
         values: by metric.
-        strangeness: how far it is from the reference: 1 is as far as the reference's own clips in the median. Clips
-            are ordered by it, the worst first.
+        strangeness: its distance from the reference: 1 is the median distance of the reference's own clips. Clips are
+            ordered by it, the worst first.
         annotations: in order of time.
     """
 
@@ -74,9 +74,9 @@ class Histogram:
     Attributes:
         id: `pitch_classes`, `pitches`, `onset_intervals`, `polyphony`, `velocities`, `durations`.
         title: of the plot.
-        axis: what the bins count, with unit.
-        labels: one a bin.
-        shares: one a bin; they sum to 1, or are all 0.
+        axis: what the bins count, with its unit.
+        labels: one for each bin.
+        shares: one for each bin; they sum to 1, or are all 0.
     """
 
     id: str
@@ -94,13 +94,13 @@ class SystemResult:
         name: unique in the report.
         kind: `system` or `anchor`.
         description: one sentence: what it is and where it is from.
-        n_clips: measured.
-        seconds: of sound measured.
+        n_clips: how many clips were measured.
+        seconds: how much sound was measured.
         values: by metric.
         clips: in the order measured.
-        histograms: of the system as a whole.
-        facts: of a checkpoint: its settings, how many weights it has, how long it was trained, its loss; no figures
-            of how it sounds.
+        histograms: of all notes of the system.
+        facts: the settings of a checkpoint, how many weights it has, how long it was trained, its loss; no figures of
+            how it sounds.
     """
 
     name: str
@@ -121,9 +121,9 @@ class Report:
     Attributes:
         title: what was compared.
         reference: folder, counts and seconds of the reference.
-        clip_seconds: length of every clip.
-        seed: of every random choice.
-        versions: of what measured: quarterwave, torch, ..., and the embeddings' packages.
+        clip_seconds: the length of every clip.
+        seed: seeded every random choice.
+        versions: of quarterwave, python, packages and networks that measured.
         metrics: in the order shown.
         systems: in the order shown, the user's before the anchors.
         notes: sentences a reader must know (files left out, sets too small, ...).

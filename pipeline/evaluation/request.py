@@ -42,9 +42,9 @@ class EvaluationRequest:
         trained_on: the corpus that systems were trained on, to find copies in; by default each checkpoint's own.
         prompts: recordings that clips begin from; by default what each checkpoint held out.
         classic: a checkpoint or a folder of clips for that anchor; by default one is trained.
-        n_clips: of each system.
-        seconds: of a clip.
-        seed: of every random choice.
+        n_clips: how many clips of each system are measured.
+        seconds: the length of a clip.
+        seed: seeds every random choice.
         thorough: whether the thorough transcriber finds notes, too.
         paths: the systems as they were found.
 

@@ -39,7 +39,7 @@ class Evaluation:
     segments: dict[str, dict[str, Segment]]
 
     def sound(self, system: str, clip: str) -> Waveform:
-        """A clip's waveform, (n_samples,)."""
+        """The waveform of a clip, (n_samples,)."""
         return self.segments[system][clip].read()
 
     def write(self, folder: Path) -> None:
@@ -56,10 +56,10 @@ class Evaluation:
 def evaluate(
     request: EvaluationRequest, start: StartTask = lambda description, n_parts: lambda n_done: None
 ) -> Evaluation:
-    """Evaluate.
+    """Measure systems and anchors, and compare them with the reference.
 
     Args:
-        request: what, and how. Clips of checkpoints are rendered into `request.out`.
+        request: what to evaluate, and how. Clips of checkpoints are rendered into `request.out`.
         start: called when a task begins, with its description and its number of parts; what it returns is called with
             the number of parts just done.
 

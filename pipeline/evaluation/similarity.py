@@ -74,12 +74,12 @@ def align_magnitudes(clip: Waveform, candidate: Candidate) -> tuple[int, float]:
 
 
 def deviation(query: Waveform, source: Waveform, gain: float) -> Floats:
-    """Mean distance of log magnitudes in nepers, weighed by magnitude, every HOP samples; large where silence is.
+    """Mean distance of log magnitudes in nepers, weighted by magnitude, every HOP samples; large where silence is.
 
     Args:
-        query: of the clip.
-        source: what it is compared with, of the same length.
-        gain: in nepers, by which the source is scaled first. It is one number for a whole excerpt, so that a note
+        query: a part of the clip.
+        source: the part of the recording that it is compared with, of the same length.
+        gain: scales the source first, in nepers. It is one number for a whole excerpt, so that a note
             which is struck again more softly does not pass.
 
     Shape:

@@ -50,8 +50,8 @@ def bootstrap(
     Args:
         statistic: called with as many sets as are given. It must not be clipped at its bounds, which would hide half
             of its deviations there. Replicates in which it is NaN do not count.
-        sets: clips of each; each is resampled independently.
-        seed: of the resampling.
+        sets: each is resampled independently.
+        seed: seeds the resampling.
         n_replicates: how often to resample.
         least: see `with_interval`.
         most: likewise.

@@ -38,9 +38,9 @@ class Collection:
     """Everything that is measured.
 
     Attributes:
-        corpus: the reference's.
-        reference: its clips.
-        systems: the user's, then the anchors.
+        corpus: the recordings of the reference.
+        reference: the clips of the reference.
+        systems: those of the user, then the anchors.
         notes: sentences that a reader must know.
     """
 
@@ -121,7 +121,7 @@ class Collector:
         return folder
 
     def _least(self, given: dict[str, int]) -> int:
-        """How many clips all have."""
+        """The number of clips that every system has."""
         wanted = self._request.n_clips
         scarcest = min(given, key=lambda name: given[name])
         n_clips = min(wanted, given[scarcest])
@@ -255,9 +255,9 @@ class Collector:
 
 
 def facts_of(checkpoint: Checkpoint) -> dict[str, Fact]:
-    """Settings by name, and what came of them: steps, minutes and loss of the weights in this file.
+    """Settings by name, and steps, minutes and loss of the weights in this file.
 
-    Those of a run's best checkpoint end at its best step. The loss compares within one codec alone.
+    The figures of a run's best checkpoint end at its best step. The loss compares within one codec alone.
     """
     settings = checkpoint.settings
     facts: dict[str, Fact] = {"preset": settings.preset}
