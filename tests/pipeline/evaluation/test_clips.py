@@ -81,7 +81,7 @@ COMMENTS_OF_OTHERS = [
 ]
 
 
-def test_clips_of_others_tell_nothing(record: Callable[..., Path], tmp_path: Path) -> None:
+def test_comments_of_others_give_no_origin(record: Callable[..., Path], tmp_path: Path) -> None:
     assert read_rendered([record("plain.wav", noise(N))])[0].origin is None
     for n, comment in enumerate(COMMENTS_OF_OTHERS):
         path = tmp_path / f"{n}.wav"
