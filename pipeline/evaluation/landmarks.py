@@ -157,14 +157,12 @@ class Candidate:
         lag: samples from a place in the clip to the like place in the recording; right to a frame.
         start: of the stretch in the clip, in samples.
         stop: its end.
-        score: sum of the weights of the shared landmarks.
     """
 
     recording: Recording
     lag: int
     start: int
     stop: int
-    score: float
 
 
 def find_candidates(index: LandmarkIndex, clip: Waveform) -> list[Candidate]:
@@ -174,11 +172,11 @@ def find_candidates(index: LandmarkIndex, clip: Waveform) -> list[Candidate]:
     offsets, firsts, lasts, scores = _gathered(frames[which], corpus_frames, weights)
     best = np.argsort(-scores, kind="stable")[: max(1, N_PER_SECOND * len(clip) // SAMPLE_RATE)]
     found = []
-    for offset, first, last, score in zip(offsets[best], firsts[best], lasts[best], scores[best], strict=True):
+    for offset, first, last in zip(offsets[best], firsts[best], lasts[best], strict=True):
         recording, frame = index.locate(int(offset + first))
         lag = (frame - int(first)) * FRAME + FRAME // 2  # the middle of two offsets
         stop = min(int(last) * FRAME + N_FFT * DECIMATION, len(clip))
-        found.append(Candidate(recording, lag, int(first) * FRAME, stop, float(score)))
+        found.append(Candidate(recording, lag, int(first) * FRAME, stop))
     return found
 
 
