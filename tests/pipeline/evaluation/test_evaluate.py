@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from pipeline import checkpoint
 from pipeline.cli.main import main
+from pipeline.config import preset_named
+from pipeline.evaluation import anchors
 from pipeline.evaluation.analysis import Analyser
 from pipeline.evaluation.metrics import METRICS
+from tests.pipeline.conftest import TINY
 from tests.pipeline.evaluation.conftest import N_CLIPS, SECONDS
 from waveforms.audio.loudness import LoudnessMeter
 
@@ -55,6 +59,31 @@ def test_a_clip_is_metered_once_and_what_was_analysed_is_not_analysed_again(
     n_sounds = 2 * (1 + len(reports[0]["systems"])) - 1  # of the reference, too; both clips of silence are one sound
     n_rolled_out = 2
     assert len(readings) == n_files + n_rolled_out + n_sounds
+
+
+def test_the_anchor_classic_is_trained_once_on_the_reference(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a small network in the place of the ancestor's."""
+    monkeypatch.setattr(anchors, "classic_settings", lambda: preset_named("classic").with_values(TINY))
+    arguments = [
+        "evaluate",
+        "thief",
+        "--reference=takes",
+        "--clips=2",
+        f"--seconds={SECONDS}",
+        "--force",
+        "--out=own",
+    ]
+    sentence = "the anchor classic was trained on the reference, once, and is kept: "
+    found = []
+    for _ in range(2):
+        assert main(arguments) == 0
+        report = json.loads((home / "own/report.json").read_text())
+        found.append([note for note in report["notes"] if note.startswith(sentence)])
+        (classic,) = [system for system in report["systems"] if system["name"] == "classic"]
+        assert classic["facts"]["steps"] == TINY["steps"]
+    ((kept,), again) = found
+    assert again == []
+    assert checkpoint.load(Path(kept.removeprefix(sentence))).settings.preset == "classic"
 
 
 def test_clips_begin_from_the_recordings_that_are_named(home: Path) -> None:
