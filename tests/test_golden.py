@@ -1,6 +1,6 @@
 """What was made before stays as it was: checkpoints of format 7 load, and their clips come out the same.
 
-The files in `golden/` were written by version 0.1.0: a tiny model of each preset, and two clips of each from one seed.
+The files in `golden/` were written before format 8: a tiny model of each preset, and two clips of each from one seed.
 On the processor that made them clips agree to the bit. Elsewhere sums are rounded in another order: the prompt, which
 every clip keeps, may differ by LARGEST_DIFFERENCE; in the roll-out phase recovery turns rounding into other phases, so
 its log magnitudes may differ by LARGEST_RMS. Those of the two golden clips of a preset differ by 0.2 and more.
