@@ -38,7 +38,7 @@ class Stopwatch(Callback):
 
     def on_step_end(self, run: Run, loss: float) -> None:
         """See `Callback`."""
-        self.steps.append((time.perf_counter(), run.n_lanes * run.settings.training.sequence_blocks))
+        self.steps.append((time.perf_counter(), run.n_blocks_of_step))
 
     def rate(self) -> float:
         """Return the blocks read, encoded and trained on in a second, after the first steps."""

@@ -32,12 +32,14 @@ from pipeline import __version__
 from pipeline.codecs import Codec, make_codec
 from pipeline.config import Settings
 from pipeline.errors import CheckpointError, OutputError
-from pipeline.migrations import FORMAT, READABLE, migrate_document, tensor_renamer
+from pipeline.migrations import migrate_document, tensor_renamer
 from pipeline.models import Model, make_model
 from waveforms import SAMPLE_RATE
 from waveforms.files import atomic_write
 from waveforms.notes.events import Notes
 
+FORMAT = 8
+READABLE = (7, 8)
 KEY = "quarterwave"
 KEYS = {"format", "settings", "split", "history", "excerpts", "progress", "provenance", "ancestors"}
 

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.config import TrainingSettings
 from pipeline.errors import SettingsError, TrainingError
 from waveforms.errors import QuarterwaveError
 
@@ -43,17 +42,20 @@ class SingleProcess:
         """Wait for all processes."""
 
 
-def connect_to_train(settings: TrainingSettings) -> "Fabric":
+def connect_to_train(precision: str, batch_size: int) -> "Fabric":
     """Connect the processes of this job. A second call gives the same processes.
+
+    Args:
+        precision: of the network's arithmetic, "float32" or "bfloat16".
+        batch_size: rows of a batch, over all processes.
 
     Raises:
         SettingsError: they cannot be connected, or a batch cannot be divided among them.
     """
-    fabric = _connect(*launched_processes(), settings.precision)
-    if settings.batch_size % fabric.world_size:
+    fabric = _connect(*launched_processes(), precision)
+    if batch_size % fabric.world_size:
         raise SettingsError(
-            f"batch_size must be a multiple of the number of processes, {fabric.world_size}, "
-            f"and not {settings.batch_size}"
+            f"batch_size must be a multiple of the number of processes, {fabric.world_size}, and not {batch_size}"
         )
     return fabric
 

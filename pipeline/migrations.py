@@ -6,9 +6,6 @@ Format 8 renamed settings, fields and tensors, and changed no number.
 from collections.abc import Callable
 from typing import Any
 
-FORMAT = 8
-READABLE = (7, 8)
-
 _SETTINGS = {"lap": "overlap", "moments": "flow_times", "averaging": "ema_decay"}
 _HEADS = {"enter": "input", "guide": "from_conditioning", "leave": "output", "from_named": "from_previous"}
 _TENSORS = _HEADS | {
@@ -23,7 +20,7 @@ _TENSORS = _HEADS | {
 
 def migrate_document(document: dict[str, Any]) -> dict[str, Any]:
     """Rename what a document of format 7 names otherwise; a document of format 8 stays as it is."""
-    if document["format"] == FORMAT:
+    if document["format"] == 8:
         return document
     settings = {
         name: {_SETTINGS.get(key, key): value for key, value in section.items()}
@@ -32,11 +29,11 @@ def migrate_document(document: dict[str, Any]) -> dict[str, Any]:
         for name, section in document["settings"].items()
     }
     renamed = {"excerpts" if name == "passages" else name: value for name, value in document.items()}
-    return renamed | {"format": FORMAT, "settings": settings}
+    return renamed | {"format": 8, "settings": settings}
 
 
 def tensor_renamer(found: int) -> Callable[[str], str]:
     """Return what renames the tensors of a file of that format."""
-    if found == FORMAT:
+    if found == 8:
         return lambda name: name
     return lambda name: ".".join(_TENSORS.get(part, part) for part in name.split("."))

@@ -15,7 +15,6 @@ import torch
 
 from pipeline.checkpoint import Checkpoint
 from pipeline.clips import Clip, ClipFormat, Take, write_clip
-from pipeline.codecs import Codec
 from pipeline.config import CLIP_SECONDS, Sampling
 from pipeline.distributed import SingleProcess, derive_seed, keep_freed_memory
 from pipeline.errors import OutputError, SettingsError
@@ -68,24 +67,26 @@ class RenderRequest:
         if self.seed < 0:
             raise SettingsError(f"seed must be at least 0 and not {self.seed}")
 
-    def n_blocks(self, codec: Codec) -> int:
-        """Count the blocks to predict.
+    def n_blocks(self, checkpoint: Checkpoint) -> int:
+        """Count the blocks that a checkpoint is to predict.
 
         Raises:
             SettingsError: `seconds` is not whole blocks.
         """
+        codec = checkpoint.codec
         if self.seconds is None and self.notes is not None:
             return ceil((self.notes.seconds + ENDING_SECONDS) / codec.block_seconds)
         return codec.n_blocks_in(CLIP_SECONDS if self.seconds is None else self.seconds)
 
-    def n_samples(self, codec: Codec) -> int:
+    def n_samples(self, checkpoint: Checkpoint) -> int:
         """Count the samples of a clip.
 
         Raises:
             SettingsError: a length is not whole blocks.
         """
+        codec = checkpoint.codec
         n_prompt_blocks = codec.n_blocks_in(self.prompt.seconds) if self.keep_prompt else 0
-        return (self.n_blocks(codec) + n_prompt_blocks) * codec.block_size
+        return (self.n_blocks(checkpoint) + n_prompt_blocks) * codec.block_size
 
 
 def render(
@@ -123,7 +124,7 @@ def render(
     if request.notes is not None and not codec.reads_notes:
         raise SettingsError(f"preset {checkpoint.settings.preset} reads no notes: leave out --notes")
     _check_sampling(checkpoint, request.sampling)
-    n_samples = request.n_blocks(codec) * codec.block_size
+    n_samples = request.n_blocks(checkpoint) * codec.block_size
     if prompts is None:
         prompts = request.prompt.prompts(checkpoint, request.n_clips, seed=request.seed)
     if request.keep_prompt:
@@ -150,7 +151,7 @@ def _render(
 ) -> Iterator[Clip]:
     keep_freed_memory()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    n_blocks, keep_prompt = request.n_blocks(checkpoint.codec), request.keep_prompt
+    n_blocks, keep_prompt = request.n_blocks(checkpoint), request.keep_prompt
     provenance = {
         "checkpoint": source,
         "preset": checkpoint.settings.preset,

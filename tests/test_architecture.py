@@ -36,7 +36,7 @@ LAYERS = {
     ),
 }
 WITH_BLOCKS = ("events", "piano", "spectrum")  # codecs that step by the project's own block
-MOST_EDGES = {"waveforms": 16, "pipeline": 67}  # pairs of rooms of which one imports the other
+MOST_EDGES = {"waveforms": 16, "pipeline": 64}  # pairs of rooms of which one imports the other
 
 
 # Public names that no code of ours reads, and who calls them.
@@ -166,7 +166,9 @@ def test_only_codecs_know_how_long_a_block_is() -> None:
 
 
 def test_sound_knows_nothing_of_learning() -> None:
-    for file in (HOUSE / "waveforms").rglob("*.py"):
+    files = list((HOUSE / "waveforms").rglob("*.py"))
+    assert len(files) > 20
+    for file in files:
         libraries = {name.split(".")[0] for name in imports_of(file)}
         assert not libraries & {"pipeline", "lightning_fabric", "rich", "matplotlib"}, file
 

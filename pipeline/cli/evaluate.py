@@ -15,7 +15,7 @@ HELP = "measure clips against real music"
 DESCRIPTION = """\
 Measure clips: how near they come to real music, what notes they have, whether they copy, click, loop or fall silent.
 
-  quarterwave evaluate clips/ --reference recordings/        a folder of clips, whoever made them
+  quarterwave evaluate clips/ --reference recordings/        a folder of clips of any system
   quarterwave evaluate checkpoints/recordings-classic        renders clips and measures them
   quarterwave evaluate checkpoints/piano.safetensors --prompts mine/ --reference mine/      on music of yours
   quarterwave evaluate before=old/ after=new/ --reference recordings/ --trained-on recordings/

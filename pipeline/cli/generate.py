@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
     request = _request(args, fabric.broadcast(secrets.randbelow(2**31) if args.seed is None else args.seed))
     path = args.checkpoint or _newest_checkpoint()
     loaded = checkpoint.load(path)
-    n_samples = request.n_clips * request.n_samples(loaded.codec)
+    n_samples = request.n_clips * request.n_samples(loaded)
     clips = render(
         loaded,
         request,

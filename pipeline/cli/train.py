@@ -73,8 +73,9 @@ def run(args: argparse.Namespace) -> int:
         resume=args.resume,
         force=args.force,
     )
-    request.check_folder()
-    console.quiet = not connect_to_train(request.settings().training).is_global_zero
+    request.check_folder()  # before a progress bar appears
+    settings = request.settings().training
+    console.quiet = not connect_to_train(settings.precision, settings.batch_size).is_global_zero
     outcome = train_with_progress(request)
     if outcome.reason == "stopped":
         console.print(f"go on with: quarterwave train {' '.join(args.places)} --out {request.folder} --resume")

@@ -48,7 +48,7 @@ class ProgressBar(Callback):
     def on_step_end(self, run: Run, loss: float) -> None:
         """See `Callback`."""
         now = time.perf_counter()
-        rate = run.n_lanes * run.settings.training.sequence_blocks / (now - self._since)
+        rate = run.n_blocks_of_step / (now - self._since)
         self._since = now
         self._rate = SMOOTHING * self._rate + (1 - SMOOTHING) * rate if self._rate else rate
         note = f"loss {loss:.4f}  {self._rate:.0f} blocks/s{self._skill}"

@@ -250,7 +250,7 @@ class Instrument(nn.Module):
         return velocities[torch.searchsorted(rising, gain).clamp(max=126)]
 
     def _curves_of(self, profile: Tensor) -> tuple[Tensor, Tensor]:
-        """Return a profile's colour and floor in nepers of power; (..., 2 * N_CURVES) -> twice (..., N_BANDS)."""
+        """Return a profile's colour and floor in nepers of power; (..., 2 * N_CURVES) -> (..., N_BANDS), the same."""
         return profile[..., :N_CURVES] @ self.curves, profile[..., N_CURVES:] @ self.curves
 
     def _regressed(self, missing: Tensor, counted: Tensor) -> Tensor:

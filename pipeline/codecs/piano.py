@@ -122,7 +122,7 @@ class PianoCodec(Codec):
         """Encode companded log magnitudes as residuals of the expected ones. The inverse is `to_magnitudes`.
 
         Shape:
-            (..., n_blocks, FRAMES_PER_BLOCK, N_BANDS) twice -> (..., n_blocks, N_PATCHES, dims)
+            (..., n_blocks, FRAMES_PER_BLOCK, N_BANDS), the same -> (..., n_blocks, N_PATCHES, dims)
         """
         return (_patches(magnitudes - expected) * self.weights - self.mean) @ self.axes / self.scale
 

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.checkpoint import FORMAT
 from pipeline.config import BEST, Settings, preset_named
 from pipeline.errors import EvaluationError
 from pipeline.evaluation.clips import Segment, Source, segments_of
 from pipeline.evaluation.life import QUARTER
-from pipeline.migrations import FORMAT
 from pipeline.training.begin import Run
 from pipeline.training.callbacks import Callback
 from pipeline.training.loop import train

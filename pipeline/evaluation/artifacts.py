@@ -131,9 +131,8 @@ def _excess(steps: Floats, edges: Integers) -> tuple[float, float]:
     if len(edges) == 0 or deviation == 0:
         return 0.0, 0.0
     at_edges = float(steps[edges].mean())
-    return float(20 * np.log10(max(at_edges, 1e-6) / mean)), (at_edges - mean) / (
-        deviation / float(np.sqrt(len(edges)))
-    )
+    z = (at_edges - mean) / (deviation / float(np.sqrt(len(edges))))
+    return float(20 * np.log10(max(at_edges, 1e-6) / mean)), z
 
 
 def _first_of_each(places: Integers) -> Integers:

@@ -52,7 +52,7 @@ def peaks_of(waveform: Waveform) -> tuple[Integers, Integers]:
     Frame n begins at sample n * FRAME; frames that are not whole are not looked at.
 
     Shape:
-        (n_samples,) -> twice (n_peaks,)
+        (n_samples,) -> (n_peaks,), (n_peaks,)
     """
     decimated = scipy.signal.resample_poly(waveform, 1, DECIMATION).astype(np.float32)
     if len(decimated) < N_FFT:
@@ -71,7 +71,7 @@ def landmarks_of(waveform: Waveform) -> tuple[Integers, Integers]:
     """The landmarks of a waveform and the frames in which they begin.
 
     Shape:
-        (n_samples,) -> twice (n_landmarks,)
+        (n_samples,) -> (n_landmarks,), (n_landmarks,)
     """
     times, pitches = peaks_of(waveform)
     begun = np.zeros(len(times), np.int64)  # pairs that each peak has begun

@@ -41,9 +41,9 @@ def write_page(report: Report, waveform_of: Callable[[str, str], Waveform], path
     for system in shown["systems"]:
         for clip in system["clips"]:
             if clip["rank"]:
-                loudness = clip["values"]["loudness"]["value"]
-                silent = loudness is None
-                sound = prepare(waveform_of(system["name"], clip["name"]), -math.inf if silent else loudness)
+                loudness = clip["values"]["loudness"]["value"]  # None of silence
+                waveform = waveform_of(system["name"], clip["name"])
+                sound = prepare(waveform, -math.inf if loudness is None else loudness)
                 clip["sound"] = {"id": f"sound-{len(flacs)}"} | sound.to_json()
                 flacs[clip["sound"]["id"]] = sound.flac
     write_whole(path, assemble("report", title=report.title, data=shown, sounds=flacs))

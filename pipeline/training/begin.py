@@ -92,6 +92,11 @@ class Run:
         """Rows of a batch, over all processes: those with sound, and those of notes alone."""
         return self.settings.training.batch_size + self.settings.model.note_sequences
 
+    @property
+    def n_blocks_of_step(self) -> int:
+        """Blocks of a batch, over all processes."""
+        return self.n_lanes * self.settings.training.sequence_blocks
+
 
 def begin(request: TrainRequest, callbacks: Iterable[Callback] = (), *, corpus: Corpus | None = None) -> Run:
     """Prepare a run: a new one, or the one in its folder that is to be resumed.

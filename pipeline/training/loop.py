@@ -13,7 +13,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -72,7 +72,8 @@ def train(request: TrainRequest, callbacks: Iterable[Callback] = (), *, corpus: 
         QuarterwaveError: see `begin` and `fit`.
         SettingsError: a batch cannot be divided among the processes.
     """
-    fabric = connect_to_train(request.settings().training)
+    settings = request.settings().training
+    fabric = connect_to_train(settings.precision, settings.batch_size)
     keep_freed_memory()
     return fit(broadcast_from_first(fabric, lambda: begin(request, callbacks, corpus=corpus)), callbacks)
 
@@ -89,7 +90,7 @@ def fit(run: Run, callbacks: Iterable[Callback] = ()) -> Outcome:
             was saved before stays.
     """
     settings, progress = run.settings.training, run.progress
-    fabric = connect_to_train(settings)
+    fabric = connect_to_train(settings.precision, settings.batch_size)
     callback = CallbackList(callbacks if fabric.is_global_zero else ())
     codec = run.checkpoint.codec.to(fabric.device)
     average = run.checkpoint.model.to(fabric.device)
@@ -120,7 +121,8 @@ def fit(run: Run, callbacks: Iterable[Callback] = ()) -> Outcome:
     reason = "finished"
     since = time.perf_counter() - progress.seconds
     callback.on_train_start(run)
-    with _ends(callback, run), _stop_signals() as stop_requested:
+    with _stop_signals() as stop_requested, ExitStack() as at_end:
+        at_end.callback(callback.on_train_end, run)
         for batch in prefetch(stream):
             if progress.step >= settings.steps:
                 break
@@ -203,14 +205,6 @@ def _average(average: Model[Any], model: Model[Any], keep: float, step: int) -> 
     """
     share = 1 - min(keep, (1 + step) / (10 + step))
     torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), share)
-
-
-@contextmanager
-def _ends(callback: Callback, run: Run) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        callback.on_train_end(run)
 
 
 @contextmanager

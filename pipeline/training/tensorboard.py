@@ -38,7 +38,7 @@ class TensorBoardWriter(Callback):
     def on_step_end(self, run: Run, loss: float) -> None:
         """See `Callback`."""
         now = time.perf_counter()
-        rate = run.n_lanes * run.settings.training.sequence_blocks / (now - self._since)
+        rate = run.n_blocks_of_step / (now - self._since)
         self._since = now
         self._writer.add_scalar("training/loss", loss, run.progress.step)
         self._writer.add_scalar("training/blocks_per_second", rate, run.progress.step)

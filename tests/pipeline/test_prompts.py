@@ -62,7 +62,7 @@ def test_of_many_recordings_excerpts_come_from_all_over(tmp_path: Path) -> None:
     assert (numbers[0], numbers[-1]) == (1, 18)
 
 
-def test_a_held_out_prompt_is_a_excerpt_at_its_place() -> None:
+def test_a_held_out_prompt_is_an_excerpt_at_its_place() -> None:
     samples = torch.arange(8 * BLOCK_SIZE).remainder(30_000).to(torch.int16)
     excerpt = Excerpt("aria.wav", 10.0, samples, NOTES)
     rng = np.random.default_rng(0)
@@ -83,7 +83,7 @@ def test_a_held_out_prompt_is_a_excerpt_at_its_place() -> None:
     assert starts == {0, 1, 2, 3, 4, 5}
 
 
-def test_a_excerpt_that_is_too_short_begins_in_silence() -> None:
+def test_an_excerpt_that_is_too_short_begins_in_silence() -> None:
     prompt = held_out(
         [Excerpt("a.wav", 0.0, torch.ones(BLOCK_SIZE, dtype=torch.int16), NOTES.between(-1, 0.25))],
         3,

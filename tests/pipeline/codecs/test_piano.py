@@ -57,23 +57,36 @@ def test_much_of_the_sound_is_expected_of_the_notes(codec: PianoCodec) -> None:
     assert (recorded - expected.flatten(0, 2)).square().mean() < 0.6 * recorded.var(0).mean()
 
 
+def fitted_on(codec: PianoCodec, seed: int) -> tuple[Tensor, Tensor]:
+    """The same as `encoded`, from the bands in half precision that the codec is fitted on."""
+    notes = melody_notes(seed, SECONDS)
+    bands = to_bands(to_frames(waveform(seed)).abs().square()).half()
+    profile = codec.instrument.profile(bands, notes)
+    expected = codec.instrument(table(notes), profile.expand(1, N_BLOCKS, -1))
+    return codec.to_residual(compand(bands.float()).view(expected.shape), expected), expected
+
+
 def test_latents_have_no_mean_and_a_mean_square_of_one(codec: PianoCodec) -> None:
-    """Up to the half precision in which the codec keeps the bands that it is fitted on."""
-    latents = torch.cat([encoded(codec, n)[0] for n in range(3)]).flatten(0, 2)
+    latents = torch.cat([fitted_on(codec, n)[0] for n in range(3)]).flatten(0, 2)
     assert latents.shape == (3 * N_BLOCKS * 5, 60)
-    torch.testing.assert_close(latents.mean(0), torch.zeros(60), atol=0.06, rtol=0)
-    assert latents.square().mean().item() == pytest.approx(1, abs=0.05)
+    torch.testing.assert_close(latents.mean(0), torch.zeros(60), atol=1e-3, rtol=0)
+    assert latents.square().mean().item() == pytest.approx(1, abs=1e-3)
     variances = latents.square().mean(0)
-    assert (variances.diff() < 0.05).all()  # the leading axes first
+    assert (variances.diff() < 1e-3).all()  # the leading axes first
+
+
+def test_encoding_gives_the_latents_that_the_codec_is_fitted_on(codec: PianoCodec) -> None:
+    """Up to half precision."""
+    for n in range(3):
+        torch.testing.assert_close(encoded(codec, n)[0], fitted_on(codec, n)[0], atol=0.1, rtol=0)
 
 
 def test_conditioning_is_the_expected_sound_whitened(codec: PianoCodec) -> None:
-    """Over what the codec is fitted on; up to half precision."""
-    expected = torch.cat([encoded(codec, n)[1] for n in range(3)], dim=1)
+    expected = torch.cat([fitted_on(codec, n)[1] for n in range(3)], dim=1)
     conditioning = codec.to_conditioning(expected).flatten(0, -2).double()
     n_dims = conditioning.shape[1]
-    torch.testing.assert_close(conditioning.mean(0), torch.zeros(n_dims).double(), atol=0.05, rtol=0)
-    torch.testing.assert_close(conditioning.T.cov(), torch.eye(n_dims).double(), atol=0.05, rtol=0)
+    torch.testing.assert_close(conditioning.mean(0), torch.zeros(n_dims).double(), atol=1e-3, rtol=0)
+    torch.testing.assert_close(conditioning.T.cov(), torch.eye(n_dims).double(), atol=5e-3, rtol=0)
 
 
 def test_more_axes_keep_more_and_all_of_them_everything(codec: PianoCodec) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -15,6 +16,7 @@ from pipeline.evaluation.analysis import Analyser
 from pipeline.evaluation.metrics import METRICS
 from tests.pipeline.conftest import TINY
 from tests.pipeline.evaluation.conftest import N_CLIPS, SECONDS
+from tests.pipeline.evaluation.playing import playing
 from waveforms.audio.loudness import LoudnessMeter
 
 
@@ -59,6 +61,19 @@ def test_a_clip_is_metered_once_and_what_was_analysed_is_not_analysed_again(
     n_sounds = 2 * (1 + len(reports[0]["systems"])) - 1  # of the reference, too; both clips of silence are one sound
     n_rolled_out = 2
     assert len(readings) == n_files + n_rolled_out + n_sounds
+
+
+@pytest.mark.usefixtures("home")
+def test_all_but_levels_are_measured_at_one_loudness() -> None:
+    analyser, clip = Analyser(), playing(3, SECONDS)
+    loud, soft, shifted = (analyser.analyse(each) for each in (clip, np.float32(0.01) * clip, clip + np.float32(0.05)))
+    assert loud.levels.loudness - soft.levels.loudness == pytest.approx(40, abs=0.01)
+    assert loud.notes["quick"].n_notes > 5
+    np.testing.assert_array_equal(soft.notes["quick"].pitches, loud.notes["quick"].pitches)
+    assert soft.notes["quick"].velocity_std == pytest.approx(loud.notes["quick"].velocity_std, abs=0.5)
+    for name, vectors in loud.vectors.items():
+        np.testing.assert_allclose(soft.vectors[name], vectors, atol=1e-2 * np.abs(vectors).max())
+    assert shifted.dc_offset - loud.dc_offset == pytest.approx(0.05, abs=1e-3)
 
 
 def test_the_anchor_classic_is_trained_once_on_the_reference(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,7 @@ def test_the_page_shows_the_reports_numbers_and_names(page: Chromium) -> None:
             cells = f"document.querySelectorAll('{table}[data-metric={metric.id}] td.number')"
             found = page.evaluate(f"[...{cells}].map((cell) => cell.textContent)")
             values = [system.values.get(metric.id) for system in REPORT.systems]
-            if table == "#groups article":  # which leaves out whoever has neither a number nor clips
+            if table == "#groups article":  # which leaves out systems without a number and clips
                 values = [value for value in values if value and value.value is not None]
             assert found == [cell_text(value, metric.digits, metric.unit) for value in values], metric.id
     gaps = page.evaluate("[...document.querySelectorAll('.gap tbody tr')].map((row) => row.innerText)")

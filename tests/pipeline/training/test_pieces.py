@@ -164,7 +164,7 @@ def test_of_a_large_corpus_examples_are_spread_evenly(corpus: Corpus, monkeypatc
     assert {each.recording for each in found} == set(range(len(many)))
 
 
-def test_padding_outside_a_recording_are_silent(corpus: Corpus) -> None:
+def test_padding_outside_a_recording_is_silent(corpus: Corpus) -> None:
     example = read_blocks(corpus[0], 0, 1, make_codec(SpectrumSettings(overlap=100)))
     assert not example[:50].any()
     assert example[50:].any()

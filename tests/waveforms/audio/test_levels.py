@@ -35,7 +35,9 @@ def test_true_peak_of_the_broadcasters_tones(turns: float, degrees: float, gain:
 
 
 def test_what_lies_between_samples_is_seen() -> None:
-    levels = measure_levels(tone(1 / 4, np.pi / 4))
+    waveform = tone(1 / 4, np.pi / 4)
+    levels = measure_levels(waveform)
+    assert 20 * np.log10(np.abs(waveform).max()) == pytest.approx(-3.01, abs=0.01)  # of samples
     assert levels.true_peak == pytest.approx(0.0, abs=0.4)
     assert levels.n_clipped == 0
 
