@@ -17,11 +17,11 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.clips import Clip, ClipFormat, Take, write_clip
 from pipeline.config import CLIP_SECONDS, Sampling
 from pipeline.distributed import SingleProcess, derive_seed, keep_freed_memory
-from pipeline.errors import OutputError, SettingsError
+from pipeline.errors import SettingsError
 from pipeline.prompts import Prompt, PromptRequest
 from pipeline.session import Session, arithmetic
 from waveforms.audio import ClipWriter
-from waveforms.files import make_folder
+from waveforms.files import check_free, make_folder
 from waveforms.notes.events import Notes
 
 if TYPE_CHECKING:
@@ -132,8 +132,9 @@ def render(
     width = len(str(len(prompts)))
     paths = [out / f"clip-{request.seed}-{n + 1:0{width}}.wav" for n in range(len(prompts))]
     ClipWriter(paths[0], encoding=request.format.encoding, n_samples=n_samples)  # refuses a clip that is too long
-    if not request.overwrite:
-        _check_free(paths, request.format, has_notes=codec.reads_notes)
+    for path in paths:
+        for file in request.format.files(path, has_notes=codec.reads_notes):
+            check_free(file, force=request.overwrite)
     make_folder(out)
     fabric = fabric or SingleProcess()
     fabric.barrier()  # no process writes before all have checked
@@ -191,10 +192,3 @@ def _check_sampling(checkpoint: Checkpoint, sampling: Sampling) -> None:
     if unused := [name for name in changed if name not in checkpoint.model.sampled_by]:
         known = " and ".join(checkpoint.model.sampled_by) or "no setting: it gives its one guess"
         raise SettingsError(f"preset {checkpoint.settings.preset} samples by {known}; leave out {', '.join(unused)}")
-
-
-def _check_free(paths: Sequence[Path], form: ClipFormat, *, has_notes: bool) -> None:
-    for path in paths:
-        for file in form.files(path, has_notes=has_notes):
-            if file.exists():
-                raise OutputError(f"{file}: exists already; --force overwrites it")

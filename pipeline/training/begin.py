@@ -120,17 +120,7 @@ def begin(request: TrainRequest, callbacks: Iterable[Callback] = (), *, corpus: 
     request.check_folder()
     make_folder(request.folder)
     corpus = corpus or _open_corpus(request, callback)
-    make = _resumed if request.resume else _new
-    saved, training, validation = make(request, settings, corpus, callback)
-    return Run(
-        checkpoint=saved,
-        progress=Progress(**saved.progress),
-        corpus=corpus,
-        training=training,
-        validation=validation,
-        music=_music_of(saved.split, saved.codec),
-        folder=request.folder,
-    )
+    return (_resumed if request.resume else _new)(request, settings, corpus, callback)
 
 
 def _open_corpus(request: TrainRequest, callback: Callback) -> Corpus:
@@ -140,9 +130,7 @@ def _open_corpus(request: TrainRequest, callback: Callback) -> Corpus:
     return corpus
 
 
-def _resumed(
-    request: TrainRequest, settings: Settings, corpus: Corpus, callback: Callback
-) -> tuple[Checkpoint, list[Piece], list[Piece]]:
+def _resumed(request: TrainRequest, settings: Settings, corpus: Corpus, callback: Callback) -> Run:
     saved = checkpoint.load(request.folder / LAST)
     saved.settings = settings
     names = {recording.name for recording in corpus}
@@ -150,12 +138,11 @@ def _resumed(
     if gone := [name for side in sides for name in side if name not in names]:
         raise CorpusError(f"{corpus.where}: the run was begun with {', '.join(gone)}, which cannot be used now")
     training, validation = (_pieces(corpus.subset(side), saved.codec, callback) for side in sides)
-    return saved, training, validation
+    music = _music_again(saved.split["music"], saved.codec)
+    return Run(saved, Progress(**saved.progress), corpus, training, validation, music, request.folder)
 
 
-def _new(
-    request: TrainRequest, settings: Settings, corpus: Corpus, callback: Callback
-) -> tuple[Checkpoint, list[Piece], list[Piece]]:
+def _new(request: TrainRequest, settings: Settings, corpus: Corpus, callback: Callback) -> Run:
     start = checkpoint.load(Path(request.start)) if request.start is not None else None
     ancestors = ancestors_with(start) if start else []
     training, validation = corpus.split(
@@ -165,8 +152,8 @@ def _new(
         report=callback.on_message,
     )
     codec = start.codec if start else make_codec(settings.codec)
-    music = Path(request.music) if request.music is not None else None
-    names = _choose_music(music, validation, codec, callback) if music else []
+    folder = Path(request.music) if request.music is not None else None
+    music = _choose_music(folder, validation, codec, callback) if folder else []
     if start:
         model, pieces = start.model, _pieces(training, codec, callback)
     else:
@@ -176,11 +163,11 @@ def _new(
         settings=settings,
         model=model,
         codec=codec,
-        split=named_split(training, validation, music, names),
+        split=named_split(training, validation, folder, [piece.name for piece in music]),
         excerpts=choose_excerpts(held_out),
         ancestors=ancestors,
     )
-    return saved, pieces, held_out
+    return Run(saved, Progress(), corpus, pieces, held_out, music, request.folder)
 
 
 def _fit(settings: Settings, codec: Codec, training: Corpus, callback: Callback) -> tuple[Model[Any], list[Piece]]:
@@ -209,23 +196,23 @@ def _blocks_of(pieces: list[Piece], codec: Codec) -> Iterator[Blocks]:
         yield encode_rows([row], codec, torch.device("cpu"))
 
 
-def _choose_music(folder: Path, validation: Corpus, codec: Codec, callback: Callback) -> list[str]:
-    """Names of the MIDI files to learn from: all but those of works that are held out."""
+def _choose_music(folder: Path, validation: Corpus, codec: Codec, callback: Callback) -> list[Piece]:
+    """The MIDI files to learn from: all but those of works that are held out."""
     pieces, problems = midi_pieces(folder, codec)
     held_out = {recording.work for recording in validation}
-    names = [piece.name for piece in pieces if work_of(piece.name) not in held_out]
+    chosen = [piece for piece in pieces if work_of(piece.name) not in held_out]
     for problem in problems:
         callback.on_message(f"left out: {problem}")
-    if n_left_out := len(pieces) - len(names):
+    if n_left_out := len(pieces) - len(chosen):
         callback.on_message(f"{folder}: {n_left_out} MIDI files are of works that are held out, and left aside")
-    if not names:
+    if not chosen:
         raise CorpusError(f"{folder}: no MIDI file is left to learn from")
-    return names
+    return chosen
 
 
-def _music_of(split: dict[str, Any], codec: Codec) -> list[Piece]:
-    """The MIDI files that a split names."""
-    folder, names = split["music"]["folder"], set(split["music"]["names"])
+def _music_again(music: dict[str, Any], codec: Codec) -> list[Piece]:
+    """The MIDI files that a run was begun with."""
+    folder, names = music["folder"], set(music["names"])
     if not names:
         return []
     pieces = [piece for piece in midi_pieces(Path(folder), codec)[0] if piece.name in names]

@@ -206,7 +206,7 @@ def test_nothing_is_overwritten_unasked(model: Checkpoint, tmp_path: Path, suffi
     (tmp_path / f"clip-0-2.{suffix}").touch()
     with pytest.raises(OutputError) as caught:
         render(model, RenderRequest(seconds=1, seed=0), tmp_path, prompts=prompts(2))
-    assert str(caught.value) == f"{tmp_path / f'clip-0-2.{suffix}'}: exists already; --force overwrites it"
+    assert str(caught.value) == f"{tmp_path / f'clip-0-2.{suffix}'}: exists already; --force overwrites"
     render(model, RenderRequest(seconds=1, seed=1), tmp_path, prompts=prompts(2))
     render(model, RenderRequest(seconds=1, seed=0, overwrite=True), tmp_path, prompts=prompts(2))
 

@@ -66,7 +66,7 @@ def test_inspect_train_generate(home: Path) -> None:
         assert clip.with_suffix(".mid").read_bytes().startswith(b"MThd")
 
     again = quarterwave("generate", "--checkpoint", "run/best.safetensors", "--seed", "3", cwd=home, status=1)
-    assert again == "quarterwave: clips/clip-3-1.wav: exists already; --force overwrites it\n"
+    assert again == "quarterwave: clips/clip-3-1.wav: exists already; --force overwrites\n"
 
 
 def test_every_kind_of_prompt(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
